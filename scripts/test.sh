@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Makes a virtual environment, installs into it, then lints and tests.
+#
+#   scripts/test.sh [pytest arguments]
+#
+# scripts/install.sh says what can be set.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+source scripts/install.sh
+
+"$venv/bin/python" -m ruff check
+"$venv/bin/python" -m ruff format --check
+JAX_PLATFORMS=cpu "$venv/bin/python" -m pytest -q "$@"

@@ -1,0 +1,45 @@
+"""Packaging of speccascade; tool settings are in pyproject.toml."""
+
+import pathlib
+import re
+
+import setuptools
+
+_INIT = pathlib.Path(__file__).parent / 'speccascade' / '__init__.py'
+_VERSION = re.search(r"^__version__ = '(.+)'$", _INIT.read_text(), re.M)[1]
+
+setuptools.setup(
+  name='speccascade',
+  version=_VERSION,
+  description='Speculative cascades in JAX.',
+  license='Apache-2.0',
+  python_requires='>=3.11',
+  packages=setuptools.find_packages(include=['speccascade', 'speccascade.*']),
+  package_data={
+    'speccascade.pairs': ['word_problems/*'],
+    'speccascade.tasks': ['*.txt'],
+  },
+  # constraints.txt holds the exact versions that the tests ran with.
+  install_requires=[
+    'absl-py>=2.1',
+    'etils[epath]>=1.12',
+    'flax>=0.12',
+    'grain>=0.2.15',
+    'jax>=0.10',
+    'matplotlib>=3.10',
+    'ml-collections>=1.0',
+    'numpy>=2.0',
+    'optax>=0.2.6',
+    'orbax-checkpoint>=0.11',
+    'safetensors>=0.5',
+    'sentencepiece>=0.2',
+    'tabulate>=0.9',
+    'tensorboardX>=2.6',
+    'tqdm>=4.66',
+  ],
+  extras_require={
+    'cuda': ['jax[cuda12]'],
+    'test': ['pytest>=8.0', 'ruff>=0.14'],
+    'tpu': ['jax[tpu]'],
+  },
+)

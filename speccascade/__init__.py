@@ -1,0 +1,3 @@
+"""Speculative cascades in JAX."""
+
+__version__ = '0.1.0'
