@@ -1,0 +1,169 @@
+"""Key-value caches: explicit values, appended in place, rewound by length.
+
+Letters: B batch, T tokens of a block, S cache slots, R slots of a ring,
+K key-value heads, H head width, L layers of a stack.
+
+A cache is stacks of shape LxBxKxSxH and one length a row. Rewinding only
+lowers the lengths: attention masks by position and the next block overwrites.
+"""
+
+import functools
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+
+@flax.struct.dataclass
+class Cache:
+  """Keys and values of the first `length_B` tokens of each row.
+
+  Attributes:
+    length_B: tokens held, int32.
+    keys: one LxBxKxSxH array a stack of layers.
+    values: likewise.
+    rings: for each stack, whether its slots are reused (sliding windows).
+  """
+
+  length_B: jax.Array
+  keys: tuple[jax.Array, ...]
+  values: tuple[jax.Array, ...]
+  rings: tuple[bool, ...] = flax.struct.field(pytree_node=False)
+
+
+def rewind(cache, length_B):
+  """Forgets every token past `length_B`; nothing is copied or zeroed."""
+  return cache.replace(length_B=length_B)
+
+
+def repeat(cache, copies):
+  """Each row `copies` times, side by side."""
+  if copies == 1:
+    return cache
+  widen = lambda stacks: tuple(jnp.repeat(x, copies, axis=1) for x in stacks)  # noqa: E731
+  return cache.replace(
+    length_B=jnp.repeat(cache.length_B, copies),
+    keys=widen(cache.keys),
+    values=widen(cache.values),
+  )
+
+
+def num_slots(window, capacity, block):
+  """Slots a layer needs for `capacity` tokens and the block that follows.
+
+  A ring holds `window + block` slots: a block that is later rewound has then
+  overwritten only keys that were already outside every window.
+
+  Args:
+    window: sliding-window width in tokens, or None for global attention.
+    capacity: tokens that stay, prompt and generated.
+    block: longest block that `extend` is given.
+
+  Returns:
+    (slots, whether they form a ring).
+  """
+  full = capacity + block
+  if window is not None and window + block < full:
+    return window + block, True
+  return full, False
+
+
+def pack(x_LxBxKxTxH, length_B, slots, ring):
+  """Lays out the keys or values of a prefilled prompt in cache slots.
+
+  Args:
+    x_LxBxKxTxH: keys or values of positions 0..T-1.
+    length_B: tokens that count in each row.
+    slots: slots to make.
+    ring: whether position t lies in slot t mod `slots`.
+
+  Returns:
+    LxBxKxSxH array.
+  """
+  T = x_LxBxKxTxH.shape[3]
+  if not ring:
+    pad = [(0, 0)] * 5
+    pad[3] = (0, slots - T)
+    return jnp.pad(x_LxBxKxTxH, pad)
+  position_BxS = slot_positions(length_B, slots)
+  index_BxS = jnp.clip(position_BxS, 0, T - 1)
+  return jnp.take_along_axis(
+    x_LxBxKxTxH, index_BxS[None, :, None, :, None], axis=3
+  )
+
+
+def append(stack_LxBxKxSxH, layer, new_BxKxTxH, start_B, ring):
+  """Writes a block at each row's position of one layer, in place.
+
+  `vmap` of `dynamic_update_slice` compiles to an in-place update on CPU
+  and TPU; an indexed `.at[].set` copies the whole cache on TPU.
+  """
+  layer = jnp.asarray(layer, start_B.dtype)
+  write = functools.partial(_write, layer=layer)
+  if new_BxKxTxH.shape[0] == 1:
+    write = functools.partial(
+      lax.platform_dependent,
+      cpu=functools.partial(_write_one_row, layer=layer),
+      default=write,
+    )
+  if not ring:
+    return write(stack_LxBxKxSxH, new_BxKxTxH, start_B)
+  slots, T = stack_LxBxKxSxH.shape[3], new_BxKxTxH.shape[2]
+  for t in range(T):  # A block may wrap, which a slice update would clamp.
+    slot_B = (start_B + t) % slots
+    stack_LxBxKxSxH = write(
+      stack_LxBxKxSxH, new_BxKxTxH[:, :, t : t + 1], slot_B
+    )
+  return stack_LxBxKxSxH
+
+
+def _write(stack_LxBxKxSxH, new_BxKxTxH, start_B, *, layer):
+  zero = jnp.zeros_like(layer)
+
+  def write(stack_LxKxSxH, new_KxTxH, start):
+    return lax.dynamic_update_slice(
+      stack_LxKxSxH, new_KxTxH[None], (layer, zero, start, zero)
+    )
+
+  write = jax.vmap(write, in_axes=(1, 0, 0), out_axes=1)
+  return write(stack_LxBxKxSxH, new_BxKxTxH, start_B)
+
+
+def _write_one_row(stack_Lx1xKxSxH, new_1xKxTxH, start_1, *, layer):
+  # XLA's CPU backend fuses a lone update into both of its readers, each with
+  # a copy of the cache. A loop of one turn, which it cannot know, stays whole
+  # and updates in place.
+  turns = jnp.minimum(start_1[0], 0) + 1
+  zero = jnp.zeros_like(layer)
+  at = (layer, zero, zero, start_1[0], zero)
+  return lax.fori_loop(
+    0,
+    turns,
+    lambda _, x: lax.dynamic_update_slice(x, new_1xKxTxH[None], at),
+    stack_Lx1xKxSxH,
+  )
+
+
+def slot_positions(length_B, slots):
+  """Position of the newest token that each slot may hold.
+
+  Args:
+    length_B: tokens written so far.
+    slots: number of slots; position t lies in slot t mod `slots`.
+
+  Returns:
+    BxS positions below `length_B`; negative where nothing was written.
+  """
+  last_Bx1 = length_B[:, None] - 1
+  slot_1xS = jnp.arange(slots)[None]
+  return last_Bx1 - (last_Bx1 - slot_1xS) % slots
+
+
+def causal_mask(query_BxT, key_BxS, window):
+  """BxTxS: keys at or before the query, at most `window - 1` tokens back."""
+  distance_BxTxS = query_BxT[:, :, None] - key_BxS[:, None, :]
+  mask_BxTxS = (distance_BxTxS >= 0) & (key_BxS[:, None, :] >= 0)
+  if window is not None:
+    mask_BxTxS &= distance_BxTxS < window
+  return mask_BxTxS

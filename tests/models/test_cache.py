@@ -1,0 +1,63 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from speccascade.models import cache as cache_lib
+
+
+def test_slots():
+  # A ring if shorter than all that is to be held; room for a block each way.
+  assert cache_lib.num_slots(None, 20, 3) == (23, False)
+  assert cache_lib.num_slots(5, 20, 3) == (8, True)
+  assert cache_lib.num_slots(20, 20, 3) == (23, False)
+
+
+def test_slot_positions():
+  np.testing.assert_array_equal(
+    cache_lib.slot_positions(jnp.array([0, 2, 4, 6]), 4),
+    [[-4, -3, -2, -1], [0, 1, -2, -1], [0, 1, 2, 3], [4, 5, 2, 3]],
+  )
+
+
+def test_causal_mask():
+  mask = cache_lib.causal_mask(
+    jnp.array([[3, 4]]), jnp.array([[4, 5, 2, 3, -1]]), 2
+  )
+  np.testing.assert_array_equal(
+    mask[0],
+    [[False, False, True, True, False], [True, False, False, True, False]],
+  )
+
+
+@pytest.mark.parametrize('ring', [False, True])
+def test_append_writes_a_block_at_each_row_s_end(ring):
+  """Of one layer and nothing else; a ring wraps where a slice would clamp."""
+  stack = -jnp.ones((2, 3, 1, 5, 1))
+  new = 10.0 * jnp.arange(3)[:, None, None, None] + jnp.arange(2)[:, None]
+  start = jnp.array([0, 3, 9 if ring else 2])
+  got = np.asarray(cache_lib.append(stack, 1, new, start, ring))
+  want = -np.ones((2, 3, 1, 5, 1))
+  want[1, 0, 0, [0, 1], 0] = [0, 1]
+  want[1, 1, 0, [3, 4], 0] = [10, 11]
+  want[1, 2, 0, [4, 0] if ring else [2, 3], 0] = [20, 21]
+  np.testing.assert_array_equal(got, want)
+
+
+def test_pack_a_ring():
+  x = jnp.arange(6.0).reshape(1, 1, 1, 6, 1) + jnp.zeros((1, 2, 1, 6, 1))
+  got = cache_lib.pack(x, jnp.array([6, 2]), 4, ring=True)[0, :, 0, :, 0]
+  np.testing.assert_array_equal(got[0], [4, 5, 2, 3])
+  np.testing.assert_array_equal(got[1, :2], [0, 1])
+
+
+def test_repeat_widens_rows():
+  cache = cache_lib.Cache(
+    jnp.array([3, 1]),
+    (jnp.arange(2.0).reshape(1, 2, 1, 1, 1),),
+    (jnp.arange(2.0).reshape(1, 2, 1, 1, 1),),
+    (False,),
+  )
+  wide = cache_lib.repeat(cache, 2)
+  np.testing.assert_array_equal(wide.length_B, [3, 3, 1, 1])
+  np.testing.assert_array_equal(wide.keys[0].ravel(), [0, 0, 1, 1])
+  np.testing.assert_array_equal(wide.values[0].ravel(), [0, 0, 1, 1])

@@ -1,0 +1,56 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from speccascade import sharding
+from speccascade.models import gemma
+
+P = sharding.P
+
+needs_8 = pytest.mark.skipif(jax.device_count() < 8, reason='needs 8 devices')
+
+
+def test_a_mesh_uses_all_devices():
+  with pytest.raises(ValueError, match='mesh 3x5 needs 15 devices; 2 are'):
+    sharding.make_mesh(
+      3, 5, jax.devices() * 2 if jax.device_count() == 1 else jax.devices()[:2]
+    )
+
+
+@needs_8
+def test_every_parameter_has_a_place():
+  mesh = sharding.make_mesh(2, 4, jax.devices()[:8])
+  config = gemma.GemmaConfig(
+    vocab_size=32,
+    num_layers=4,
+    embed_dim=16,
+    num_heads=8,
+    num_kv_heads=2,
+    head_dim=4,
+    hidden_dim=24,
+    scan_layers=True,
+  )
+  shapes = jax.eval_shape(gemma.Gemma(config).init, jax.random.key(0))
+  placed = sharding.parameter_shardings(shapes, mesh)
+  assert placed['embedding'].spec == P('model', None)
+  assert placed['final_norm']['scale'].spec == P(None)
+  layer = placed['layers']
+  # A leading layer axis; two key-value heads do not divide over four.
+  attention = layer['local_0_attention']
+  assert attention['query'].spec == P(None, None, 'model', None)
+  assert attention['key'].spec == P(None, None, None, None)
+  assert attention['out'].spec == P(None, 'model', None, None)
+  assert layer['global_1_ffw']['gate'].spec == P(None, None, 'model')
+  assert layer['global_1_ffw']['down'].spec == P(None, 'model', None)
+
+
+@needs_8
+def test_constrain_places_inside_a_mesh_only():
+  x = jnp.zeros((4, 3, 8))
+  constrain = lambda x: sharding.constrain(x, sharding.LOGITS)  # noqa: E731
+  assert len(jax.jit(constrain)(x).sharding.device_set) == 1
+  with jax.set_mesh(sharding.make_mesh(2, 4, jax.devices()[:8])):
+    y = jax.jit(constrain)(x)
+  assert y.sharding.shard_shape(y.shape) == (2, 3, 2)
+  np.testing.assert_array_equal(x, y)
