@@ -1,0 +1,302 @@
+"""The speculative cascade: draft, verify, defer, rewind, all on the device.
+
+State: the tokens y of each row and both caches. Invariant: both caches hold
+exactly the tokens before y[-1], the last one committed. One iteration:
+
+  1. Draft. Feed y[-1], sample x_0 ~ q_0, feed x_0, ...: gamma + 1 steps give
+     x_0..x_gamma and q_0..q_gamma.
+  2. Verify. One block [y[-1], x_0..x_{gamma-1}] gives p_0..p_gamma.
+  3. Defer. pi_i = rule(q_i, p_i, alpha). Accept x_i with probability
+     min(1, pi_i(x_i) / q_i(x_i)); the first rejected position draws from
+     norm(max(0, pi - q)) instead. 1 to gamma + 1 tokens are committed, each
+     distributed exactly as pi.
+  4. Rewind. Both caches' lengths fall to the new invariant.
+
+For example with gamma = 2: y = [.. a], drafts b c d. If pi rejects d and
+draws e, then b c e are committed, e is fed next, and both caches hold .. a b c.
+
+Letters: B rows, G = gamma + 1 positions of a block, N generated tokens,
+V vocabulary.
+"""
+
+import dataclasses
+import functools
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from speccascade import distributions
+from speccascade import rules as rules_lib
+from speccascade.decoding import checks, results
+from speccascade.models import cache as cache_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class Cascade:
+  """The static half of a cascade: what a compiled program is made for.
+
+  Attributes:
+    drafter: model q.
+    verifier: model p, of the same vocabulary.
+    gamma: draft length; gamma + 1 tokens are drafted and verified at a time.
+    max_new_tokens: N, most tokens generated.
+    eos_id: token that ends a row.
+    rules: deferral rules that the program can follow; which one it does is
+      chosen at run time, so that a sweep over rules compiles once.
+  """
+
+  drafter: object
+  verifier: object
+  gamma: int
+  max_new_tokens: int
+  eos_id: int
+  rules: tuple = tuple(rules_lib.RULES.values())
+
+  def __post_init__(self):
+    checks.check_gamma(self.gamma)
+    checks.check_pair(self.drafter, self.verifier)
+
+
+@flax.struct.dataclass
+class _State:
+  token_BxM: jax.Array  # M = N + G: a block may overhang the last token.
+  from_drafter_BxM: jax.Array
+  length_B: jax.Array
+  last_B: jax.Array
+  done_B: jax.Array
+  drafter_cache: object
+  verifier_cache: object
+  counts: results.Counts
+
+
+def decode(cascade, params, prompts, sampling, rule, alpha_B, key):
+  """Generates with a drafter, a verifier and a deferral rule.
+
+  Args:
+    cascade: Cascade; another one compiles another program.
+    params: (drafter parameters, verifier parameters).
+    prompts: Prompts.
+    sampling: distributions.Sampling, of both models.
+    rule: one of `cascade.rules`.
+    alpha_B: deferral threshold of each row.
+    key: jax.random.key of the run's seed.
+
+  Returns:
+    Result.
+
+  Raises:
+    ValueError: an argument is out of range; nothing was compiled.
+  """
+  models = (cascade.drafter, cascade.verifier)
+  checks.check_prompts(prompts, models, cascade.max_new_tokens)
+  checks.check_sampling(sampling, prompts.rows)
+  alpha_B = checks.check_alpha_shape(alpha_B, prompts.rows)
+  index = checks.rule_index(rule, cascade.rules)
+  rules_lib.check_alpha(rule, np.unique(alpha_B).tolist())
+  return _decode(cascade, params, prompts, sampling, index, alpha_B, key)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _decode(cascade, params, prompts, sampling, rule, alpha_B, key):
+  prompts = jax.tree.map(lambda x: jnp.asarray(x, jnp.int32), prompts)
+  state = init(cascade, params, prompts)
+  alpha_B = jnp.asarray(alpha_B, _wide_dtype())
+  key_B = distributions.row_keys(key, prompts.repeat(prompts.example_P))
+  prompt_B = prompts.repeat(prompts.length_P)
+  step = functools.partial(
+    iterate, cascade, params, sampling, rule, alpha_B, key_B, prompt_B
+  )
+  state = lax.while_loop(lambda s: ~jnp.all(s.done_B), step, state)
+  kept_BxM = jnp.arange(state.token_BxM.shape[1]) < state.length_B[:, None]
+  N = cascade.max_new_tokens
+  return results.Result(
+    token_BxN=jnp.where(kept_BxM, state.token_BxM, 0)[:, :N],
+    length_B=state.length_B,
+    from_drafter_BxN=(kept_BxM & state.from_drafter_BxM)[:, :N],
+    counts=state.counts,
+  )
+
+
+def init(cascade, params, prompts):
+  """The loop's state before its first iteration: both prompts read."""
+  B, S = prompts.rows, prompts.token_PxS.shape[1]
+  G, N = cascade.gamma + 1, cascade.max_new_tokens
+  caches = []
+  for model, model_params in zip(
+    (cascade.drafter, cascade.verifier), params, strict=True
+  ):
+    cache, last_P = model.prefill(
+      model_params,
+      prompts.token_PxS,
+      prompts.length_P,
+      capacity=S + N,
+      block=G,
+    )
+    caches.append(cache_lib.repeat(cache, prompts.copies))
+  zero_B = jnp.zeros(B, jnp.int32)
+  return _State(
+    token_BxM=jnp.zeros((B, N + G), jnp.int32),
+    from_drafter_BxM=jnp.zeros((B, N + G), bool),
+    length_B=zero_B,
+    last_B=prompts.repeat(last_P),
+    done_B=jnp.zeros(B, bool),
+    drafter_cache=caches[0],
+    verifier_cache=caches[1],
+    counts=results.Counts(
+      verifier_calls_B=zero_B,
+      drafter_steps_B=zero_B,
+      drafted_B=zero_B,
+      accepted_B=zero_B,
+      rejected_B=zero_B,
+      deferred_B=zero_B,
+      divergence_B=jnp.zeros(B, _wide_dtype()),
+      accepted_lengths_BxG=jnp.zeros((B, G + 1), jnp.int32),
+    ),
+  )
+
+
+def iterate(cascade, params, sampling, rule, alpha_B, key_B, prompt_B, state):
+  """One iteration: draft, verify, defer, rewind.
+
+  Args:
+    cascade: Cascade.
+    params: (drafter parameters, verifier parameters).
+    sampling: distributions.Sampling.
+    rule: index into `cascade.rules`.
+    alpha_B: deferral thresholds.
+    key_B: a key for each row.
+    prompt_B: prompt lengths.
+    state: from `init` or the iteration before.
+
+  Returns:
+    The next state.
+  """
+  G = cascade.gamma + 1
+  position_BxG = state.length_B[:, None] + jnp.arange(G)
+  u_BxGx3 = distributions.uniforms(key_B, position_BxG)
+  drafter_cache, x_BxG, q_BxGxV, q_raw_BxGxV = _draft(
+    cascade, params[0], sampling, u_BxGx3[..., distributions.DRAFT], state
+  )
+  block_BxG = jnp.concatenate([state.last_B[:, None], x_BxG[:, :-1]], 1)
+  logits_BxGxV, verifier_cache = cascade.verifier.extend(
+    params[1], state.verifier_cache, block_BxG
+  )
+  p_raw_BxGxV = distributions.raw(logits_BxGxV)
+  p_BxGxV = distributions.probabilities(logits_BxGxV, p_raw_BxGxV, sampling)
+  pi_BxGxV = lax.switch(
+    rule,
+    cascade.rules,
+    q_BxGxV,
+    p_BxGxV,
+    q_raw_BxGxV,
+    p_raw_BxGxV,
+    alpha_B[:, None].astype(p_BxGxV.dtype),
+  )
+  token_BxG, accepted_B = _defer(x_BxG, q_BxGxV, pi_BxGxV, u_BxGx3)
+  emitted_B, ended_B = _emit(cascade, token_BxG, accepted_B, state)
+  accepted_B = jnp.minimum(accepted_B, emitted_B)
+
+  length_B = state.length_B + emitted_B
+  held_B = prompt_B + length_B - 1
+  last_B = jnp.take_along_axis(
+    token_BxG, jnp.maximum(emitted_B - 1, 0)[:, None], 1
+  )[:, 0]
+  write = jax.vmap(lax.dynamic_update_slice_in_dim, (0, 0, 0, None))
+  return _State(
+    token_BxM=write(state.token_BxM, token_BxG, state.length_B, 0),
+    from_drafter_BxM=write(
+      state.from_drafter_BxM,
+      jnp.arange(G) < accepted_B[:, None],
+      state.length_B,
+      0,
+    ),
+    length_B=length_B,
+    last_B=jnp.where(state.done_B, state.last_B, last_B),
+    done_B=state.done_B | ended_B,
+    drafter_cache=cache_lib.rewind(drafter_cache, held_B),
+    verifier_cache=cache_lib.rewind(verifier_cache, held_B),
+    counts=_count(state, q_BxGxV, pi_BxGxV, emitted_B, accepted_B),
+  )
+
+
+def _draft(cascade, params, sampling, u_BxG, state):
+  """Gamma + 1 drafter steps: (cache, x_BxG, q_BxGxV, q_raw_BxGxV)."""
+
+  def step(carry, u_B):
+    cache, last_B = carry
+    logits_Bx1xV, cache = cascade.drafter.extend(params, cache, last_B[:, None])
+    raw_Bx1xV = distributions.raw(logits_Bx1xV)
+    q_Bx1xV = distributions.probabilities(logits_Bx1xV, raw_Bx1xV, sampling)
+    x_B = distributions.draw(q_Bx1xV[:, 0], u_B)
+    return (cache, x_B), (x_B, q_Bx1xV[:, 0], raw_Bx1xV[:, 0])
+
+  (cache, _), drafts = lax.scan(
+    step, (state.drafter_cache, state.last_B), u_BxG.T
+  )
+  return cache, *(x.swapaxes(0, 1) for x in drafts)
+
+
+def _defer(x_BxG, q_BxGxV, pi_BxGxV, u_BxGx3):
+  """Tokens with the first rejection replaced, and drafts before it."""
+  accept_BxG = distributions.accepts(
+    x_BxG, u_BxGx3[..., distributions.ACCEPT], pi_BxGxV, q_BxGxV
+  )
+  G = x_BxG.shape[1]
+  accepted_B = jnp.cumprod(accept_BxG, 1).sum(1, dtype=jnp.int32)
+  at_Bx1 = jnp.minimum(accepted_B, G - 1)[:, None]
+  pick = lambda y: jnp.take_along_axis(y, at_Bx1[..., None], 1)[:, 0]  # noqa: E731
+  redrawn_B = distributions.draw(
+    distributions.residual(pick(pi_BxGxV), pick(q_BxGxV)),
+    pick(u_BxGx3)[:, distributions.RESIDUAL],
+  )
+  rejected_BxG = jnp.arange(G) == accepted_B[:, None]
+  return jnp.where(rejected_BxG, redrawn_B[:, None], x_BxG), accepted_B
+
+
+def _emit(cascade, token_BxG, accepted_B, state):
+  """Tokens each row commits, cut at EOS and at N, and whether it ended."""
+  G, N = token_BxG.shape[1], cascade.max_new_tokens
+  emitted_B = jnp.minimum(accepted_B + 1, G)
+  emitted_B = jnp.minimum(emitted_B, _until_eos(token_BxG, cascade.eos_id))
+  emitted_B = jnp.minimum(emitted_B, N - state.length_B)
+  emitted_B = jnp.where(state.done_B, 0, emitted_B)
+  emitted_BxG = jnp.arange(G) < emitted_B[:, None]
+  eos_B = jnp.any(emitted_BxG & (token_BxG == cascade.eos_id), 1)
+  return emitted_B, eos_B | (state.length_B + emitted_B >= N)
+
+
+def _until_eos(token_BxG, eos_id):
+  """Tokens up to and with the first EOS; G where there is none."""
+  eos_BxG = token_BxG == eos_id
+  first_B = eos_BxG.argmax(1).astype(jnp.int32) + 1
+  return jnp.where(eos_BxG.any(1), first_B, eos_BxG.shape[1])
+
+
+def _count(state, q_BxGxV, pi_BxGxV, emitted_B, accepted_B):
+  G, old = q_BxGxV.shape[1], state.counts
+  active_B = (~state.done_B).astype(jnp.int32)
+  emitted_BxG = jnp.arange(G) < emitted_B[:, None]
+  divergence_BxG = jnp.where(
+    emitted_BxG, rules_lib.total_variation(pi_BxGxV, q_BxGxV), 0
+  )
+  # A rule that follows q may return it rounded: not a deferral.
+  rounding = 8 * jnp.finfo(q_BxGxV.dtype).eps
+  hit_BxG = jnp.arange(G + 1) == accepted_B[:, None]
+  return results.Counts(
+    verifier_calls_B=old.verifier_calls_B + active_B,
+    drafter_steps_B=old.drafter_steps_B + active_B * G,
+    drafted_B=old.drafted_B + active_B * G,
+    accepted_B=old.accepted_B + accepted_B,
+    rejected_B=old.rejected_B + emitted_B - accepted_B,
+    deferred_B=old.deferred_B
+    + (divergence_BxG > rounding).sum(1, dtype=jnp.int32),
+    divergence_B=old.divergence_B + divergence_BxG.sum(1),
+    accepted_lengths_BxG=old.accepted_lengths_BxG + active_B[:, None] * hit_BxG,
+  )
+
+
+def _wide_dtype():
+  return jnp.result_type(float)

@@ -1,0 +1,94 @@
+"""Everything that can be wrong with a call, told before anything compiles."""
+
+import numpy as np
+
+
+def check_prompts(prompts, models, max_new_tokens):
+  """Raises ValueError for prompts that the models cannot continue.
+
+  Args:
+    prompts: Prompts.
+    models: the models that will read them.
+    max_new_tokens: most tokens to be generated.
+  """
+  if max_new_tokens < 1:
+    raise ValueError(f'max_new_tokens={max_new_tokens} must be at least 1')
+  P, S = np.shape(prompts.token_PxS)
+  length_P = np.asarray(prompts.length_P)
+  if not length_P.shape == np.shape(prompts.example_P) == (P,):
+    raise ValueError(
+      f'{P} prompts need length_P and example_P of shape ({P},); got '
+      f'{length_P.shape} and {np.shape(prompts.example_P)}'
+    )
+  for row in np.flatnonzero((length_P < 1) | (length_P > S)):
+    raise ValueError(
+      f'prompt {row} has length {length_P[row]}; it must be in 1..{S}, the '
+      'width of token_PxS'
+    )
+  context = min(m.context_length for m in models)
+  longest = int(length_P.argmax())
+  if length_P[longest] + max_new_tokens > context:
+    raise ValueError(
+      f'prompt {longest} is too long: {length_P[longest]} tokens and '
+      f'max_new_tokens={max_new_tokens} exceed the context of {context}; '
+      'shorten either'
+    )
+  vocab = min(m.vocab_size for m in models)
+  token = np.asarray(prompts.token_PxS)
+  if token.size and not 0 <= token.min() <= token.max() < vocab:
+    raise ValueError(
+      f'prompt tokens {token.min()}..{token.max()} are outside the '
+      f'vocabulary of {vocab}; check the tokenizer'
+    )
+
+
+def check_pair(drafter, verifier):
+  """Raises ValueError unless both models share a vocabulary size."""
+  if drafter.vocab_size != verifier.vocab_size:
+    raise ValueError(
+      f'vocabularies differ: drafter {drafter.vocab_size}, verifier '
+      f'{verifier.vocab_size}; a cascade needs one tokenizer for both'
+    )
+
+
+def check_sampling(sampling, rows):
+  """Raises ValueError for a temperature, top-p or top-k out of range."""
+  temperature = _per_row('temperature', sampling.temperature_B, rows)
+  top_p = _per_row('top_p', sampling.top_p_B, rows)
+  for value in temperature[~(np.isfinite(temperature) & (temperature >= 0))]:
+    raise ValueError(f'temperature={value:g} must be 0 or more, and finite')
+  if not ((top_p > 0) & (top_p <= 1)).all():
+    raise ValueError(f'top_p={top_p.min():g}..{top_p.max():g} not in (0, 1]')
+  if sampling.top_k < 0:
+    raise ValueError(f'top_k={sampling.top_k} must be 0 (all) or more')
+
+
+def check_gamma(gamma):
+  """Raises ValueError for a negative draft length."""
+  if gamma < 0:
+    raise ValueError(
+      f'gamma={gamma} must be 0 or more; gamma + 1 tokens are drafted'
+    )
+
+
+def _per_row(name, value, rows):
+  value = np.asarray(value)
+  if value.shape != (rows,):
+    raise ValueError(f'{name} needs shape ({rows},), one a row: {value.shape}')
+  return value
+
+
+def check_alpha_shape(alpha_B, rows):
+  """Raises ValueError unless there is one alpha a row."""
+  return _per_row('alpha', alpha_B, rows)
+
+
+def rule_index(rule, rules):
+  """Index of `rule` in `rules`, or ValueError."""
+  if rule not in rules:
+    names = ', '.join(r.__name__ for r in rules)
+    raise ValueError(
+      f'unknown rule {getattr(rule, "__name__", rule)!r}; this cascade was '
+      f'made for: {names}'
+    )
+  return rules.index(rule)
