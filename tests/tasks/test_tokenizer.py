@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+
+from speccascade.tasks import tokenizer as tokenizer_lib
+from speccascade.tasks import word_problems
+
+TASK = word_problems.task()
+
+
+@pytest.fixture(scope='module')
+def path(tmp_path_factory):
+  path = str(tmp_path_factory.mktemp('tokenizer') / 'tokenizer.model')
+  tokenizer_lib.train(TASK, path, num_examples=4000)
+  return path
+
+
+@pytest.fixture(scope='module')
+def tokenizer(path):
+  return tokenizer_lib.load(path)
+
+
+def test_ids(tokenizer):
+  assert tokenizer.get_piece_size() == 768
+  assert tokenizer.pad_id() == tokenizer_lib.PAD == 0
+  assert tokenizer.eos_id() == tokenizer_lib.EOS == 1
+  assert tokenizer.bos_id() == tokenizer_lib.BOS == 2
+  assert tokenizer.unk_id() == tokenizer_lib.UNK == 3
+
+
+def test_problems_come_back(tokenizer):
+  for example in TASK.examples('train', 500) + TASK.examples('test', 50):
+    for text in (example.prompt, example.target):
+      tokens = tokenizer.encode(text)
+      assert tokenizer_lib.UNK not in tokens
+      assert tokenizer.decode(tokens) == text
+
+
+@pytest.mark.parametrize(
+  'text',
+  ['', '  two  spaces ', '\n\n', 'a\n b', '#### 1,080', '~|`{}[]<>@%^&\'"'],
+)
+def test_ascii_comes_back(tokenizer, text):
+  assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_digits_are_split_and_newlines_kept(tokenizer):
+  pieces = tokenizer.encode('Tom has 345 pens.\n#### 12', out_type=str)
+  assert pieces[pieces.index('▁3') :][:3] == ['▁3', '4', '5']
+  assert pieces[-4:] == ['\n', '####', '▁1', '2']
+  assert all(
+    len(tokenizer.id_to_piece(i).strip('▁')) == 1
+    for i in range(768)
+    if any(c.isdigit() for c in tokenizer.id_to_piece(i))
+  )
+
+
+def test_lengths(tokenizer):
+  examples = TASK.examples('train', 2000)
+  prompts = [1 + len(tokenizer.encode(e.prompt)) for e in examples]
+  targets = [1 + len(tokenizer.encode(e.target)) for e in examples]
+  assert max(prompts) < 128
+  assert max(targets) < TASK.max_new_tokens == 128
+  assert 55 < np.mean(targets) < 68
+
+
+def test_training_is_deterministic(path, tmp_path):
+  again = tmp_path / 'again.model'
+  tokenizer_lib.train(TASK, str(again), num_examples=4000)
+  with open(path, 'rb') as first:
+    assert first.read() == again.read_bytes()
+
+
+def test_vocabulary_too_small(tmp_path):
+  with pytest.raises(ValueError, match='No tokenizer of 50 pieces for word_'):
+    tokenizer_lib.train(
+      TASK, str(tmp_path / 'small.model'), vocab_size=50, num_examples=50
+    )
+
+
+def test_encode_prompts_pads_ragged_rows(tokenizer):
+  texts = ['Tom has 3 pens.\n', '', 'How many pens does Tom have in the end?\n']
+  token_BxS, length_B = tokenizer_lib.encode_prompts(tokenizer, texts, 24)
+  assert token_BxS.shape == (3, 24)
+  assert token_BxS.dtype == length_B.dtype == np.int32
+  assert length_B[1] == 1
+  for row, length, text in zip(token_BxS, length_B, texts, strict=True):
+    assert row[0] == tokenizer_lib.BOS
+    assert row[1:length].tolist() == tokenizer.encode(text)
+    assert not row[length:].any()
+
+
+def test_encode_prompts_names_the_prompt_that_is_too_long(tokenizer):
+  texts = ['Tom.', 'Tom has 3 pens.']
+  length = 1 + len(tokenizer.encode(texts[1]))
+  tokenizer_lib.encode_prompts(tokenizer, texts, length)
+  with pytest.raises(ValueError, match=f'Prompt 1 has {length} tokens'):
+    tokenizer_lib.encode_prompts(tokenizer, texts, length - 1)
+
+
+def test_missing_or_torn_file(path, tmp_path):
+  with pytest.raises(ValueError, match='No tokenizer at'):
+    tokenizer_lib.load(str(tmp_path / 'none.model'))
+  with open(path, 'rb') as file:
+    data = file.read()
+  for cut in (0, 10, len(data) // 2, len(data) - 1):
+    torn = tmp_path / 'torn.model'
+    torn.write_bytes(data[:cut])
+    with pytest.raises(ValueError, match='no sentencepiece model, or torn'):
+      tokenizer_lib.load(str(torn))
