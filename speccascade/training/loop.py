@@ -1,0 +1,279 @@
+"""The training loop: resumes at the very next batch, exports at the end.
+
+Letters: B rows of a batch, T tokens of a row, V vocabulary.
+"""
+
+import functools
+import json
+import time
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import orbax.checkpoint as ocp
+from etils import epath
+
+from speccascade import records, sharding
+from speccascade.models import checkpoints
+from speccascade.training import data, metrics
+from speccascade.training import loss as loss_lib
+
+
+@flax.struct.dataclass
+class State:
+  """What a step updates.
+
+  Attributes:
+    step: updates made so far, int32.
+    params: the model's parameters, float32.
+    optimizer: state of the optimizer.
+  """
+
+  step: jax.Array
+  params: Any
+  optimizer: Any
+
+
+def train(config, model, train_examples, valid_examples, workdir):
+  """Trains a model, from its latest checkpoint if there is one.
+
+  Writes to `workdir`: checkpoints/, metrics.jsonl, TensorBoard events and, at
+  the end, `<config.name>.safetensors` and provenance.json.
+
+  Args:
+    config: a configuration; see configs/train_verifier.py.
+    model: has `config`, `init(key)` and `forward(params, token_BxT)`.
+    train_examples: a `data.Examples`.
+    valid_examples: likewise.
+    workdir: folder of this run.
+
+  Returns:
+    The parameters.
+
+  Raises:
+    ValueError: the batch does not divide over the devices, an interval is no
+      multiple of `log_every`, or the checkpoint was trained on other data.
+  """
+  _check(config)
+  workdir = epath.Path(workdir).resolve()
+  workdir.mkdir(parents=True, exist_ok=True)
+  mesh = sharding.make_mesh(jax.device_count(), 1)
+  whole = jax.NamedSharding(mesh, sharding.P())
+  split = jax.NamedSharding(mesh, sharding.BATCH)
+  optimizer, schedule = make_optimizer(config)
+  batches = data.batches(train_examples, config.batch_size, config.seed)
+  data_hash = train_examples.data_hash
+  init = jax.jit(
+    functools.partial(_init, model, optimizer), out_shardings=whole
+  )
+  key = jax.random.key(config.seed)
+  evaluate = functools.partial(
+    _evaluate,
+    jax.jit(functools.partial(_eval_step, model)),
+    examples=valid_examples,
+    batch_size=config.batch_size,
+    place=split,
+  )
+  # Leaving the manager waits for a checkpoint that is being written.
+  with _checkpoint_manager(workdir) as manager:
+    if manager.latest_step() is None:
+      state, seconds = init(key), 0.0
+    else:
+      shapes = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole),
+        jax.eval_shape(init, key),
+      )
+      state, seconds = _restore(manager, shapes, batches, data_hash)
+    start = int(state.step)
+    # Compiled ahead, so that no rate below includes it.
+    example = train_examples.rows(np.zeros(config.batch_size, int))
+    train_step = jax.jit(
+      functools.partial(_train_step, model, optimizer, schedule),
+      donate_argnums=0,
+      out_shardings=whole,
+    )
+    train_step = train_step.lower(state, jax.device_put(example, split))
+    train_step = train_step.compile()
+
+    with metrics.Writer(workdir, start, config.num_steps) as writer:
+      window, clock = [], time.perf_counter()
+      for step in range(start + 1, config.num_steps + 1):
+        # Dispatch is asynchronous: the host runs ahead of the devices until
+        # it reads the metrics below.
+        batch = jax.device_put(next(batches), split)
+        state, values = train_step(state, batch)
+        window.append(values)
+        last = step == config.num_steps
+        if step % config.log_every and not last:
+          continue
+        line = _summarise(jax.device_get(window))
+        elapsed = time.perf_counter() - clock
+        rate = len(window) / elapsed
+        line['tokens_per_second'] = rate * batch['token_BxT'].size
+        seconds += elapsed
+        if step % config.eval_every == 0 or last:
+          line |= evaluate(state.params)
+        writer.write(step, line, rate)
+        if step % config.save_every == 0 or last:
+          _save(manager, step, state, batches, data_hash, seconds)
+        window, clock = [], time.perf_counter()
+  _export(workdir, config, model, state.params, data_hash, seconds)
+  return state.params
+
+
+def _summarise(window):
+  """Means over the steps since the last line; the latest learning rate."""
+  line = {k: float(np.mean([v[k] for v in window])) for k in window[0]}
+  return line | {'learning_rate': float(window[-1]['learning_rate'])}
+
+
+def make_optimizer(config):
+  """AdamW with clipped gradients: (optimizer, learning rate of a step).
+
+  The rate rises linearly and falls to zero along a cosine. Norm scales are
+  not decayed.
+  """
+  schedule = optax.warmup_cosine_decay_schedule(
+    init_value=0.0,
+    peak_value=config.optimizer.peak_learning_rate,
+    warmup_steps=config.optimizer.warmup_steps,
+    decay_steps=config.num_steps,
+  )
+  optimizer = optax.chain(
+    optax.clip_by_global_norm(config.optimizer.clip_norm),
+    optax.adamw(
+      schedule,
+      b1=config.optimizer.b1,
+      b2=config.optimizer.b2,
+      weight_decay=config.optimizer.weight_decay,
+      mask=_is_matrix,
+    ),
+  )
+  return optimizer, schedule
+
+
+def _is_matrix(params):
+  # By name: scanned layers stack their scales into arrays of two dimensions.
+  return jax.tree_util.tree_map_with_path(
+    lambda path, _: path[-1].key != 'scale', params
+  )
+
+
+def _init(model, optimizer, key):
+  params = model.init(key)
+  return State(jnp.zeros((), jnp.int32), params, optimizer.init(params))
+
+
+def _train_step(model, optimizer, schedule, state, batch):
+  def loss_fn(params):
+    logits_BxTxV = model.forward(params, batch['token_BxT'])
+    return loss_lib.mean(loss_lib.next_token_sums(logits_BxTxV, **batch))
+
+  (loss, accuracy), gradient = jax.value_and_grad(loss_fn, has_aux=True)(
+    state.params
+  )
+  updates, optimizer_state = optimizer.update(
+    gradient, state.optimizer, state.params
+  )
+  values = {
+    'loss': loss,
+    'accuracy': accuracy,
+    'learning_rate': schedule(state.step),
+  }
+  params = optax.apply_updates(state.params, updates)
+  return State(state.step + 1, params, optimizer_state), values
+
+
+def _eval_step(model, params, batch):
+  logits_BxTxV = model.forward(params, batch['token_BxT'])
+  return loss_lib.next_token_sums(logits_BxTxV, **batch)
+
+
+def _evaluate(eval_step, params, *, examples, batch_size, place):
+  """Mean loss and accuracy over all target tokens of `examples`."""
+  sums = []
+  for start in range(0, len(examples), batch_size):
+    index_B = np.arange(start, start + batch_size)
+    batch = examples.rows(index_B % len(examples))
+    # Rows that fill the last batch were counted before.
+    batch['weight_BxT'] *= (index_B < len(examples))[:, None]
+    sums.append(eval_step(params, jax.device_put(batch, place)))
+  loss, accuracy = loss_lib.mean(np.sum(jax.device_get(sums), axis=0))
+  return {'valid_loss': float(loss), 'valid_accuracy': float(accuracy)}
+
+
+def _check(config):
+  if config.batch_size % jax.device_count():
+    raise ValueError(
+      f'batch_size={config.batch_size} must be a multiple of the '
+      f'{jax.device_count()} devices'
+    )
+  for name in ('eval_every', 'save_every'):
+    if config[name] % config.log_every:
+      raise ValueError(
+        f'{name}={config[name]} must be a multiple of '
+        f'log_every={config.log_every}'
+      )
+
+
+def _checkpoint_manager(workdir):
+  options = ocp.CheckpointManagerOptions(
+    max_to_keep=2, create=True, cleanup_tmp_directories=True
+  )
+  return ocp.CheckpointManager(
+    workdir / 'checkpoints', options=options, item_names=('state', 'run')
+  )
+
+
+def _save(manager, step, state, batches, data_hash, seconds):
+  run = {
+    'batches': batches.get_state(),
+    'data_hash': data_hash,
+    'seconds': seconds,
+  }
+  manager.save(
+    step,
+    args=ocp.args.Composite(
+      state=ocp.args.StandardSave(state), run=ocp.args.JsonSave(run)
+    ),
+  )
+
+
+def _restore(manager, shapes, batches, data_hash):
+  """Latest (state, seconds trained); `batches` goes on from there."""
+  restored = manager.restore(
+    manager.latest_step(),
+    args=ocp.args.Composite(
+      state=ocp.args.StandardRestore(shapes), run=ocp.args.JsonRestore()
+    ),
+  )
+  run = restored['run']
+  if run['data_hash'] != data_hash:
+    raise ValueError(
+      f'the checkpoint in {manager.directory} was trained on other data; '
+      'restore the data settings or choose another workdir'
+    )
+  batches.set_state(run['batches'])
+  return restored['state'], run['seconds']
+
+
+def _export(workdir, config, model, params, data_hash, seconds):
+  checkpoints.save(workdir / f'{config.name}.safetensors', model.config, params)
+  lines = metrics.read(workdir)
+  final = {k: v for line in lines for k, v in line.items()}
+  provenance = {
+    'config': config.to_dict(),
+    'seed': config.seed,
+    'data_hash': data_hash,
+    'num_params': sum(x.size for x in jax.tree.leaves(params)),
+    'steps': final.pop('step'),
+    'final': final,
+    'seconds': seconds,
+    **records.environment(),
+  }
+  (workdir / 'provenance.json').write_text(
+    json.dumps({config.name: provenance}, indent=2) + '\n'
+  )

@@ -1,0 +1,100 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import stand_ins
+
+from speccascade.tasks import example
+from speccascade.training import data
+
+
+def _tokenize(count=50, length=13, **kwargs):
+  return data.tokenize(
+    stand_ins.Sums(),
+    stand_ins.Characters(),
+    'train',
+    count,
+    length,
+    **kwargs,
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Fixed:
+  def example(self, split, index):
+    pairs = [('1+2=', '3;'), ('0=', '0'), ('+', '12;')]
+    return example.Example(index, *pairs[index], '')
+
+
+def test_rows_are_bos_prompt_target_eos_and_weigh_the_target():
+  examples = data.tokenize(
+    _Fixed(), stand_ins.Characters(), 'train', count=3, length=9
+  )
+  np.testing.assert_array_equal(
+    examples.token_NxT,
+    [
+      [2, 5, 14, 6, 15, 7, 16, 1, 0],
+      [2, 4, 15, 4, 1, 0, 0, 0, 0],
+      [2, 14, 5, 6, 16, 1, 0, 0, 0],
+    ],
+  )
+  np.testing.assert_array_equal(
+    examples.weight_NxT,
+    [
+      [0, 0, 0, 0, 0, 1, 1, 1, 0],
+      [0, 0, 0, 1, 1, 0, 0, 0, 0],
+      [0, 0, 1, 1, 1, 1, 0, 0, 0],
+    ],
+  )
+  assert examples.token_NxT.dtype == np.int16
+
+
+def test_a_large_vocabulary_is_not_truncated_to_int16(monkeypatch):
+  monkeypatch.setattr(stand_ins.Characters, 'vocab_size', lambda _: 40_000)
+  assert _tokenize(3).token_NxT.dtype == np.int32
+
+
+def test_too_long_an_example_is_one_clear_error():
+  with pytest.raises(ValueError, match="example 0 of 'train' has 8 tokens"):
+    data.tokenize(_Fixed(), stand_ins.Characters(), 'train', 3, length=7)
+
+
+def test_workers_and_chunks_do_not_change_the_data(monkeypatch):
+  whole = _tokenize(num_workers=1)
+  monkeypatch.setattr(data, '_CHUNK', 7)
+  shared = _tokenize(num_workers=3)
+  np.testing.assert_array_equal(shared.token_NxT, whole.token_NxT)
+  np.testing.assert_array_equal(shared.weight_NxT, whole.weight_NxT)
+  assert shared.data_hash == whole.data_hash
+  assert _tokenize(49).data_hash != whole.data_hash
+
+
+def test_every_epoch_has_each_example_once_in_its_own_order():
+  examples = _tokenize(48)
+  examples.token_NxT[:, 0] = np.arange(48)  # Name the rows.
+  batches = data.batches(examples, batch_size=6, seed=5)
+  epochs = [
+    np.concatenate([next(batches)['token_BxT'][:, 0] for _ in range(8)])
+    for _ in range(2)
+  ]
+  for epoch in epochs:
+    np.testing.assert_array_equal(np.sort(epoch), np.arange(48))
+  assert (epochs[0] != epochs[1]).any()
+  again = next(data.batches(examples, batch_size=6, seed=5))
+  np.testing.assert_array_equal(again['token_BxT'][:, 0], epochs[0][:6])
+
+
+def test_batches_resume_at_the_very_next_one():
+  examples = _tokenize(50)
+  batches = data.batches(examples, batch_size=6, seed=5)
+  for _ in range(10):  # Into the second epoch.
+    next(batches)
+  state = batches.get_state()
+  expected = [next(batches) for _ in range(3)]
+  resumed = data.batches(examples, batch_size=6, seed=5)
+  next(resumed)
+  resumed.set_state(state)
+  for batch in expected:
+    got = next(resumed)
+    for name in ('token_BxT', 'weight_BxT'):
+      np.testing.assert_array_equal(got[name], batch[name])
