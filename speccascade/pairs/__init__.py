@@ -1,0 +1,77 @@
+"""Pairs of a drafter and a verifier that share a tokenizer."""
+
+import dataclasses
+import importlib.resources
+import json
+from typing import Any
+
+import sentencepiece
+from etils import epath
+
+from speccascade.models import checkpoints, gemma
+from speccascade.tasks import tokenizer as tokenizer_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+  """Two models with their parameters, and the tokenizer of both."""
+
+  name: str
+  drafter: gemma.Gemma
+  verifier: gemma.Gemma
+  drafter_params: Any
+  verifier_params: Any
+  tokenizer: sentencepiece.SentencePieceProcessor
+
+  @property
+  def params(self):
+    """(drafter parameters, verifier parameters)."""
+    return self.drafter_params, self.verifier_params
+
+
+def load(name, dtype='float32'):
+  """Loads a shipped pair by name, or any by its folder.
+
+  Args:
+    name: 'word_problems', or a folder holding drafter.safetensors,
+      verifier.safetensors, tokenizer.model and, optionally, provenance.json.
+    dtype: compute type of both models.
+
+  Returns:
+    Pair.
+
+  Raises:
+    ValueError: a file is missing, torn or does not fit the others.
+  """
+  shipped = epath.Path(str(importlib.resources.files(__name__))) / name
+  folder = shipped if shipped.exists() else epath.Path(name)
+  if not folder.exists():
+    raise ValueError(
+      f'no pair {name!r}: neither shipped with speccascade nor a folder'
+    )
+  provenance, path = {}, folder / 'provenance.json'
+  if path.exists():
+    provenance = json.loads(path.read_text())
+  models = {}
+  for role in ('drafter', 'verifier'):
+    config, params = checkpoints.load(folder / f'{role}.safetensors', dtype)
+    # No further than the rows it was trained on, where that is known.
+    length = provenance.get(role, {}).get('config', {}).get('length')
+    if length is not None:
+      config = dataclasses.replace(config, context_length=length)
+    models[role] = config, params
+  tokenizer = tokenizer_lib.load(folder / 'tokenizer.model')
+  for role, (config, _) in models.items():
+    if config.vocab_size < tokenizer.vocab_size():
+      raise ValueError(
+        f'{folder}: the {role} has a vocabulary of {config.vocab_size}, the '
+        f'tokenizer {tokenizer.vocab_size()}; they do not belong together'
+      )
+  return Pair(
+    name=folder.name,
+    drafter=gemma.Gemma(models['drafter'][0]),
+    verifier=gemma.Gemma(models['verifier'][0]),
+    drafter_params=models['drafter'][1],
+    verifier_params=models['verifier'][1],
+    tokenizer=tokenizer,
+  )

@@ -1,0 +1,28 @@
+import json
+
+import pytest
+
+from speccascade import pairs
+from tests.sweeps import tiny_pair
+
+
+def test_a_model_reads_no_further_than_it_was_trained(tmp_path):
+  folder = tiny_pair.save(tmp_path / 'pair')
+  assert pairs.load(folder).drafter.context_length == 8192
+  provenance = {'drafter': {'config': {'length': 256}}}
+  (tmp_path / 'pair' / 'provenance.json').write_text(json.dumps(provenance))
+  pair = pairs.load(folder)
+  assert pair.drafter.context_length == 256
+  assert pair.verifier.context_length == 8192
+
+
+def test_an_unknown_pair_is_one_line():
+  with pytest.raises(ValueError, match="no pair 'word_problem': neither"):
+    pairs.load('word_problem')
+
+
+def test_a_missing_model_is_named(tmp_path):
+  folder = tiny_pair.save(tmp_path / 'pair')
+  (tmp_path / 'pair' / 'verifier.safetensors').unlink()
+  with pytest.raises(ValueError, match='verifier.safetensors: no such'):
+    pairs.load(folder)
