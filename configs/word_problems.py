@@ -1,0 +1,49 @@
+"""The full sweep on the shipped pair.
+
+  python experiments/sweep.py --config=configs/word_problems.py \
+    --workdir=results/word_problems
+
+Every rule, 500 problems, gamma 1, 3, 5 and 8, temperatures 0 and 1.
+"""
+
+import ml_collections
+
+
+def get_config():
+  config = ml_collections.ConfigDict()
+  config.pair = 'word_problems'
+  config.task = 'word_problems'
+  config.task_args = ml_collections.ConfigDict({'seed': 0})
+  config.split = 'test'
+  config.num_examples = 500
+  config.max_prompt_tokens = 112
+  config.dtype = 'float32'
+
+  # Points: rules x alpha x gamma x temperature.
+  config.rules = ml_collections.ConfigDict(
+    {
+      'strict': (),
+      'drafter': (),
+      'chow': (0.02, 0.2),
+      'diff': (-0.2, 0.2),
+      'opt': (-0.2, 0.3),
+      'token_v1': (0.1, 0.5),
+      'token_v2': (0.3, 0.9),
+      'token_v3': (0.5, 0.98),
+      'lossy': (0.5, 0.95),
+      'lossy_beta1': (0.5, 0.95),
+      'typical': (0.8, 0.99),
+    }
+  )
+  config.gammas = (1, 3, 5, 8)
+  config.temperatures = (0.0, 1.0)
+  config.top_p = 1.0
+  config.top_k = 0
+  config.seed = 0
+
+  # Quality: rows of a batch, settings times prompts.
+  config.batch_size = 48
+  # Latency: batch 1.
+  config.latency_examples = 4
+  config.trials = 3
+  return config

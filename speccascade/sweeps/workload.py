@@ -1,0 +1,107 @@
+"""What a sweep decodes: a pair and the tokenised examples of a task.
+
+Letters: P prompts of a batch, S prompt tokens, B rows.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import numpy as np
+
+from speccascade import distributions, pairs, rules, tasks
+from speccascade.decoding import autoregressive, cascade, results
+from speccascade.sweeps import settings as settings_lib
+from speccascade.tasks import tokenizer as tokenizer_lib
+
+_BUCKET = 32  # Prompts are padded to a multiple: few shapes, few compiles.
+
+
+@dataclasses.dataclass(frozen=True)
+class Workload:
+  """A pair, a task and its examples, tokenised."""
+
+  pair: pairs.Pair
+  task: Any
+  examples: list
+  token_NxS: np.ndarray
+  length_N: np.ndarray
+
+
+def load(config):
+  """Loads what a config names; raises ValueError with one line if it cannot."""
+  pair = pairs.load(config.pair, config.dtype)
+  task = tasks.load(config.task, config.task_args)
+  examples = task.examples(config.split, config.num_examples)
+  context = min(pair.drafter.context_length, pair.verifier.context_length)
+  token_NxS, length_N = tokenizer_lib.encode_prompts(
+    pair.tokenizer,
+    [e.prompt for e in examples],
+    min(config.max_prompt_tokens, context - task.max_new_tokens),
+  )
+  return Workload(pair, task, examples, token_NxS, length_N)
+
+
+def prompts(workload, index_P, copies=1, width=None):
+  """Prompts of the examples `index_P`, padded no wider than needed.
+
+  Args:
+    workload: Workload.
+    index_P: which examples.
+    copies: rows of each.
+    width: tokens to pad to, at least the longest; None is the next multiple
+      of 32.
+  """
+  index_P = np.asarray(index_P)
+  length_P = workload.length_N[index_P]
+  width = padded(length_P.max()) if width is None else width
+  token_PxS = np.zeros((len(index_P), width), np.int32)
+  held = min(width, workload.token_NxS.shape[1])
+  token_PxS[:, :held] = workload.token_NxS[index_P, :held]
+  return results.Prompts(token_PxS, length_P, index_P, copies=copies)
+
+
+def padded(length):
+  """The next multiple of the bucket."""
+  return -(-int(length) // _BUCKET) * _BUCKET
+
+
+def decode(workload, prompts, settings, gamma=None):
+  """Decodes a batch whose rows follow settings of one rule.
+
+  Args:
+    workload: Workload.
+    prompts: Prompts with a copy for each setting.
+    settings: Settings of one rule, seed and top-k; row b follows setting
+      b mod len(settings).
+    gamma: draft length; None for a model alone.
+
+  Returns:
+    Result.
+  """
+  rule, top_k, seed = settings[0].rule, settings[0].top_k, settings[0].seed
+  times = prompts.rows // len(settings)
+  column = lambda name: np.tile([getattr(s, name) for s in settings], times)  # noqa: E731
+  sampling = distributions.Sampling(
+    column('temperature'), column('top_p'), top_k=top_k
+  )
+  key = jax.random.key(seed)
+  pair, limit = workload.pair, workload.task.max_new_tokens
+  if rule in settings_lib.ALONE:
+    role = rule.removesuffix('_alone')
+    model = getattr(pair, role)
+    decoder = autoregressive.Autoregressive(model, limit, tokenizer_lib.EOS)
+    params = getattr(pair, f'{role}_params')
+    return autoregressive.decode(decoder, params, prompts, sampling, key)
+  alpha_B = np.tile([s.alpha or 0.0 for s in settings], times)
+  return cascade.decode(
+    cascade.Cascade(
+      pair.drafter, pair.verifier, gamma, limit, tokenizer_lib.EOS
+    ),
+    pair.params,
+    prompts,
+    sampling,
+    rules.RULES[rule],
+    alpha_B,
+    key,
+  )

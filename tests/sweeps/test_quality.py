@@ -1,0 +1,54 @@
+import json
+
+import pytest
+
+from speccascade.sweeps import quality, settings
+
+
+def _output(score, from_drafter, deferred):
+  return {
+    'score': score,
+    'tokens': len(from_drafter),
+    'from_drafter': from_drafter,
+    'deferred': deferred,
+  }
+
+
+def test_summary_of_three_ragged_outputs_by_hand():
+  outputs = [
+    _output(1.0, '1101', 1),  # Blocks of gamma 1: 11, 0, 1.
+    _output(0.0, '00', 2),  # 0, 0.
+    _output(1.0, '11111', 0),  # 11, 11, 1.
+  ]
+  record = quality.summarise(outputs, 'token_v3', gamma=1)
+  assert record['counts'] == {
+    'tokens': 11,
+    'verifier_calls': 8,
+    'drafter_steps': 16,
+    'drafted': 16,
+    'accepted': 8,
+    'rejected': 3,
+    'deferred': 3,
+    'accepted_lengths': [3, 2, 3],
+  }
+  assert record['quality'] == pytest.approx(2 / 3)
+  # Sample deviation of 1, 0, 1 is sqrt(1/3); over sqrt(3) examples.
+  assert record['quality_stderr'] == pytest.approx(1 / 3)
+  assert record['output_length'] == pytest.approx(11 / 3)
+  assert record['block_efficiency'] == pytest.approx(11 / 8)
+  assert record['rejection_rate'] == pytest.approx(3 / 11)
+
+
+def test_summary_of_a_model_alone_counts_its_own_calls():
+  outputs = [{'score': 1.0, 'tokens': 5}, {'score': 0.0, 'tokens': 7}]
+  counts = quality.summarise(outputs, settings.DRAFTER_ALONE, None)['counts']
+  assert (counts['drafter_steps'], counts['verifier_calls']) == (12, 0)
+  counts = quality.summarise(outputs, settings.VERIFIER_ALONE, None)['counts']
+  assert (counts['drafter_steps'], counts['verifier_calls']) == (0, 12)
+
+
+def test_a_torn_last_output_is_not_read(tmp_path):
+  path = tmp_path / 'strict.jsonl'
+  whole = json.dumps({'id': 'a', 'example': 0, 'score': 1.0})
+  path.write_text(whole + '\n' + whole[:-5])
+  assert list(quality._read(path)) == [('a', 0)]

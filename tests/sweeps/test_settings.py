@@ -1,0 +1,54 @@
+import pytest
+
+from speccascade.sweeps import settings
+from tests.sweeps import tiny_pair
+
+
+def test_every_combination_of_rule_alpha_and_temperature_once():
+  by_rule = settings.by_rule(tiny_pair.config('any'))
+  assert list(by_rule) == [
+    'verifier_alone',
+    'drafter_alone',
+    'strict',
+    'chow',
+    'token_v3',
+  ]
+  ids = [s.id() for s in by_rule['token_v3']]
+  assert ids == [
+    'token_v3-a0.2-t0-p1-k0-s0',
+    'token_v3-a0.6-t0-p1-k0-s0',
+    'token_v3-a0.2-t1-p1-k0-s0',
+    'token_v3-a0.6-t1-p1-k0-s0',
+  ]
+  assert by_rule['strict'][0].id(5) == 'strict-g5-t0-p1-k0-s0'
+  assert by_rule['strict'][0].alpha is None
+
+
+def test_strict_is_measured_though_the_config_leaves_it_out():
+  config = tiny_pair.config('any')
+  del config.rules['strict']
+  assert 'strict' in settings.by_rule(config)
+
+
+@pytest.mark.parametrize(
+  ('field', 'value', 'message'),
+  [
+    ('rules', {'chew': (0.1,)}, "unknown rule 'chew'; known: strict, drafter"),
+    ('rules', {'chow': ()}, 'chow takes at least one alpha'),
+    ('rules', {'strict': (0.1,)}, 'strict takes no alpha'),
+    ('rules', {'lossy': (0.1, 1.0)}, r'alpha=1 is out of range for lossy'),
+    ('gammas', (1, -2), 'gamma=-2 must be 0 or more'),
+    ('gammas', (), r'gammas=\(\) must be distinct and at least one'),
+    ('temperatures', (1.0, 1.0), 'must be distinct'),
+    ('trials', 0, 'trials=0 must be at least 1'),
+    ('latency_examples', 11, 'latency_examples=11 exceeds num_examples=10'),
+  ],
+)
+def test_a_config_out_of_range_is_one_line(field, value, message):
+  config = tiny_pair.config('any')
+  with config.unlocked():
+    del config[field]
+    config[field] = value
+  with pytest.raises(ValueError, match=message) as error:
+    settings.by_rule(config)
+  assert '\n' not in str(error.value)
