@@ -1,0 +1,137 @@
+"""The paper's two figures: quality against latency and against rejections."""
+
+from matplotlib import figure, lines
+
+from speccascade.reports import points
+
+# Paul Tol's "muted" scheme, distinct for colour-blind readers, and a grey.
+_COLORS = (
+  '#332288',
+  '#CC6677',
+  '#117733',
+  '#88CCEE',
+  '#DDAA33',
+  '#AA4499',
+  '#44AA99',
+  '#882255',
+  '#999933',
+  '#888888',
+)
+_MARKERS = 'os^DvPX<>p'
+_STRICT = dict(color='black', marker='*', markersize=12, zorder=4)
+
+
+def quality_latency(records: list[dict]) -> figure.Figure:
+  """Draws quality against latency: a row a sampling, a column a gamma."""
+  fig, axes = _panels(records, points.gammas(records), points.relative_latency)
+  for ax in axes[-1]:
+    ax.set_xlabel('latency relative to the verifier alone')
+  for ax in axes.flat:
+    ax.set_xlim(ax.get_xlim())  # the verifier's latency only if in view
+    ax.axvline(1, color='0.7', linewidth=1, zorder=0)
+  fig.suptitle(_title(records) + ', batch 1', fontsize='large')
+  return fig
+
+
+def quality_rejection(records: list[dict]) -> figure.Figure:
+  """Draws quality against rejection rate: a panel a sampling.
+
+  At the largest gamma: neither quality nor rejections depend on it.
+  """
+  gammas = points.gammas(records)[-1:]
+  fig, axes = _panels(records, gammas, lambda r: r['rejection_rate'])
+  axes[-1, 0].set_xlabel('rejection rate (share of emitted tokens)')
+  fig.suptitle(_title(records), fontsize='large')
+  return fig
+
+
+def _panels(records, gammas, x):
+  """Draws a panel for each sampling (rows) and gamma (columns)."""
+  gammas = gammas or [None]  # no rule measured yet: the models' lines alone
+  styles = _styles(records)
+  rows = points.by_sampling(records)
+  fig = figure.Figure(
+    figsize=(2.6 + 3.4 * len(gammas), 0.9 + 3.1 * len(rows)),
+    layout='constrained',
+  )
+  axes = fig.subplots(
+    len(rows), len(gammas), sharex='col', sharey='row', squeeze=False
+  )
+  for row, (sampling, group) in zip(axes, rows.items(), strict=True):
+    for ax, gamma in zip(row, gammas, strict=True):
+      _draw(ax, group, gamma, x, styles)
+      title = f'{sampling}' if gamma is None else f'{sampling}, γ = {gamma}'
+      ax.set_title(title, fontsize='medium')
+    row[0].set_ylabel(records[0]['metric'].replace('_', ' '))
+    _label_models(row[-1], group)
+  handles = [
+    lines.Line2D([], [], label=rule, **style) for rule, style in styles.items()
+  ]
+  fig.legend(handles=handles, loc='outside right center', frameon=False)
+  return fig, axes
+
+
+def _draw(ax, group, gamma, x, styles):
+  """Draws one panel: a line a rule through its alphas, the models dotted."""
+  for model in _models(group):
+    ax.axhline(model['quality'], color='0.4', linestyle=':', zorder=1)
+  for rule, style in styles.items():
+    line = [r for r in group if r['rule'] == rule and r['gamma'] == gamma]
+    line.sort(key=lambda r: r['alpha'] or 0)
+    ax.errorbar(
+      [x(r) for r in line],
+      [r['quality'] for r in line],
+      [r['quality_stderr'] for r in line],
+      elinewidth=0.6,
+      label=rule,
+      **style,
+    )
+  ax.grid(color='0.93')
+  ax.set_axisbelow(True)
+  ax.spines[['top', 'right']].set_visible(False)
+
+
+def _label_models(ax, group):
+  """Names the dotted lines at the right of a row's last panel."""
+  for model in _models(group):
+    ax.annotate(
+      f'{model["rule"].removesuffix("_alone")}\n{model["quality"]:.3f}',
+      (1, model['quality']),
+      xycoords=ax.get_yaxis_transform(),
+      xytext=(4, 0),
+      textcoords='offset points',
+      va='center',
+      fontsize='small',
+      color='0.3',
+    )
+
+
+def _models(group):
+  return [r for r in group if r['rule'] in (points.VERIFIER, points.DRAFTER)]
+
+
+def _styles(records):
+  """Gives each rule one colour and marker for all panels and both figures."""
+  styles = {}
+  for rule, group in points.by_rule(records).items():
+    if rule in (points.VERIFIER, points.DRAFTER):
+      continue
+    i = len(styles.keys() - {'strict'})
+    styles[rule] = dict(
+      color=_COLORS[i % len(_COLORS)],
+      marker=_MARKERS[i % len(_MARKERS)],
+      markersize=4.5,
+      linewidth=1.2,
+    )
+    if rule == 'strict':
+      styles[rule] = dict(_STRICT)
+    if all(r['alpha'] is None for r in group):
+      styles[rule]['linestyle'] = 'none'  # a point, not a line
+  return styles
+
+
+def _title(records):
+  first = records[0]
+  return (
+    f'{first["task"]}: {first["num_examples"]} examples, pair {first["pair"]}'
+  )

@@ -1,0 +1,100 @@
+"""Records seen as points: grouped by sampling and rule, with their speed."""
+
+import collections
+import csv
+import io
+import math
+import statistics
+from typing import NamedTuple
+
+VERIFIER = 'verifier_alone'
+DRAFTER = 'drafter_alone'
+
+
+class Sampling(NamedTuple):
+  """How both models are sampled; only points that share it compare."""
+
+  temperature: float
+  top_p: float
+  top_k: int
+
+  def __str__(self) -> str:
+    parts = [f'temperature {self.temperature:g}']
+    if self.top_p < 1:
+      parts.append(f'top-p {self.top_p:g}')
+    if self.top_k:
+      parts.append(f'top-k {self.top_k}')
+    return ', '.join(parts)
+
+
+def by_sampling(records: list[dict]) -> dict[Sampling, list[dict]]:
+  """Groups records by sampling, in increasing temperature."""
+  groups = collections.defaultdict(list)
+  for record in records:
+    groups[Sampling(*(record[k] for k in Sampling._fields))].append(record)
+  return {sampling: groups[sampling] for sampling in sorted(groups)}
+
+
+def by_rule(records: list[dict]) -> dict[str, list[dict]]:
+  """Groups records by rule, the models alone first, then as they appear."""
+  groups = {VERIFIER: [], DRAFTER: []}
+  for record in records:
+    groups.setdefault(record['rule'], []).append(record)
+  return {rule: group for rule, group in groups.items() if group}
+
+
+def gammas(records: list[dict]) -> list[int]:
+  """Returns the draft lengths, increasing."""
+  return sorted({r['gamma'] for r in records} - {None})
+
+
+def relative_latency(record: dict) -> float:
+  """Returns seconds over the verifier's alone, averaged over the trials."""
+  return statistics.fmean(record['relative_latency'])
+
+
+def latency_error(record: dict) -> float:
+  """Returns the standard error of `relative_latency`; NaN for one trial."""
+  trials = record['relative_latency']
+  if len(trials) < 2:
+    return math.nan
+  return statistics.stdev(trials) / math.sqrt(len(trials))
+
+
+def speedup(record: dict) -> float:
+  """Returns the verifier's seconds over the point's."""
+  return 1 / relative_latency(record)
+
+
+def to_csv(records: list[dict]) -> str:
+  """Returns every record as a row.
+
+  Each count and version has a column; trials and accepted lengths are numbers
+  in one cell, parted by spaces.
+  """
+  rows = [
+    {
+      **_flatten(record),
+      'mean_relative_latency': relative_latency(record),
+      'speedup': speedup(record),
+    }
+    for record in records
+  ]
+  columns = dict.fromkeys(column for row in rows for column in row)
+  text = io.StringIO()
+  writer = csv.DictWriter(text, columns, lineterminator='\n')
+  writer.writeheader()
+  writer.writerows(rows)
+  return text.getvalue()
+
+
+def _flatten(record: dict) -> dict:
+  row = {}
+  for field, value in record.items():
+    if isinstance(value, dict):
+      row |= {f'{field}.{k}': v for k, v in _flatten(value).items()}
+    elif isinstance(value, list):
+      row[field] = ' '.join(map(str, value))
+    else:
+      row[field] = value
+  return row

@@ -1,0 +1,203 @@
+"""The two numbers of the paper's Table 2, for each rule and sampling.
+
+The latency reduction at the verifier's quality, and the best quality at no
+more than the verifier's latency; each over every alpha and gamma recorded
+(arXiv 2405.19261, Table 2).
+"""
+
+import math
+
+import tabulate
+
+from speccascade.reports import points
+
+_COMMON = ('task', 'pair', 'metric', 'num_examples', 'dtype', 'seed')
+
+_CAPTION = """\
+Speed-up: the latency of the verifier alone over that of the point, ± its
+standard error over the trials. Same quality: the fastest point of the rule
+whose {metric} is no lower than the verifier's; blocks, rejected and length
+(tokens per verifier call, share of tokens rejected, mean tokens an example) are
+of that point. Same latency: the best point no slower than the verifier."""
+
+
+def fastest(group: list[dict], quality: float) -> dict | None:
+  """Returns the fastest record of at least this quality, if any.
+
+  Of equally fast ones the better, then the earlier.
+  """
+  reached = [r for r in group if r['quality'] >= quality]
+  return max(
+    reached, key=lambda r: (points.speedup(r), r['quality']), default=None
+  )
+
+
+def best(group: list[dict]) -> dict | None:
+  """Returns the best record at no more than the verifier's latency, if any.
+
+  Of equally good ones the faster, then the earlier.
+  """
+  reached = [r for r in group if points.relative_latency(r) <= 1]
+  return max(
+    reached, key=lambda r: (r['quality'], points.speedup(r)), default=None
+  )
+
+
+def markdown(records: list[dict]) -> str:
+  """Returns the report: what was run, then the tables of each sampling.
+
+  Raises:
+    ValueError: there are no records, or they do not compare: they differ in
+      task, pair, metric, number of examples, dtype or seed.
+  """
+  if not records:
+    raise ValueError('no records to report')
+  sections = [header(records)]
+  for sampling, group in points.by_sampling(records).items():
+    sections += [f'### {str(sampling).capitalize()}', table(group)]
+    if math.isinf(_verifier_quality(group)):
+      sections.append(
+        'The verifier alone has no record here yet: its quality is unknown.'
+      )
+    if len(points.gammas(group)) > 1:
+      sections += [
+        f"Speed-up at the verifier's quality by draft length γ, {sampling}:",
+        by_gamma(group),
+      ]
+  sections.append(_CAPTION.format(metric=records[0]['metric']))
+  return '\n\n'.join(sections) + '\n'
+
+
+def header(records: list[dict]) -> str:
+  """Returns what was run, on what and with what, in one paragraph."""
+  for field in _COMMON:
+    values = _distinct(records, lambda r, field=field: str(r[field]))
+    if len(values) > 1:
+      raise ValueError(
+        f'records of different {field} ({", ".join(values)}) do not compare; '
+        'report one at a time'
+      )
+  first = records[0]
+  timed = _distinct(
+    records, lambda r: f'{r["latency_examples"]} × {len(r["seconds"])} trials'
+  )
+  versions = _distinct(records, lambda r: _versions(r['versions']))
+  devices = _distinct(records, lambda r: r['device'])
+  revisions = _distinct(records, lambda r: _revision(r['git_revision']))
+  return '\n'.join(
+    [
+      f'Task {first["task"]}, pair {first["pair"]}: {first["metric"]} on '
+      f'{first["num_examples"]} examples, latency at batch 1 on '
+      f'{" or ".join(timed)}.',
+      f'{" or ".join(devices)}, {first["dtype"]}, seed {first["seed"]}, '
+      f'revision {" or ".join(revisions)};',
+      f'{" or ".join(versions)}.',
+    ]
+  )
+
+
+def table(records: list[dict]) -> str:
+  """Returns the main table of one sampling, a row for each rule."""
+  columns = [
+    'rule',
+    'speed-up, same quality',
+    'α',
+    'γ',
+    'blocks',
+    'rejected',
+    'length',
+    'quality, same latency',
+    'α',
+    'γ',
+    'speed-up',
+  ]
+  quality = _verifier_quality(records)
+  rows = [
+    [rule, *_fastest_cells(fastest(group, quality)), *_best_cells(best(group))]
+    for rule, group in points.by_rule(records).items()
+  ]
+  return _grid(columns, rows)
+
+
+def by_gamma(records: list[dict]) -> str:
+  """Returns each rule's speed-up at the verifier's quality for each gamma."""
+  quality = _verifier_quality(records)
+  gammas = points.gammas(records)
+  rows = []
+  for rule, group in points.by_rule(records).items():
+    if rule in (points.VERIFIER, points.DRAFTER):
+      continue
+    row = [rule]
+    for gamma in gammas:
+      point = fastest([r for r in group if r['gamma'] == gamma], quality)
+      row.append(_speedup(point) if point else 'not reached')
+    rows.append(row)
+  return _grid(['rule', *(f'γ = {gamma}' for gamma in gammas)], rows)
+
+
+def _verifier_quality(records):
+  for record in records:
+    if record['rule'] == points.VERIFIER:
+      return record['quality']
+  return math.inf  # not measured yet: nothing reaches it
+
+
+def _fastest_cells(record):
+  if record is None:
+    return ['not reached', *'–––––']
+  return [
+    _speedup(record),
+    _number(record['alpha']),
+    _number(record['gamma']),
+    f'{record["block_efficiency"]:.2f}',
+    f'{record["rejection_rate"]:.3f}',
+    f'{record["output_length"]:.1f}',
+  ]
+
+
+def _best_cells(record):
+  if record is None:
+    return ['not reached', *'–––']
+  return [
+    f'{record["quality"]:.3f} ± {record["quality_stderr"]:.3f}',
+    _number(record['alpha']),
+    _number(record['gamma']),
+    f'{points.speedup(record):.2f}×',
+  ]
+
+
+def _speedup(record):
+  relative_error = points.latency_error(record) / points.relative_latency(
+    record
+  )
+  error = '' if math.isnan(relative_error) else f' ± {relative_error:.1%}'
+  return f'{points.speedup(record):.2f}×{error}'
+
+
+def _number(value):
+  return '–' if value is None else f'{value:g}'
+
+
+def _grid(columns, rows):
+  return tabulate.tabulate(
+    rows,
+    columns,
+    tablefmt='pipe',
+    disable_numparse=True,
+    colalign=('left', *['right'] * (len(columns) - 1)),
+  )
+
+
+def _versions(versions):
+  return ', '.join(f'{name} {v}' for name, v in versions.items() if v)
+
+
+def _revision(revision):
+  if revision is None:
+    return 'unknown'
+  commit, *dirty = revision.split('-')
+  return '-'.join([commit[:12], *dirty])
+
+
+def _distinct(records, text):
+  return list(dict.fromkeys(map(text, records)))

@@ -1,0 +1,158 @@
+"""Tests of speccascade.reports.table2."""
+
+import pytest
+
+from speccascade.reports import table2
+
+
+def _cells(table):
+  """Returns the cells of each row, header and rule apart."""
+  rows = [
+    [cell.strip() for cell in line.strip('|').split('|')]
+    for line in table.splitlines()
+  ]
+  return {row[0]: row[1:] for row in rows[2:]}
+
+
+def test_both_numbers_exactly(make_record):
+  records = [
+    make_record('verifier_alone', quality=0.9),
+    make_record('drafter_alone', quality=0.4, latency=0.0625),
+    # Slower with gamma 1; at gamma 5 one alpha is as good as the verifier, a
+    # faster one is not, and a slower one is better.
+    make_record('opt', 0.0, 1, quality=0.9, latency=0.8),
+    make_record('opt', 0.1, 5, quality=0.95, latency=0.625),
+    make_record(
+      'opt',
+      0.25,
+      5,
+      quality=0.9,
+      latency=[0.36, 0.4, 0.44],
+      block_efficiency=3.456,
+      rejection_rate=0.0625,
+      output_length=70.04,
+    ),
+    make_record('opt', 0.5, 5, quality=0.89, latency=0.25),
+    # The best point of all is slower than the verifier.
+    make_record('chow', 0.1, 3, quality=1.0, latency=1.25),
+    make_record('chow', 0.9, 3, quality=0.8, latency=0.5),
+  ]
+  cells = _cells(table2.table(records))
+  assert list(cells) == ['verifier_alone', 'drafter_alone', 'opt', 'chow']
+  assert cells['verifier_alone'] == (
+    ['1.00× ± 0.0%', '–', '–', '4.00', '0.125', '61.2']
+    + ['0.900 ± 0.020', '–', '–', '1.00×']
+  )
+  assert cells['drafter_alone'] == (
+    ['not reached', '–', '–', '–', '–', '–', '0.400 ± 0.020', '–', '–']
+    + ['16.00×']
+  )
+  assert cells['opt'] == (
+    ['2.50× ± 5.8%', '0.25', '5', '3.46', '0.062', '70.0']
+    + ['0.950 ± 0.020', '0.1', '5', '1.60×']
+  )
+  assert cells['chow'] == (
+    ['0.80× ± 0.0%', '0.1', '3', '4.00', '0.125', '61.2']
+    + ['0.800 ± 0.020', '0.9', '3', '2.00×']
+  )
+
+
+def test_neither_reached(make_record):
+  records = [
+    make_record('verifier_alone', quality=0.9),
+    make_record('opt', 0.5, 5, quality=0.89, latency=1.01),
+  ]
+  assert _cells(table2.table(records))['opt'] == (
+    ['not reached', *'–––––', 'not reached', *'–––']
+  )
+
+
+def test_ties(make_record):
+  group = [
+    make_record('opt', 0.0, 5, quality=0.9, latency=0.5),
+    make_record('opt', 0.1, 5, quality=0.95, latency=0.5),
+    make_record('opt', 0.2, 5, quality=0.95, latency=0.5),
+    make_record('opt', 0.3, 5, quality=0.95, latency=0.75),
+  ]
+  assert table2.fastest(group, 0.9)['alpha'] == 0.1  # the better, the earlier
+  assert table2.fastest(group, 0.95)['alpha'] == 0.1  # equal is reached
+  assert table2.fastest(group, 0.951) is None
+  assert table2.best(group[::-1])['alpha'] == 0.2  # the faster, the earlier
+
+
+@pytest.mark.parametrize(
+  ('quality', 'cell'), [(0.91, '2.00× ± 0.0%'), (0.89, 'not reached')]
+)
+def test_strict_above_and_below_the_verifier(make_record, quality, cell):
+  records = [
+    make_record('verifier_alone', quality=0.9),
+    make_record('strict', None, 5, quality=quality, latency=0.5),
+  ]
+  row = _cells(table2.table(records))['strict']
+  assert row[0] == cell
+  assert row[6:] == [f'{quality:.3f} ± 0.020', '–', '5', '2.00×']
+
+
+def test_each_sampling_has_its_own_verifier(make_record):
+  records = [
+    make_record('verifier_alone', quality=0.9, temperature=0.0),
+    make_record('verifier_alone', quality=0.7, temperature=1.0),
+    make_record('opt', 0.5, 5, quality=0.8, latency=0.5, temperature=0.0),
+    make_record('opt', 0.5, 5, quality=0.8, latency=0.5, temperature=1.0),
+  ]
+  greedy, sampled = table2.markdown(records).split('### ')[1:]
+  assert greedy.startswith('Temperature 0\n')
+  assert 'not reached' in greedy
+  assert sampled.startswith('Temperature 1\n')
+  assert 'not reached' not in sampled
+
+
+def test_by_gamma(make_record):
+  records = [
+    make_record('verifier_alone', quality=0.9),
+    make_record('opt', 0.1, 1, quality=0.9, latency=0.8),
+    make_record('opt', 0.5, 1, quality=0.8, latency=0.1),
+    make_record('opt', 0.1, 5, quality=0.9, latency=[0.5]),
+    make_record('opt', 0.2, 5, quality=0.9, latency=[0.4]),
+    make_record('drafter', None, 5, quality=0.4, latency=0.2),
+  ]
+  assert _cells(table2.by_gamma(records)) == {
+    'opt': ['1.25× ± 0.0%', '2.50×'],
+    'drafter': ['not reached', 'not reached'],
+  }
+  assert 'γ = 1' in table2.markdown(records)
+  one_gamma = [r for r in records if r['gamma'] != 1]
+  assert 'γ = 5' not in table2.markdown(one_gamma)
+
+
+def test_columns_are_aligned(sweep):
+  for section in table2.markdown(sweep).split('\n\n'):
+    if section.startswith('|'):
+      assert len({len(line) for line in section.splitlines()}) == 1
+
+
+def test_header_names_what_was_run(make_record):
+  record = make_record('strict', gamma=5, git_revision='0123456789abcdef-dirty')
+  elsewhere = record | {'device': 'TPU v5e × 8', 'seconds': [1.0]}
+  header = table2.header([record, record, elsewhere])
+  for part in (
+    'Task word_problems, pair word_problems: exact_match on 100 examples',
+    'batch 1 on 10 × 3 trials or 10 × 1 trials.',
+    'cpu (AMD EPYC), 2 cores or TPU v5e × 8, float32, seed 0',
+    'revision 0123456789ab-dirty;\npython 3.11.7, jax 0.10.2.',
+  ):
+    assert part in header
+
+
+@pytest.mark.parametrize('field', ['task', 'pair', 'metric', 'dtype'])
+def test_what_does_not_compare_is_refused(make_record, field):
+  records = [make_record('strict'), make_record('strict', **{field: 'other'})]
+  with pytest.raises(ValueError, match=f'different {field} .*other'):
+    table2.markdown(records)
+
+
+def test_an_unfinished_sweep_says_so(make_record):
+  records = [make_record('strict', None, 5, quality=0.9, latency=0.5)]
+  text = table2.markdown(records)
+  assert 'verifier alone has no record here yet' in text
+  assert 'not reached' in text
