@@ -96,17 +96,15 @@ def pack(x_LxBxKxTxH, length_B, slots, ring):
 def append(stack_LxBxKxSxH, layer, new_BxKxTxH, start_B, ring):
   """Writes a block at each row's position of one layer, in place.
 
-  `vmap` of `dynamic_update_slice` compiles to an in-place update on CPU
-  and TPU; an indexed `.at[].set` copies the whole cache on TPU.
+  `vmap` of `dynamic_update_slice` compiles to an in-place update on TPU; an
+  indexed `.at[].set` copies the whole cache there.
   """
   layer = jnp.asarray(layer, start_B.dtype)
-  write = functools.partial(_write, layer=layer)
-  if new_BxKxTxH.shape[0] == 1:
-    write = functools.partial(
-      lax.platform_dependent,
-      cpu=functools.partial(_write_one_row, layer=layer),
-      default=write,
-    )
+  write = functools.partial(
+    lax.platform_dependent,
+    cpu=functools.partial(_write_by_row, layer=layer),
+    default=functools.partial(_write, layer=layer),
+  )
   if not ring:
     return write(stack_LxBxKxSxH, new_BxKxTxH, start_B)
   slots, T = stack_LxBxKxSxH.shape[3], new_BxKxTxH.shape[2]
@@ -130,19 +128,19 @@ def _write(stack_LxBxKxSxH, new_BxKxTxH, start_B, *, layer):
   return write(stack_LxBxKxSxH, new_BxKxTxH, start_B)
 
 
-def _write_one_row(stack_Lx1xKxSxH, new_1xKxTxH, start_1, *, layer):
-  # XLA's CPU backend fuses a lone update into both of its readers, each with
-  # a copy of the cache. A loop of one turn, which it cannot know, stays whole
-  # and updates in place.
-  turns = jnp.minimum(start_1[0], 0) + 1
+def _write_by_row(stack_LxBxKxSxH, new_BxKxTxH, start_B, *, layer):
+  # XLA's CPU backend makes vmap's update a scatter, which copies the cache,
+  # and fuses a lone update into both of its readers, each with a copy. A loop
+  # over rows updates in place, if its turns are not known to be one.
   zero = jnp.zeros_like(layer)
-  at = (layer, zero, zero, start_1[0], zero)
-  return lax.fori_loop(
-    0,
-    turns,
-    lambda _, x: lax.dynamic_update_slice(x, new_1xKxTxH[None], at),
-    stack_Lx1xKxSxH,
-  )
+
+  def write_row(row, stack_LxBxKxSxH):
+    new_1x1xKxTxH = lax.dynamic_slice_in_dim(new_BxKxTxH, row, 1)[None]
+    at = (layer, row, zero, start_B[row], zero)
+    return lax.dynamic_update_slice(stack_LxBxKxSxH, new_1x1xKxTxH, at)
+
+  turns = jnp.minimum(start_B[0], 0) + start_B.shape[0]
+  return lax.fori_loop(zero, turns, write_row, stack_LxBxKxSxH)
 
 
 def slot_positions(length_B, slots):

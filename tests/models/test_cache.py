@@ -1,6 +1,10 @@
+import re
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
 
 from speccascade.models import cache as cache_lib
 
@@ -61,3 +65,29 @@ def test_repeat_widens_rows():
   np.testing.assert_array_equal(wide.length_B, [3, 3, 1, 1])
   np.testing.assert_array_equal(wide.keys[0].ravel(), [0, 0, 1, 1])
   np.testing.assert_array_equal(wide.values[0].ravel(), [0, 0, 1, 1])
+
+
+@pytest.mark.parametrize('rows', [1, 3])
+@pytest.mark.parametrize('ring', [False, True])
+def test_a_loop_appends_in_place(rows, ring):
+  """A compiled loop that appends to a cache and attends over it."""
+
+  @jax.jit
+  def loop(block_BxKxTxH, turns):
+    def turn(i, carry):
+      stack_LxBxKxSxH, y_BxKxTxH = carry
+      start_B = jnp.arange(rows) + i
+      stack_LxBxKxSxH = cache_lib.append(
+        stack_LxBxKxSxH, 0, block_BxKxTxH + y_BxKxTxH, start_B, ring
+      )
+      held_BxKxSxH = stack_LxBxKxSxH[0]
+      weight = jnp.einsum('BKTH,BKSH->BKTS', block_BxKxTxH, held_BxKxSxH)
+      y_BxKxTxH = jnp.einsum('BKTS,BKSH->BKTH', weight, held_BxKxSxH)
+      return stack_LxBxKxSxH, y_BxKxTxH
+
+    stack_LxBxKxSxH = jnp.zeros((1, rows, 2, 37, 4))
+    return lax.fori_loop(0, turns, turn, (stack_LxBxKxSxH, block_BxKxTxH))
+
+  text = loop.lower(jnp.ones((rows, 2, 3, 4)), 5).compile().as_text()
+  assert f'[1,{rows},2,37,4]' in text
+  assert not re.findall(r'37,4\]\S* (?:copy|scatter|concatenate)\(', text)
