@@ -13,11 +13,14 @@ P = jax_sharding.PartitionSpec
 # Activations and caches.
 BATCH = P('data')
 LOGITS = P('data', None, 'model')  # BxTxV: V stays sharded up to the draws.
+DRAFTS = P(None, 'data', 'model')  # GxBxV
 CACHE = P(None, 'data', 'model', None, None)  # LxBxKxSxH
 
 # Parameters, by the last part of their name.
 PARAMETERS = {
   'embedding': P('model', None),  # VxD
+  'lm_head': P('model', None),  # VxD
+  'relative_bias': P(None, 'model'),  # WxN
   'query': P(None, 'model', None),  # DxNxH
   'key': P(None, 'model', None),  # DxKxH
   'value': P(None, 'model', None),  # DxKxH

@@ -8,12 +8,12 @@ from tests.sweeps import tiny_pair
 
 def test_a_model_reads_no_further_than_it_was_trained(tmp_path):
   folder = tiny_pair.save(tmp_path / 'pair')
-  assert pairs.load(folder).drafter.context_length == 8192
+  assert pairs.load(folder).drafter.longest_prompt(0) == 8192
   provenance = {'drafter': {'config': {'length': 256}}}
   (tmp_path / 'pair' / 'provenance.json').write_text(json.dumps(provenance))
   pair = pairs.load(folder)
-  assert pair.drafter.context_length == 256
-  assert pair.verifier.context_length == 8192
+  assert pair.drafter.longest_prompt(56) == 200
+  assert pair.verifier.longest_prompt(56) == 8136
 
 
 def test_an_unknown_pair_is_one_line():

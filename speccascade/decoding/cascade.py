@@ -3,9 +3,9 @@
 State: the tokens y of each row and both caches. Invariant: both caches hold
 exactly the tokens before y[-1], the last one committed. One iteration:
 
-  1. Draft. Feed y[-1], sample x_0 ~ q_0, feed x_0, ...: gamma + 1 steps give
-     x_0..x_gamma and q_0..q_gamma.
-  2. Verify. One block [y[-1], x_0..x_{gamma-1}] gives p_0..p_gamma.
+  1. Draft. Feed y[-1], sample x_0 ~ q_0, feed x_0, ...: gamma + 1 steps, or
+     as many as the schedule asks for, give x_0.. and q_0...
+  2. Verify. One block [y[-1], x_0..] of as many tokens gives p_0...
   3. Defer. pi_i = rule(q_i, p_i, alpha). Accept x_i with probability
      min(1, pi_i(x_i) / q_i(x_i)); the first rejected position draws from
      norm(max(0, pi - q)) instead. 1 to gamma + 1 tokens are committed, each
@@ -21,6 +21,7 @@ V vocabulary.
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import flax.struct
 import jax
@@ -30,7 +31,8 @@ from jax import lax
 
 from speccascade import distributions
 from speccascade import rules as rules_lib
-from speccascade.decoding import checks, results
+from speccascade.decoding import blocks, checks, deferral, drafting, results
+from speccascade.decoding import schedules as schedules_lib
 from speccascade.models import cache as cache_lib
 
 
@@ -41,11 +43,14 @@ class Cascade:
   Attributes:
     drafter: model q.
     verifier: model p, of the same vocabulary.
-    gamma: draft length; gamma + 1 tokens are drafted and verified at a time.
+    gamma: draft length; at most gamma + 1 tokens are drafted and verified at
+      a time.
     max_new_tokens: N, most tokens generated.
     eos_id: token that ends a row.
     rules: deferral rules that the program can follow; which one it does is
       chosen at run time, so that a sweep over rules compiles once.
+    schedule: one of schedules.SCHEDULES.
+    defer: how a rule's target is followed, a function of `deferral`.
   """
 
   drafter: object
@@ -54,6 +59,8 @@ class Cascade:
   max_new_tokens: int
   eos_id: int
   rules: tuple = tuple(rules_lib.RULES.values())
+  schedule: schedules_lib.Schedule = schedules_lib.FIXED
+  defer: Callable = deferral.speculative
 
   def __post_init__(self):
     checks.check_gamma(self.gamma)
@@ -69,10 +76,13 @@ class _State:
   done_B: jax.Array
   drafter_cache: object
   verifier_cache: object
+  schedule: object
   counts: results.Counts
 
 
-def decode(cascade, params, prompts, sampling, rule, alpha_B, key):
+def decode(
+  cascade, params, prompts, sampling, rule, alpha_B, key, parameter=()
+):
   """Generates with a drafter, a verifier and a deferral rule.
 
   Args:
@@ -83,6 +93,7 @@ def decode(cascade, params, prompts, sampling, rule, alpha_B, key):
     rule: one of `cascade.rules`.
     alpha_B: deferral threshold of each row.
     key: jax.random.key of the run's seed.
+    parameter: of the draft schedule.
 
   Returns:
     Result.
@@ -96,18 +107,20 @@ def decode(cascade, params, prompts, sampling, rule, alpha_B, key):
   alpha_B = checks.check_alpha_shape(alpha_B, prompts.rows)
   index = checks.rule_index(rule, cascade.rules)
   rules_lib.check_alpha(rule, np.unique(alpha_B).tolist())
-  return _decode(cascade, params, prompts, sampling, index, alpha_B, key)
+  checks.check_schedule(cascade.schedule, parameter, cascade.gamma)
+  return _decode(
+    cascade, params, prompts, sampling, index, alpha_B, key, parameter
+  )
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _decode(cascade, params, prompts, sampling, rule, alpha_B, key):
+def _decode(cascade, params, prompts, sampling, rule, alpha_B, key, parameter):
   prompts = jax.tree.map(lambda x: jnp.asarray(x, jnp.int32), prompts)
-  state = init(cascade, params, prompts)
+  state = init(cascade, params, prompts, parameter)
   alpha_B = jnp.asarray(alpha_B, _wide_dtype())
   key_B = distributions.row_keys(key, prompts.repeat(prompts.example_P))
-  prompt_B = prompts.repeat(prompts.length_P)
   step = functools.partial(
-    iterate, cascade, params, sampling, rule, alpha_B, key_B, prompt_B
+    iterate, cascade, params, sampling, rule, alpha_B, key_B, parameter
   )
   state = lax.while_loop(lambda s: ~jnp.all(s.done_B), step, state)
   kept_BxM = jnp.arange(state.token_BxM.shape[1]) < state.length_B[:, None]
@@ -120,10 +133,9 @@ def _decode(cascade, params, prompts, sampling, rule, alpha_B, key):
   )
 
 
-def init(cascade, params, prompts):
+def init(cascade, params, prompts, parameter=()):
   """The loop's state before its first iteration: both prompts read."""
-  B, S = prompts.rows, prompts.token_PxS.shape[1]
-  G, N = cascade.gamma + 1, cascade.max_new_tokens
+  B, G, N = prompts.rows, cascade.gamma + 1, cascade.max_new_tokens
   caches = []
   for model, model_params in zip(
     (cascade.drafter, cascade.verifier), params, strict=True
@@ -132,7 +144,7 @@ def init(cascade, params, prompts):
       model_params,
       prompts.token_PxS,
       prompts.length_P,
-      capacity=S + N,
+      new_tokens=N,
       block=G,
     )
     caches.append(cache_lib.repeat(cache, prompts.copies))
@@ -145,6 +157,7 @@ def init(cascade, params, prompts):
     done_B=jnp.zeros(B, bool),
     drafter_cache=caches[0],
     verifier_cache=caches[1],
+    schedule=cascade.schedule.init(parameter, B, G),
     counts=results.Counts(
       verifier_calls_B=zero_B,
       drafter_steps_B=zero_B,
@@ -158,7 +171,7 @@ def init(cascade, params, prompts):
   )
 
 
-def iterate(cascade, params, sampling, rule, alpha_B, key_B, prompt_B, state):
+def iterate(cascade, params, sampling, rule, alpha_B, key_B, parameter, state):
   """One iteration: draft, verify, defer, rewind.
 
   Args:
@@ -168,7 +181,7 @@ def iterate(cascade, params, sampling, rule, alpha_B, key_B, prompt_B, state):
     rule: index into `cascade.rules`.
     alpha_B: deferral thresholds.
     key_B: a key for each row.
-    prompt_B: prompt lengths.
+    parameter: of the draft schedule.
     state: from `init` or the iteration before.
 
   Returns:
@@ -177,34 +190,34 @@ def iterate(cascade, params, sampling, rule, alpha_B, key_B, prompt_B, state):
   G = cascade.gamma + 1
   position_BxG = state.length_B[:, None] + jnp.arange(G)
   u_BxGx3 = distributions.uniforms(key_B, position_BxG)
-  drafter_cache, x_BxG, q_BxGxV, q_raw_BxGxV = _draft(
-    cascade, params[0], sampling, u_BxGx3[..., distributions.DRAFT], state
+  draft, drafter_cache = drafting.draft(
+    cascade.drafter,
+    params[0],
+    state.drafter_cache,
+    state.last_B,
+    ~state.done_B,
+    sampling,
+    u_BxGx3[..., distributions.DRAFT],
+    _more(cascade, parameter, state),
   )
-  block_BxG = jnp.concatenate([state.last_B[:, None], x_BxG[:, :-1]], 1)
-  logits_BxGxV, verifier_cache = cascade.verifier.extend(
-    params[1], state.verifier_cache, block_BxG
+  logits_BxGxV, verifier_cache = blocks.extend(
+    cascade.verifier,
+    params[1],
+    state.verifier_cache,
+    jnp.concatenate([state.last_B[:, None], draft.token_BxG[:, :-1]], 1),
+    draft.length_B,
+    blocks.widths(G, cascade.schedule.more is None),
   )
-  p_raw_BxGxV = distributions.raw(logits_BxGxV)
-  p_BxGxV = distributions.probabilities(logits_BxGxV, p_raw_BxGxV, sampling)
-  pi_BxGxV = lax.switch(
-    rule,
-    cascade.rules,
-    q_BxGxV,
-    p_BxGxV,
-    q_raw_BxGxV,
-    p_raw_BxGxV,
-    alpha_B[:, None].astype(p_BxGxV.dtype),
-  )
-  token_BxG, accepted_B = _defer(x_BxG, q_BxGxV, pi_BxGxV, u_BxGx3)
-  emitted_B, ended_B = _emit(cascade, token_BxG, accepted_B, state)
-  accepted_B = jnp.minimum(accepted_B, emitted_B)
+  target = _target(cascade, draft, logits_BxGxV, sampling, rule, alpha_B)
+  token_BxG, kept_B = cascade.defer(draft, target, u_BxGx3)
+  emitted_B, ended_B = _emit(cascade, token_BxG, kept_B, draft, state)
+  accepted_B = jnp.minimum(kept_B, emitted_B)
 
-  length_B = state.length_B + emitted_B
-  held_B = prompt_B + length_B - 1
   last_B = jnp.take_along_axis(
     token_BxG, jnp.maximum(emitted_B - 1, 0)[:, None], 1
   )[:, 0]
   write = jax.vmap(lax.dynamic_update_slice_in_dim, (0, 0, 0, None))
+  rewind = lambda new, old: cache_lib.rewind(new, old.length_B + emitted_B)  # noqa: E731
   return _State(
     token_BxM=write(state.token_BxM, token_BxG, state.length_B, 0),
     from_drafter_BxM=write(
@@ -213,53 +226,51 @@ def iterate(cascade, params, sampling, rule, alpha_B, key_B, prompt_B, state):
       state.length_B,
       0,
     ),
-    length_B=length_B,
+    length_B=state.length_B + emitted_B,
     last_B=jnp.where(state.done_B, state.last_B, last_B),
     done_B=state.done_B | ended_B,
-    drafter_cache=cache_lib.rewind(drafter_cache, held_B),
-    verifier_cache=cache_lib.rewind(verifier_cache, held_B),
-    counts=_count(state, q_BxGxV, pi_BxGxV, emitted_B, accepted_B),
+    drafter_cache=rewind(drafter_cache, state.drafter_cache),
+    verifier_cache=rewind(verifier_cache, state.verifier_cache),
+    schedule=cascade.schedule.update(
+      parameter, state.schedule, draft.length_B, kept_B
+    ),
+    counts=_count(state, draft, target.pi_BxGxV, emitted_B, accepted_B),
   )
 
 
-def _draft(cascade, params, sampling, u_BxG, state):
-  """Gamma + 1 drafter steps: (cache, x_BxG, q_BxGxV, q_raw_BxGxV)."""
+def _more(cascade, parameter, state):
+  """Whether a row drafts on: as its schedule says, and not past EOS."""
+  more = cascade.schedule.more
+  if more is None:
+    return None
 
-  def step(carry, u_B):
-    cache, last_B = carry
-    logits_Bx1xV, cache = cascade.drafter.extend(params, cache, last_B[:, None])
-    raw_Bx1xV = distributions.raw(logits_Bx1xV)
-    q_Bx1xV = distributions.probabilities(logits_Bx1xV, raw_Bx1xV, sampling)
-    x_B = distributions.draw(q_Bx1xV[:, 0], u_B)
-    return (cache, x_B), (x_B, q_Bx1xV[:, 0], raw_Bx1xV[:, 0])
+  def wants(drafted, token_B, confidence_B):
+    wants_B = more(parameter, state.schedule, drafted, confidence_B)
+    return wants_B & (token_B != cascade.eos_id)
 
-  (cache, _), drafts = lax.scan(
-    step, (state.drafter_cache, state.last_B), u_BxG.T
+  return wants
+
+
+def _target(cascade, draft, logits_BxGxV, sampling, rule, alpha_B):
+  p_raw_BxGxV = distributions.raw(logits_BxGxV)
+  p_BxGxV = distributions.probabilities(logits_BxGxV, p_raw_BxGxV, sampling)
+  alpha_B = alpha_B.astype(p_BxGxV.dtype)
+  pi_BxGxV = lax.switch(
+    rule,
+    cascade.rules,
+    draft.q_BxGxV,
+    p_BxGxV,
+    draft.q_raw_BxGxV,
+    p_raw_BxGxV,
+    alpha_B[:, None],
   )
-  return cache, *(x.swapaxes(0, 1) for x in drafts)
+  return deferral.Target(pi_BxGxV, p_BxGxV, p_raw_BxGxV, alpha_B)
 
 
-def _defer(x_BxG, q_BxGxV, pi_BxGxV, u_BxGx3):
-  """Tokens with the first rejection replaced, and drafts before it."""
-  accept_BxG = distributions.accepts(
-    x_BxG, u_BxGx3[..., distributions.ACCEPT], pi_BxGxV, q_BxGxV
-  )
-  G = x_BxG.shape[1]
-  accepted_B = jnp.cumprod(accept_BxG, 1).sum(1, dtype=jnp.int32)
-  at_Bx1 = jnp.minimum(accepted_B, G - 1)[:, None]
-  pick = lambda y: jnp.take_along_axis(y, at_Bx1[..., None], 1)[:, 0]  # noqa: E731
-  redrawn_B = distributions.draw(
-    distributions.residual(pick(pi_BxGxV), pick(q_BxGxV)),
-    pick(u_BxGx3)[:, distributions.RESIDUAL],
-  )
-  rejected_BxG = jnp.arange(G) == accepted_B[:, None]
-  return jnp.where(rejected_BxG, redrawn_B[:, None], x_BxG), accepted_B
-
-
-def _emit(cascade, token_BxG, accepted_B, state):
+def _emit(cascade, token_BxG, kept_B, draft, state):
   """Tokens each row commits, cut at EOS and at N, and whether it ended."""
   G, N = token_BxG.shape[1], cascade.max_new_tokens
-  emitted_B = jnp.minimum(accepted_B + 1, G)
+  emitted_B = jnp.minimum(kept_B + 1, draft.length_B)
   emitted_B = jnp.minimum(emitted_B, _until_eos(token_BxG, cascade.eos_id))
   emitted_B = jnp.minimum(emitted_B, N - state.length_B)
   emitted_B = jnp.where(state.done_B, 0, emitted_B)
@@ -275,24 +286,23 @@ def _until_eos(token_BxG, eos_id):
   return jnp.where(eos_BxG.any(1), first_B, eos_BxG.shape[1])
 
 
-def _count(state, q_BxGxV, pi_BxGxV, emitted_B, accepted_B):
-  G, old = q_BxGxV.shape[1], state.counts
+def _count(state, draft, pi_BxGxV, emitted_B, accepted_B):
+  q_BxGxV, old = draft.q_BxGxV, state.counts
+  G = q_BxGxV.shape[1]
   active_B = (~state.done_B).astype(jnp.int32)
   emitted_BxG = jnp.arange(G) < emitted_B[:, None]
   divergence_BxG = jnp.where(
     emitted_BxG, rules_lib.total_variation(pi_BxGxV, q_BxGxV), 0
   )
-  # A rule that follows q may return it rounded: not a deferral.
-  rounding = 8 * jnp.finfo(q_BxGxV.dtype).eps
   hit_BxG = jnp.arange(G + 1) == accepted_B[:, None]
   return results.Counts(
     verifier_calls_B=old.verifier_calls_B + active_B,
-    drafter_steps_B=old.drafter_steps_B + active_B * G,
-    drafted_B=old.drafted_B + active_B * G,
+    drafter_steps_B=old.drafter_steps_B + draft.length_B,
+    drafted_B=old.drafted_B + draft.length_B,
     accepted_B=old.accepted_B + accepted_B,
     rejected_B=old.rejected_B + emitted_B - accepted_B,
     deferred_B=old.deferred_B
-    + (divergence_BxG > rounding).sum(1, dtype=jnp.int32),
+    + results.differs(divergence_BxG).sum(1, dtype=jnp.int32),
     divergence_B=old.divergence_B + divergence_BxG.sum(1),
     accepted_lengths_BxG=old.accepted_lengths_BxG + active_B[:, None] * hit_BxG,
   )

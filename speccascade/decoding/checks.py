@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from speccascade.decoding.schedules import SCHEDULES
+
 
 def check_prompts(prompts, models, max_new_tokens):
   """Raises ValueError for prompts that the models cannot continue.
@@ -25,12 +27,12 @@ def check_prompts(prompts, models, max_new_tokens):
       f'prompt {row} has length {length_P[row]}; it must be in 1..{S}, the '
       'width of token_PxS'
     )
-  context = min(m.context_length for m in models)
+  limit = min(m.longest_prompt(max_new_tokens) for m in models)
   longest = int(length_P.argmax())
-  if length_P[longest] + max_new_tokens > context:
+  if length_P[longest] > limit:
     raise ValueError(
-      f'prompt {longest} is too long: {length_P[longest]} tokens and '
-      f'max_new_tokens={max_new_tokens} exceed the context of {context}; '
+      f'prompt {longest} is too long: {length_P[longest]} tokens; with '
+      f'max_new_tokens={max_new_tokens} the models take {max(limit, 0)}; '
       'shorten either'
     )
   vocab = min(m.vocab_size for m in models)
@@ -71,6 +73,27 @@ def check_gamma(gamma):
     )
 
 
+def check_schedule(schedule, parameter, gamma):
+  """Raises ValueError unless the parameter is one that the schedule takes."""
+  parameter = np.asarray(parameter)
+  name = next((k for k, s in SCHEDULES.items() if s is schedule), None)
+  if name in ('fixed', 'adaptive') and np.size(parameter):
+    raise ValueError(f'the schedule {name} takes no parameter: ()')
+  if name == 'confidence' and not (
+    np.size(parameter) and np.all((0 <= parameter) & (parameter <= 1))
+  ):
+    raise ValueError(
+      f'the schedule confidence takes a probability, not {parameter}'
+    )
+  if name == 'cost' and (
+    np.shape(parameter) != (gamma + 1,) or not np.all(parameter > 0)
+  ):
+    raise ValueError(
+      f'the schedule cost takes what 1 to {gamma + 1} tokens cost, positive, '
+      f'not {parameter}'
+    )
+
+
 def _per_row(name, value, rows):
   value = np.asarray(value)
   if value.shape != (rows,):
@@ -81,6 +104,16 @@ def _per_row(name, value, rows):
 def check_alpha_shape(alpha_B, rows):
   """Raises ValueError unless there is one alpha a row."""
   return _per_row('alpha', alpha_B, rows)
+
+
+def check_confidence(alpha_B, rows):
+  """Raises ValueError unless there is one alpha in [0, 1] a row."""
+  alpha_B = _per_row('alpha', alpha_B, rows)
+  for alpha in alpha_B[~((alpha_B >= 0) & (alpha_B <= 1))]:
+    raise ValueError(
+      f'alpha={alpha:g} must be in [0, 1], the confidence that may lack'
+    )
+  return alpha_B
 
 
 def rule_index(rule, rules):

@@ -48,7 +48,8 @@ class Counts:
     accepted_B: emitted tokens that the drafter wrote.
     rejected_B: emitted tokens drawn from the residual in a draft's place.
     deferred_B: emitted positions where the rule's target was not q, that is
-      where it listened to the verifier.
+      where it listened to the verifier and the two differed. At temperature 0
+      these are the rejected ones.
     divergence_B: sum over emitted positions of D_TV(pi, q), the expected
       number of rejections.
     accepted_lengths_BxG: for each a in 0..gamma + 1, verifier calls that
@@ -74,14 +75,22 @@ class Result:
     length_B: tokens generated.
     from_drafter_BxN: whether a token is an accepted draft.
     counts: Counts; None for plain autoregressive decoding.
+    log_prob_BxN: log probability of each token at temperature 1, in nats, 0
+      past the last; of plain autoregressive decoding alone.
   """
 
   token_BxN: jax.Array
   length_B: jax.Array
   from_drafter_BxN: jax.Array | None = None
   counts: Counts | None = None
+  log_prob_BxN: jax.Array | None = None
 
   @property
   def block_efficiency_B(self):
     """Tokens per verifier call."""
     return self.length_B / self.counts.verifier_calls_B
+
+
+def differs(divergence):
+  """Whether a D_TV is more than rounding: a rule may return q rounded."""
+  return divergence > 8 * jnp.finfo(divergence.dtype).eps

@@ -129,10 +129,9 @@ class Gemma:
     """V."""
     return self.config.vocab_size
 
-  @property
-  def context_length(self):
-    """Most tokens, prompt and answer, that a row may have."""
-    return self.config.context_length
+  def longest_prompt(self, max_new_tokens):
+    """Most tokens of a prompt that is to be continued by so many."""
+    return self.config.context_length - max_new_tokens
 
   def init(self, key):
     """Random parameters, float32: a nested dict."""
@@ -144,20 +143,21 @@ class Gemma:
     x_BxTxD, _ = self._apply(params, token_BxT)
     return self._logits(params, x_BxTxD)
 
-  def prefill(self, params, token_BxS, length_B, *, capacity, block):
+  def prefill(self, params, token_BxS, length_B, *, new_tokens, block):
     """Reads right-padded prompts.
 
     Args:
       params: from `init`.
       token_BxS: int32 prompts, padded on the right.
       length_B: their lengths, at least 1.
-      capacity: tokens a row may come to hold, prompt included.
+      new_tokens: most tokens that will be generated.
       block: longest block that `extend` will be given.
 
     Returns:
       (cache of all but each prompt's last token, that token_B).
     """
     held_B = length_B - 1
+    capacity = token_BxS.shape[1] + new_tokens
     _, (keys, values) = self._apply(params, token_BxS)
     windows = self.config.windows
     shapes = [

@@ -19,11 +19,13 @@ class TableModel:
   vocab_size: int
   context_length: int = 64
 
-  def prefill(self, table_VxVxV, token_BxS, length_B, *, capacity, block):
+  def longest_prompt(self, max_new_tokens):
+    return self.context_length - max_new_tokens
+
+  def prefill(self, table_VxVxV, token_BxS, length_B, *, new_tokens, block):
     del table_VxVxV
     held_B = length_B - 1
-    spare = capacity + block - token_BxS.shape[1]
-    seen_BxS = jnp.pad(token_BxS, ((0, 0), (0, spare)))
+    seen_BxS = jnp.pad(token_BxS, ((0, 0), (0, new_tokens + block)))
     cache = cache_lib.Cache(held_B, (seen_BxS[None],), (), (False,))
     rows = jnp.arange(len(length_B))
     return cache, token_BxS[rows, held_B]

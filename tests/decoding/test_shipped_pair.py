@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from speccascade import distributions, pairs, rules
-from speccascade.decoding import autoregressive, cascade, results
+from speccascade.decoding import autoregressive, cascade, replay, results
 from speccascade.tasks import tokenizer, word_problems
 
 COUNT, ROWS, GAMMA = 200, 40, 5
@@ -40,5 +40,16 @@ def test_strict_at_temperature_0_is_the_verifier_alone():
     np.testing.assert_array_equal(strict.length_B, alone.length_B)
     calls += strict.counts.verifier_calls_B.sum()
     tokens += strict.length_B.sum()
+  # The last batch at another draft length: replayed, as a sweep does, and
+  # decoded.
+  other = cascade.Cascade(pair.drafter, pair.verifier, 2, N, eos_id)
+  short = cascade.decode(
+    other, pair.params, batch, sampling, rules.strict, np.zeros(ROWS), key
+  )
+  for row, n in enumerate(strict.length_B):
+    np.testing.assert_array_equal(
+      replay.accepted_lengths(strict.from_drafter_BxN[row, :n], 2),
+      short.counts.accepted_lengths_BxG[row],
+    )
   assert tokens > 10 * COUNT  # Real answers,
   assert tokens > 2 * calls  # and a drafter that is of use.

@@ -91,7 +91,7 @@ def test_forward_equals_a_plain_reference(scan_layers):
 
 @functools.partial(jax.jit, static_argnums=0)
 def _prefill(model, params, token_BxS, length_B):
-  return model.prefill(params, token_BxS, length_B, capacity=40, block=4)
+  return model.prefill(params, token_BxS, length_B, new_tokens=31, block=4)
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -1,0 +1,109 @@
+"""Drafting: drafter steps until no row wants another.
+
+Letters: B rows, G most tokens of a draft, V vocabulary.
+"""
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from speccascade import distributions, sharding
+
+
+@flax.struct.dataclass
+class Draft:
+  """Drafted tokens and what they were drawn from; zeros past `length_B`.
+
+  Attributes:
+    token_BxG: x_0..x_{G-1}.
+    q_BxGxV: what each was drawn from.
+    q_raw_BxGxV: the same before temperature, top-k and top-p.
+    length_B: tokens of each row's draft, 0 for a row that is done.
+  """
+
+  token_BxG: jax.Array
+  q_BxGxV: jax.Array
+  q_raw_BxGxV: jax.Array
+  length_B: jax.Array
+
+
+@flax.struct.dataclass
+class _Loop:
+  step: jax.Array
+  cache: object
+  last_B: jax.Array
+  wants_B: jax.Array
+  length_B: jax.Array
+  token_GxB: jax.Array
+  q_GxBxV: jax.Array
+  q_raw_GxBxV: jax.Array
+
+
+def draft(model, params, cache, last_B, active_B, sampling, u_BxG, more):
+  """Feeds y[-1], then each drafted token.
+
+  Args:
+    model: the drafter.
+    params: its parameters.
+    cache: of the tokens before y[-1].
+    last_B: y[-1].
+    active_B: rows that are to be continued.
+    sampling: Sampling.
+    u_BxG: uniforms of the draws.
+    more: (tokens drafted, the last of them, its row's max q hat) -> whether
+      each row wants another; None for G tokens always.
+
+  Returns:
+    (Draft, cache of y[-1] and all drafted tokens but the last).
+  """
+  B, G = u_BxG.shape
+  dtype = jax.eval_shape(model.extend, params, cache, last_B[:, None])[0].dtype
+  zeros_GxBxV = sharding.constrain(
+    jnp.zeros((G, B, model.vocab_size), dtype), sharding.DRAFTS
+  )
+
+  def wanted(loop):
+    return (loop.step < G) & ((more is None) | jnp.any(loop.wants_B))
+
+  def step(loop):
+    logits_Bx1xV, cache = model.extend(params, loop.cache, loop.last_B[:, None])
+    raw_Bx1xV = distributions.raw(logits_Bx1xV)
+    q_Bx1xV = distributions.probabilities(logits_Bx1xV, raw_Bx1xV, sampling)
+    token_B = distributions.draw(q_Bx1xV[:, 0], u_BxG[:, loop.step])
+    put = lambda x, row: lax.dynamic_update_index_in_dim(x, row, loop.step, 0)  # noqa: E731
+    wants_B = loop.wants_B
+    if more is not None:
+      wants_B &= more(loop.step + 1, token_B, raw_Bx1xV[:, 0].max(-1))
+    return _Loop(
+      step=loop.step + 1,
+      cache=cache,
+      last_B=token_B,
+      wants_B=wants_B,
+      length_B=loop.length_B + loop.wants_B,
+      token_GxB=put(loop.token_GxB, token_B),
+      q_GxBxV=put(loop.q_GxBxV, q_Bx1xV[:, 0]),
+      q_raw_GxBxV=put(loop.q_raw_GxBxV, raw_Bx1xV[:, 0]),
+    )
+
+  loop = lax.while_loop(
+    wanted,
+    step,
+    _Loop(
+      step=jnp.int32(0),
+      cache=cache,
+      last_B=last_B,
+      wants_B=active_B,
+      length_B=jnp.zeros(B, jnp.int32),
+      token_GxB=jnp.zeros((G, B), jnp.int32),
+      q_GxBxV=zeros_GxBxV,
+      q_raw_GxBxV=zeros_GxBxV,
+    ),
+  )
+  drafted = Draft(
+    token_BxG=loop.token_GxB.T,
+    q_BxGxV=loop.q_GxBxV.swapaxes(0, 1),
+    q_raw_BxGxV=loop.q_raw_GxBxV.swapaxes(0, 1),
+    length_B=loop.length_B,
+  )
+  return drafted, loop.cache
