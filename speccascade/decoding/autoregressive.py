@@ -31,6 +31,7 @@ class Autoregressive:
 @flax.struct.dataclass
 class _State:
   token_BxN: jax.Array
+  log_prob_BxN: jax.Array
   length_B: jax.Array
   last_B: jax.Array
   done_B: jax.Array
@@ -61,10 +62,15 @@ def decode(decoder, params, prompts, sampling, key):
 @functools.partial(jax.jit, static_argnums=0)
 def _decode(decoder, params, prompts, sampling, key):
   prompts = jax.tree.map(lambda x: jnp.asarray(x, jnp.int32), prompts)
-  B, S = prompts.rows, prompts.token_PxS.shape[1]
-  N = decoder.max_new_tokens
+  nobody_B = jnp.zeros(prompts.rows, bool)
+  return run(decoder, params, prompts, sampling, key, nobody_B)
+
+
+def run(decoder, params, prompts, sampling, key, skip_B):
+  """`decode` inside a program; rows of `skip_B` generate nothing."""
+  B, N = prompts.rows, decoder.max_new_tokens
   cache, last_P = decoder.model.prefill(
-    params, prompts.token_PxS, prompts.length_P, capacity=S + N, block=1
+    params, prompts.token_PxS, prompts.length_P, new_tokens=N, block=1
   )
   key_B = distributions.row_keys(key, prompts.repeat(prompts.example_P))
 
@@ -73,31 +79,43 @@ def _decode(decoder, params, prompts, sampling, key):
     logits_Bx1xV, cache = decoder.model.extend(
       params, state.cache, state.last_B[:, None]
     )
-    probs_Bx1xV = distributions.probabilities(
-      logits_Bx1xV, distributions.raw(logits_Bx1xV), sampling
-    )
+    raw_Bx1xV = distributions.raw(logits_Bx1xV)
+    probs_Bx1xV = distributions.probabilities(logits_Bx1xV, raw_Bx1xV, sampling)
     drawn_B = distributions.draw(
       probs_Bx1xV[:, 0], u_Bx1x3[:, 0, distributions.DRAFT]
     )
+    raw_B = jnp.take_along_axis(raw_Bx1xV[:, 0], drawn_B[:, None], 1)[:, 0]
     active_B = ~state.done_B
     token_B = jnp.where(active_B, drawn_B, 0)
+    log_prob_B = jnp.where(active_B, jnp.log(raw_B), 0)
     length_B = state.length_B + active_B
+    # Rows advance together, so a finished one is short of N and writes a 0.
     write = jax.vmap(lax.dynamic_update_slice_in_dim, (0, 0, 0, None))
     return _State(
-      # Rows advance together, so a finished one is short of N and writes a 0.
       token_BxN=write(state.token_BxN, token_B[:, None], state.length_B, 0),
+      log_prob_BxN=write(
+        state.log_prob_BxN, log_prob_B[:, None], state.length_B, 0
+      ),
       length_B=length_B,
       last_B=jnp.where(active_B, token_B, state.last_B),
       done_B=state.done_B | (token_B == decoder.eos_id) | (length_B >= N),
       cache=cache.replace(length_B=state.cache.length_B + active_B),
     )
 
+  cache = cache_lib.repeat(cache, prompts.copies)
+  last_B = prompts.repeat(last_P)
+  logits = jax.eval_shape(decoder.model.extend, params, cache, last_B[:, None])
   state = _State(
     token_BxN=jnp.zeros((B, N), jnp.int32),
+    log_prob_BxN=jnp.zeros((B, N), logits[0].dtype),
     length_B=jnp.zeros(B, jnp.int32),
-    last_B=prompts.repeat(last_P),
-    done_B=jnp.zeros(B, bool),
-    cache=cache_lib.repeat(cache, prompts.copies),
+    last_B=last_B,
+    done_B=skip_B,
+    cache=cache,
   )
   state = lax.while_loop(lambda s: ~jnp.all(s.done_B), iterate, state)
-  return results.Result(token_BxN=state.token_BxN, length_B=state.length_B)
+  return results.Result(
+    token_BxN=state.token_BxN,
+    length_B=state.length_B,
+    log_prob_BxN=state.log_prob_BxN,
+  )

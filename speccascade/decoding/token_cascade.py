@@ -1,0 +1,223 @@
+"""TokenCascade [Chow]: the verifier for each token the drafter is unsure of.
+
+Sequential: the drafter's token is emitted where max q hat >= 1 - alpha. Else
+the verifier, which first catches up on the tokens it has not seen, all in one
+block, gives the token. By coupled draws it is the token that the speculative
+cascade with the rule `chow` emits.
+
+State: the tokens y of each row, with y[0] the prompt's last. The drafter's
+cache holds all before y[-1]; the verifier's lags behind it.
+
+Letters: B rows, N generated tokens, M = N + 1, V vocabulary.
+"""
+
+import dataclasses
+import functools
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from speccascade import distributions, rules
+from speccascade.decoding import checks, results
+from speccascade.models import cache as cache_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenCascade:
+  """The static half: both models, most tokens generated, and the last token."""
+
+  drafter: object
+  verifier: object
+  max_new_tokens: int
+  eos_id: int
+
+  def __post_init__(self):
+    checks.check_pair(self.drafter, self.verifier)
+
+
+@flax.struct.dataclass
+class _State:
+  token_BxM: jax.Array  # y, padded
+  from_drafter_BxN: jax.Array
+  length_B: jax.Array  # generated
+  seen_B: jax.Array  # tokens of y that the verifier's cache holds
+  calls_B: jax.Array
+  deferred_B: jax.Array
+  divergence_B: jax.Array
+  done_B: jax.Array
+  drafter_cache: object
+  verifier_cache: object
+
+
+def decode(cascade, params, prompts, sampling, alpha_B, key):
+  """Generates a token at a time with whichever model the rule prefers.
+
+  Args:
+    cascade: TokenCascade; another one compiles another program.
+    params: (drafter parameters, verifier parameters).
+    prompts: Prompts; both models read them.
+    sampling: distributions.Sampling, of both models.
+    alpha_B: how far max q hat may be from 1, in [0, 1].
+    key: jax.random.key of the run's seed.
+
+  Returns:
+    Result. Every token counts as a draft, rejected if the verifier changed it.
+
+  Raises:
+    ValueError: an argument is out of range; nothing was compiled.
+  """
+  models = (cascade.drafter, cascade.verifier)
+  checks.check_prompts(prompts, models, cascade.max_new_tokens)
+  checks.check_sampling(sampling, prompts.rows)
+  alpha_B = checks.check_confidence(alpha_B, prompts.rows)
+  return _decode(cascade, params, prompts, sampling, alpha_B, key)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _decode(cascade, params, prompts, sampling, alpha_B, key):
+  prompts = jax.tree.map(lambda x: jnp.asarray(x, jnp.int32), prompts)
+  key_B = distributions.row_keys(key, prompts.repeat(prompts.example_P))
+  step = functools.partial(
+    _iterate, cascade, params, sampling, jnp.asarray(alpha_B), key_B
+  )
+  state = lax.while_loop(
+    lambda s: ~jnp.all(s.done_B), step, _init(cascade, params, prompts)
+  )
+  accepted_B = state.from_drafter_BxN.sum(1, dtype=jnp.int32)
+  return results.Result(
+    token_BxN=state.token_BxM[:, 1:],
+    length_B=state.length_B,
+    from_drafter_BxN=state.from_drafter_BxN,
+    counts=results.Counts(
+      verifier_calls_B=state.calls_B,
+      drafter_steps_B=state.length_B,
+      drafted_B=state.length_B,
+      accepted_B=accepted_B,
+      rejected_B=state.length_B - accepted_B,
+      deferred_B=state.deferred_B,
+      divergence_B=state.divergence_B,
+      accepted_lengths_BxG=jnp.zeros((prompts.rows, 0), jnp.int32),
+    ),
+  )
+
+
+def _widths(N):
+  """Blocks that the verifier may catch up in: powers of 4, and N."""
+  widths = [1]
+  while widths[-1] * 4 < N:
+    widths.append(widths[-1] * 4)
+  return (*widths, N) if N > 1 else (1,)
+
+
+def _init(cascade, params, prompts):
+  B, N = prompts.rows, cascade.max_new_tokens
+  caches = []
+  for model, model_params, block in (
+    (cascade.drafter, params[0], 1),
+    (cascade.verifier, params[1], N),
+  ):
+    cache, last_P = model.prefill(
+      model_params,
+      prompts.token_PxS,
+      prompts.length_P,
+      new_tokens=N,
+      block=block,
+    )
+    caches.append(cache_lib.repeat(cache, prompts.copies))
+  token_BxM = jnp.zeros((B, N + 1), jnp.int32)
+  zero_B = jnp.zeros(B, jnp.int32)
+  return _State(
+    token_BxM=token_BxM.at[:, 0].set(prompts.repeat(last_P)),
+    from_drafter_BxN=jnp.zeros((B, N), bool),
+    length_B=zero_B,
+    seen_B=zero_B,
+    calls_B=zero_B,
+    deferred_B=zero_B,
+    divergence_B=jnp.zeros(B, jnp.result_type(float)),
+    done_B=jnp.zeros(B, bool),
+    drafter_cache=caches[0],
+    verifier_cache=caches[1],
+  )
+
+
+def _iterate(cascade, params, sampling, alpha_B, key_B, state):
+  N = cascade.max_new_tokens
+  u_Bx1x3 = distributions.uniforms(key_B, state.length_B[:, None])
+  draft_B, accept_B, residual_B = jnp.moveaxis(u_Bx1x3[:, 0], 1, 0)
+  last_Bx1 = jnp.take_along_axis(state.token_BxM, state.length_B[:, None], 1)
+  logits_Bx1xV, drafter_cache = cascade.drafter.extend(
+    params[0], state.drafter_cache, last_Bx1
+  )
+  raw_Bx1xV = distributions.raw(logits_Bx1xV)
+  q_BxV = distributions.probabilities(logits_Bx1xV, raw_Bx1xV, sampling)[:, 0]
+  drafted_B = distributions.draw(q_BxV, draft_B)
+  active_B = ~state.done_B
+  unsure_B = raw_Bx1xV[:, 0].max(-1) < 1 - alpha_B
+  unsure_B &= active_B
+  p_BxV, verifier_cache = lax.cond(
+    unsure_B.any(),
+    lambda: _catch_up(cascade, params[1], sampling, state, unsure_B),
+    lambda: (q_BxV, state.verifier_cache),
+  )
+  p_BxV = jnp.where(unsure_B[:, None], p_BxV, q_BxV)
+  kept_B = ~unsure_B | distributions.accepts(drafted_B, accept_B, p_BxV, q_BxV)
+  redrawn_B = distributions.draw(
+    distributions.residual(p_BxV, q_BxV), residual_B
+  )
+  token_B = jnp.where(active_B, jnp.where(kept_B, drafted_B, redrawn_B), 0)
+  length_B = state.length_B + active_B
+  seen_B = jnp.where(unsure_B, length_B, state.seen_B)
+  held_B = state.verifier_cache.length_B + seen_B - state.seen_B
+  divergence_B = rules.total_variation(p_BxV, q_BxV)
+  divergence_B = jnp.where(unsure_B, divergence_B, 0)
+  write = jax.vmap(lax.dynamic_update_slice_in_dim, (0, 0, 0, None))
+
+  def put(row, new_B, at_B):  # A finished row stays as it is.
+    changed = write(row, new_B[:, None], at_B, 0)
+    return jnp.where(active_B[:, None], changed, row)
+
+  return _State(
+    token_BxM=put(state.token_BxM, token_B, state.length_B + 1),
+    from_drafter_BxN=put(state.from_drafter_BxN, kept_B, state.length_B),
+    length_B=length_B,
+    seen_B=seen_B,
+    calls_B=state.calls_B + unsure_B,
+    deferred_B=state.deferred_B + results.differs(divergence_B),
+    divergence_B=state.divergence_B + divergence_B,
+    done_B=state.done_B | (token_B == cascade.eos_id) | (length_B >= N),
+    drafter_cache=cache_lib.rewind(
+      drafter_cache, state.drafter_cache.length_B + active_B
+    ),
+    verifier_cache=cache_lib.rewind(verifier_cache, held_B),
+  )
+
+
+def _catch_up(cascade, params, sampling, state, unsure_B):
+  """(p of the next token where unsure, the verifier's cache, to be rewound)."""
+  N = cascade.max_new_tokens
+  behind_B = state.length_B + 1 - state.seen_B  # y[-1] is not seen either.
+  behind_B = jnp.where(unsure_B, behind_B, 1)
+  widths = _widths(N)
+
+  def branch(width):
+    def run(cache):
+      at_BxT = state.seen_B[:, None] + jnp.arange(width)
+      block_BxT = jnp.take_along_axis(
+        state.token_BxM, jnp.minimum(at_BxT, N), 1
+      )
+      logits_BxTxV, cache = cascade.verifier.extend(params, cache, block_BxT)
+      last_Bx1x1 = (behind_B - 1)[:, None, None]
+      return jnp.take_along_axis(logits_BxTxV, last_Bx1x1, 1), cache
+
+    return run
+
+  index = (behind_B.max() > jnp.array(widths[:-1], jnp.int32)).sum()
+  logits_Bx1xV, cache = lax.switch(
+    index, [branch(w) for w in widths], state.verifier_cache
+  )
+  p_Bx1xV = distributions.probabilities(
+    logits_Bx1xV, distributions.raw(logits_Bx1xV), sampling
+  )
+  return p_Bx1xV[:, 0], cache

@@ -1,0 +1,72 @@
+import jax
+import numpy as np
+import pytest
+import tiny
+
+from speccascade import rules
+from speccascade.decoding import cascade, token_cascade
+
+pytestmark = pytest.mark.usefixtures('float64')
+
+ALPHAS = np.linspace(0.2, 0.8, tiny.ROWS)
+
+
+def _decode(alpha_B, prompts=None, sampling=None):
+  return token_cascade.decode(
+    token_cascade.TokenCascade(tiny.DRAFTER, tiny.VERIFIER, tiny.N, tiny.EOS),
+    tiny.params(),
+    prompts or tiny.prompts(),
+    sampling or tiny.sampling(),
+    alpha_B,
+    jax.random.key(0),
+  )
+
+
+def _speculative(alpha_B):
+  return cascade.decode(
+    tiny.make_cascade(3),
+    tiny.params(),
+    tiny.prompts(),
+    tiny.sampling(),
+    rules.chow,
+    alpha_B,
+    jax.random.key(0),
+  )
+
+
+@pytest.mark.parametrize('alpha', ['mixed', 0.0, 1.0])
+def test_tokens_are_the_speculative_cascade_s(alpha):
+  alpha_B = ALPHAS if alpha == 'mixed' else np.full(tiny.ROWS, alpha)
+  result = _decode(alpha_B)
+  tiny.assert_same(result, _speculative(alpha_B))
+  c = result.counts
+  assert (c.verifier_calls_B >= c.deferred_B).all()
+  np.testing.assert_array_equal(c.drafter_steps_B, result.length_B)
+  if alpha == 'mixed':  # Rows that never call, and calls far behind.
+    assert (c.verifier_calls_B == 0).any()
+    some = (c.verifier_calls_B > 0) & (c.verifier_calls_B < result.length_B)
+    assert some.sum() >= 3
+
+
+def test_a_prompt_alone_gives_what_it_gives_in_a_batch():
+  together = _decode(ALPHAS)
+  for b in (0, 3, 6):
+    rows = slice(b, b + 1)
+    alone = _decode(
+      ALPHAS[rows],
+      tiny.row(tiny.prompts(), rows),
+      tiny.row(tiny.sampling(), rows),
+    )
+    tiny.assert_same(alone, tiny.row(together, rows))
+
+
+def test_catching_up_is_one_block():
+  assert token_cascade._widths(1) == (1,)
+  assert token_cascade._widths(4) == (1, 4)
+  assert token_cascade._widths(24) == (1, 4, 16, 24)
+
+
+@pytest.mark.parametrize('alpha', [-0.1, 1.1, np.nan])
+def test_alpha_is_checked(alpha):
+  with pytest.raises(ValueError, match=r'must be in \[0, 1\]'):
+    _decode(np.full(tiny.ROWS, alpha))
