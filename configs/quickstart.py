@@ -30,7 +30,13 @@ def get_config():
       'token_v3': (0.3, 0.7, 0.98),
       'lossy': (0.2, 0.5, 0.9),
       'lossy_beta1': (0.2, 0.5, 0.9),
+      'lossy_beta_half': (0.5,),
+      'lossy_beta2': (0.5,),
       'typical': (0.5, 0.8, 0.95),
+      'bild': (0.7, 2.0, 5.0),
+      'top_p': (0.9,),
+      'top_k': (4,),
+      'min_p': (0.1,),
     }
   )
   config.gammas = (8,)
@@ -42,6 +48,6 @@ def get_config():
   # Quality: rows of a batch, settings times prompts.
   config.batch_size = 48
   # Latency: batch 1.
-  config.latency_examples = 3
+  config.latency_examples = 6
   config.trials = 3
   return config

@@ -31,8 +31,14 @@ def get_config():
       'token_v2': (0.3, 0.9),
       'token_v3': (0.5, 0.98),
       'lossy': (0.5, 0.95),
-      'lossy_beta1': (0.5, 0.95),
-      'typical': (0.8, 0.99),
+      'lossy_beta1': (0.5,),
+      'lossy_beta_half': (0.5,),
+      'lossy_beta2': (0.5,),
+      'typical': (0.8,),
+      'bild': (0.7, 3.0),
+      'top_p': (0.9,),
+      'top_k': (4,),
+      'min_p': (0.1,),
     }
   )
   config.gammas = (1, 3, 5, 8)
@@ -44,6 +50,6 @@ def get_config():
   # Quality: rows of a batch, settings times prompts.
   config.batch_size = 48
   # Latency: batch 1.
-  config.latency_examples = 4
+  config.latency_examples = 10
   config.trials = 3
   return config

@@ -60,41 +60,64 @@ def probabilities(logits_BxTxV, raw_BxTxV, sampling):
 
   probs = lax.cond(jnp.all(temperature == 1), lambda _: raw_BxTxV, temper, None)
   if sampling.top_k:
-    kth = lax.top_k(probs, sampling.top_k)[0][..., -1:]
+    k = min(sampling.top_k, probs.shape[-1])
+    kth = lax.top_k(probs, k)[0][..., -1:]
     probs = _normalise(jnp.where(probs >= kth, probs, 0))
   return lax.cond(
-    jnp.all(top_p >= 1), lambda x: x, lambda x: _nucleus(x, top_p), probs
+    jnp.all(top_p >= 1), lambda x: x, lambda x: nucleus(x, top_p), probs
   )
 
 
-def _nucleus(probs_BxTxV, top_p_Bx1x1):
+def nucleus(probs, top_p):
   """Keeps the fewest most probable tokens whose mass reaches top-p.
+
+  Args:
+    probs: [..., V] probabilities.
+    top_p: [..., 1] mass in (0, 1]; 1 keeps all.
+
+  Returns:
+    [..., V] the kept probabilities, normalised.
+  """
+  kept = _normalise(_largest(probs, probs, top_p))
+  return jnp.where(top_p >= 1, probs, kept)
+
+
+def most_probable(probs, k):
+  """Keeps the k most probable tokens, ties included.
+
+  Args:
+    probs: [..., V] probabilities.
+    k: [..., 1] how many, 1 or more.
+
+  Returns:
+    [..., V] the kept probabilities, normalised.
+  """
+  return _normalise(_largest(probs, jnp.ones_like(probs), k))
+
+
+def _largest(probs, measure, enough):
+  """Zeroes all but the largest probs whose measures sum to enough.
 
   Bisects on the bit pattern of the threshold, which orders non-negative
   floats as integers: exact after as many halvings as there are bits, without
   a sort and with reductions alone, so that V may stay sharded.
   """
-  bits = probs_BxTxV.dtype.itemsize * 8
+  bits = probs.dtype.itemsize * 8
   integer = np.dtype(f'int{bits}')
-  low = jnp.zeros(probs_BxTxV.shape[:-1] + (1,), integer)
-  high = lax.bitcast_convert_type(
-    jnp.ones_like(low, probs_BxTxV.dtype), integer
-  )
+  low = jnp.zeros(probs.shape[:-1] + (1,), integer)
+  high = lax.bitcast_convert_type(jnp.ones_like(low, probs.dtype), integer)
 
   def halve(_, bounds):
     low, high = bounds
     middle = low + (high - low + 1) // 2
-    threshold = lax.bitcast_convert_type(middle, probs_BxTxV.dtype)
-    mass = jnp.where(probs_BxTxV >= threshold, probs_BxTxV, 0).sum(
-      -1, keepdims=True
-    )
-    enough = mass >= top_p_Bx1x1
-    return jnp.where(enough, middle, low), jnp.where(enough, high, middle - 1)
+    threshold = lax.bitcast_convert_type(middle, probs.dtype)
+    sum_ = jnp.where(probs >= threshold, measure, 0).sum(-1, keepdims=True)
+    reached = sum_ >= enough
+    return jnp.where(reached, middle, low), jnp.where(reached, high, middle - 1)
 
   low, _ = lax.fori_loop(0, bits - 1, halve, (low, high))
-  threshold = lax.bitcast_convert_type(low, probs_BxTxV.dtype)
-  kept = _normalise(jnp.where(probs_BxTxV >= threshold, probs_BxTxV, 0))
-  return jnp.where(top_p_Bx1x1 >= 1, probs_BxTxV, kept)
+  threshold = lax.bitcast_convert_type(low, probs.dtype)
+  return jnp.where(probs >= threshold, probs, 0)
 
 
 def _normalise(x):
@@ -136,7 +159,7 @@ def draw(weight, u):
   block, threshold = _invert(mass, threshold)
   chosen = jax.nn.one_hot(block, mass.shape[-1], dtype=weight.dtype)
   within, _ = _invert((blocks * chosen[..., None]).sum(-2), threshold)
-  return block * width + within
+  return jnp.minimum(block * width + within, V - 1)
 
 
 def _invert(weight, threshold):

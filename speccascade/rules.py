@@ -21,12 +21,14 @@ import math
 import jax
 import jax.numpy as jnp
 
+from speccascade import distributions
 
-def alpha_range(low, high, *, open_high=False):
+
+def alpha_range(low, high, *, open_low=False, open_high=False):
   """Declares the values of alpha that a rule takes; see `check_alpha`."""
 
   def declare(rule):
-    rule.alpha_range = (low, high, open_high)
+    rule.alpha_range = (low, high, open_low, open_high)
     return rule
 
   return declare
@@ -155,19 +157,28 @@ def lossy(q, p, q_raw, p_raw, alpha):
   return _normalise(jnp.maximum(low, s[..., None] * p))
 
 
-@alpha_range(0, 1, open_high=True)
-def lossy_beta1(q, p, q_raw, p_raw, alpha):
-  """Lossy speculative decoding with beta = 1.
+def _lossy_at(beta, name):
+  """Lossy speculative decoding with a given beta.
 
-  pi = min{q, p / (1 - alpha)} + (missing mass) norm(max(0, p - q)). Alpha in
-  [0, 1); strict at 0. Source: Leviathan et al. 2023, appendix A.5.
+  pi = min{q, p / (1 - alpha)} + (missing mass) norm(max(0, p / beta - q)).
+  Alpha in [0, 1); strict at 0 where beta is 1. Source: Table 1; beta = 1 is
+  Leviathan et al. 2023, appendix A.5.
   """
-  del q_raw, p_raw
-  low = jnp.minimum(q, p / (1 - _over(alpha)))
-  excess = jnp.maximum(p - q, 0)
-  total = excess.sum(-1, keepdims=True)
-  share = jnp.where(total > 0, excess / jnp.where(total > 0, total, 1), p)
-  return low + jnp.maximum(1 - low.sum(-1, keepdims=True), 0) * share
+
+  @alpha_range(0, 1, open_high=True)
+  def rule(q, p, q_raw, p_raw, alpha):
+    del q_raw, p_raw
+    low = jnp.minimum(q, p / (1 - _over(alpha)))
+    excess = jnp.maximum(p / beta - q, 0)
+    total = excess.sum(-1, keepdims=True)
+    share = jnp.where(total > 0, excess / jnp.where(total > 0, total, 1), p)
+    return low + jnp.maximum(1 - low.sum(-1, keepdims=True), 0) * share
+
+  rule.__name__, rule.__doc__ = name, _lossy_at.__doc__
+  return rule
+
+
+lossy_beta1 = _lossy_at(1.0, 'lossy_beta1')
 
 
 @alpha_range(0, 1)
@@ -187,6 +198,52 @@ def typical(q, p, q_raw, p_raw, alpha):
   return _token(p > jnp.minimum(eps, jnp.sqrt(eps) * jnp.exp(-entropy)), q, p)
 
 
+@alpha_range(0, math.inf)
+def bild(q, p, q_raw, p_raw, alpha):
+  """As token_v1 with A = {v: -log p_raw(v) <= alpha}: BiLD*.
+
+  Alpha: cross-entropy in nats that the verifier may have on a drafted token,
+  0 or more; the drafter alone as it grows; strict for none in general.
+  Source: Kim et al. 2023, in the paper's sampling; `deferral.bild` has theirs.
+  """
+  del q_raw
+  return _token(p_raw >= jnp.exp(-_over(alpha)), q, p)
+
+
+# Controls: the verifier's distribution is truncated first, then followed
+# losslessly. A larger set of tokens is nearer to strict.
+
+
+@alpha_range(0, 1, open_low=True)
+def top_p(q, p, q_raw, p_raw, alpha):
+  """Pi = p on its fewest most probable tokens of mass alpha, normalised.
+
+  Alpha in (0, 1]; strict at 1. Source: Holtzman et al. 2020.
+  """
+  del q, q_raw, p_raw
+  return distributions.nucleus(*_spread(p, alpha))
+
+
+@alpha_range(1, math.inf)
+def top_k(q, p, q_raw, p_raw, alpha):
+  """Pi = p on its alpha most probable tokens, ties included, normalised.
+
+  Alpha: a number of tokens, 1 or more; strict at V. Source: Fan et al. 2018.
+  """
+  del q, q_raw, p_raw
+  return distributions.most_probable(*_spread(p, alpha))
+
+
+@alpha_range(0, 1)
+def min_p(q, p, q_raw, p_raw, alpha):
+  """Pi = p where it is at least alpha max p, normalised.
+
+  Alpha in [0, 1]; strict at 0. Source: Nguyen et al. 2025.
+  """
+  del q, q_raw, p_raw
+  return _normalise(jnp.where(p >= _over(alpha) * _top(p), p, 0))
+
+
 RULES = {
   'strict': strict,
   'drafter': drafter,
@@ -198,7 +255,13 @@ RULES = {
   'token_v3': token_v3,
   'lossy': lossy,
   'lossy_beta1': lossy_beta1,
+  'lossy_beta_half': _lossy_at(0.5, 'lossy_beta_half'),
+  'lossy_beta2': _lossy_at(2.0, 'lossy_beta2'),
   'typical': typical,
+  'bild': bild,
+  'top_p': top_p,
+  'top_k': top_k,
+  'min_p': min_p,
 }
 
 
@@ -213,14 +276,15 @@ def check_alpha(rule, alpha):
   """Raises ValueError unless each value of `alpha` is in the rule's range."""
   if rule.alpha_range is None:
     return
-  low, high, open_high = rule.alpha_range
+  low, high, open_low, open_high = rule.alpha_range
   for a in alpha:
-    within = low <= a < high if open_high else low <= a <= high
-    if not (within and math.isfinite(a)):
-      bracket = ')' if open_high else ']'
+    above = a > low if open_low else a >= low
+    below = a < high if open_high else a <= high
+    if not (above and below and math.isfinite(a)):
+      bounds = f'{"[("[open_low]}{low:g}, {high:g}{"])"[open_high]}'
       raise ValueError(
         f'alpha={a:g} is out of range for {rule.__name__}: it must be a '
-        f'finite number in [{low:g}, {high:g}{bracket}'
+        f'finite number in {bounds}'
       )
 
 
@@ -239,6 +303,13 @@ def _top(p):
 
 def _over(alpha):
   return jnp.asarray(alpha)[..., None]
+
+
+def _spread(p, alpha):
+  """P broadcast against alpha, and alpha over the last axis."""
+  alpha = _over(alpha)
+  shape = jnp.broadcast_shapes(p.shape[:-1], alpha.shape[:-1])
+  return jnp.broadcast_to(p, (*shape, p.shape[-1])), alpha
 
 
 def _normalise(pi):

@@ -218,8 +218,10 @@ def _law(name):
   q, p, q_raw, p_raw = (
     x / x.sum(-1, keepdims=True) for x in (q, p, q_raw, p_raw)
   )
-  low, high, open_high = rules.RULES[name].alpha_range or (0, 1, False)
-  alpha = rng.uniform(max(low, -0.3), min(high, 1) - 1e-3 * open_high, n)
+  span = rules.RULES[name].alpha_range or (0, 1, False, False)
+  low, high, open_low, open_high = span
+  low, high = max(low, -0.3), min(high, max(1, low + 2))
+  alpha = rng.uniform(low + 1e-3 * open_low, high - 1e-3 * open_high, n)
   return np.asarray(jax.jit(rules.RULES[name])(q, p, q_raw, p_raw, alpha)), q
 
 

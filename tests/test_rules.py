@@ -36,9 +36,19 @@ BY_HAND = {
   # min{q, 2 p} = (.1, .2, 0) lacks .7.
   'lossy': ([0.2, 0.3, 0.5], [[0.75, 0.25, 0], P[1], [0.8, 0.2, 0]]),
   'lossy_beta1': ([0.2, 0.3, 0.5], [[0.75, 0.25, 0], P[1], [0.8, 0.2, 0]]),
+  # 2 p - q = (.4, .6, -), (-, 2, -), (1.7, 0, -).
+  'lossy_beta_half': ([0.2, 0.3, 0.5], [[0.77, 0.23, 0], P[1], [0.8, 0.2, 0]]),
+  # p / 2 - q = (-, 0, -): shared as p; (-, .5, -), (.35, -, -).
+  'lossy_beta2': ([0.2, 0.3, 0.5], [[0.78, 0.22, 0], P[1], [0.8, 0.2, 0]]),
   # exp(-H) = .510, 1, .722: p > min(.64, .408): {0}; p > .5: {1};
   # p > .01: {0, 1}.
   'typical': ([0.36, 0.5, 0.99], [[0.92, 0.08, 0], P[1], [0.73, 0.27, 0]]),
+  # p_raw >= .449: {0}; >= .607: {1}; >= .135: {0, 1}.
+  'bild': ([0.8, 0.5, 2.0], [[0.92, 0.08, 0], P[1], [0.73, 0.27, 0]]),
+  'top_p': ([0.5, 0.9, 0.95], [[1, 0, 0], P[1], P[2]]),
+  'top_k': ([1, 2, 2], [[1, 0, 0], P[1], P[2]]),
+  # p >= .42, .5, .09.
+  'min_p': ([0.7, 0.5, 0.1], [[1, 0, 0], P[1], P[2]]),
 }
 
 
@@ -77,9 +87,9 @@ def _alphas(name, n=9):
   span = rules.RULES[name].alpha_range
   if span is None:
     return np.zeros(1)
-  low, high, open_high = span
+  low, high, open_low, open_high = span
   low, high = max(low, -2), min(high, 2)
-  return np.linspace(low, high - 1e-3 * open_high, n)
+  return np.linspace(low + 1e-3 * open_low, high - 1e-3 * open_high, n)
 
 
 _COMPILED = {name: jax.jit(rule) for name, rule in rules.RULES.items()}
@@ -157,6 +167,9 @@ def test_pi_is_a_distribution(name):
     ('token_v3', -1e-3),
     ('lossy', 0),
     ('lossy_beta1', 0),
+    ('top_p', 1),
+    ('top_k', 7),
+    ('min_p', 0),
   ],
 )
 def test_strict_where_the_docstring_says(name, alpha):
@@ -285,16 +298,17 @@ def test_alpha_is_checked(name):
     rules.check_alpha(rule, [math.nan, -7.0])  # Ignored, so never wrong.
     return
   rules.check_alpha(rule, _alphas(name).tolist())
-  low, high, open_high = rule.alpha_range
+  low, high, open_low, open_high = rule.alpha_range
   wrong = [math.nan, math.inf, -math.inf]
+  if math.isfinite(low):
+    wrong += [low - 1e-6] + [low] * open_low
   if math.isfinite(high):
-    wrong += [low - 1e-6, high + 1e-6] + [high] * open_high
+    wrong += [high + 1e-6] + [high] * open_high
+  bounds = f'{"(" if open_low else "["}{low:g}, {high:g}'
   for alpha in wrong:
-    with pytest.raises(
-      ValueError, match=rf'out of range for {name}: .*\['
-    ) as e:
-      rules.check_alpha(rule, [0.0, alpha])
-    assert f'[{low:g}, {high:g}{")" if open_high else "]"}' in str(e.value)
+    with pytest.raises(ValueError, match=f'out of range for {name}: ') as e:
+      rules.check_alpha(rule, [alpha])
+    assert f'{bounds}{")" if open_high else "]"}' in str(e.value)
     assert '\n' not in str(e.value)
 
 

@@ -33,7 +33,13 @@ ALPHAS = {
   'token_v3': 0.5,
   'lossy': 0.3,
   'lossy_beta1': 0.3,
+  'lossy_beta_half': 0.3,
+  'lossy_beta2': 0.3,
   'typical': 0.8,
+  'bild': 1.2,
+  'top_p': 0.7,
+  'top_k': 2,
+  'min_p': 0.3,
 }
 MODEL = table_model.TableModel(V)
 TABLES = table_model.table(V, 0), table_model.table(V, 1)
@@ -140,10 +146,37 @@ def test_the_first_token_is_rejected_at_d_tv(name):
 
 
 def test_rules_tell_apart():
-  """Else the tests above would pass for one rule under eleven names."""
+  """Else the tests above would pass for one rule under many names."""
   laws = np.stack([_pi_and_q(name, 1.0, 1.0)[0] for name in rules.RULES])
   gaps = np.abs(laws[:, None] - laws[None]).max((2, 3, 4))
   assert (gaps + np.eye(len(laws)) > 0.02).all()
+
+
+def test_top_k_reaches_the_loop():
+  rows, k = 64, 2
+  prompts = results.Prompts(
+    np.tile(PROMPT, (rows, 1)), np.full(rows, 2), np.arange(rows)
+  )
+  ends = {
+    (gamma, top_k): jax.device_get(
+      cascade.decode(
+        cascade.Cascade(MODEL, MODEL, gamma, 8, -1),
+        TABLES,
+        prompts,
+        distributions.Sampling(np.ones(rows), np.ones(rows), top_k=top_k),
+        rules.strict,
+        np.zeros(rows),
+        jax.random.key(0),
+      ).token_BxN
+    )
+    for gamma, top_k in ((0, k), (3, k), (3, 0))
+  }
+  np.testing.assert_array_equal(ends[0, k], ends[3, k])
+  sequence = np.concatenate([np.tile(PROMPT, (rows, 1)), ends[3, k]], 1)
+  rank = (-TABLES[1]).argsort(-1).argsort(-1)
+  before = sequence[:, :-2], sequence[:, 1:-1]
+  assert rank[(*before, sequence[:, 2:])].max() == k - 1
+  assert (ends[3, k] != ends[3, 0]).any()
 
 
 def test_a_trace_by_hand():

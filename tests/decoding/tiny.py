@@ -50,7 +50,13 @@ ALPHAS = {
   'token_v3': (0, 0.9),
   'lossy': (0, 0.9),
   'lossy_beta1': (0, 0.9),
+  'lossy_beta_half': (0, 0.9),
+  'lossy_beta2': (0, 0.9),
   'typical': (0.1, 1),
+  'bild': (0, 3),
+  'top_p': (0.3, 1),
+  'top_k': (1, 8),
+  'min_p': (0.05, 0.9),
 }
 
 
