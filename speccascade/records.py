@@ -111,23 +111,39 @@ def read(path: epath.PathLike) -> list[dict]:
     ValueError: a line that a kill cannot explain (not JSON, not a record, an
       id seen before), naming the file and the line.
   """
+  records = {}
+
+  def parse(line):
+    record = json.loads(line)
+    check(record)
+    if record['id'] in records:
+      raise ValueError(f'a second record {record["id"]!r}')
+    records[record['id']] = record
+
+  read_lines(path, parse)
+  return list(records.values())
+
+
+def read_lines(path: epath.PathLike, parse=json.loads) -> list:
+  """Returns what `parse` makes of each whole line; none without a file.
+
+  Raises:
+    ValueError: `parse` did, KeyError and TypeError included; the message
+      names the file and the line.
+  """
   path = epath.Path(path)
   if not path.exists():
     return []
-  records = {}
+  parsed = []
   lines = path.read_bytes().split(b'\n')[:-1]  # what follows '\n' is torn
   for number, line in enumerate(lines, start=1):
     try:
-      record = json.loads(line)
-      check(record)
-      if record['id'] in records:
-        raise ValueError(f'a second record {record["id"]!r}')
-    except ValueError as error:
+      parsed.append(parse(line))
+    except (ValueError, KeyError, TypeError) as error:
       raise ValueError(
         f'{path}:{number}: {error}; mend or delete this line'
       ) from error
-    records[record['id']] = record
-  return list(records.values())
+  return parsed
 
 
 def repair(path: epath.PathLike) -> None:

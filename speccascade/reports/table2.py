@@ -15,10 +15,13 @@ _COMMON = ('task', 'pair', 'metric', 'num_examples', 'dtype', 'seed')
 
 _CAPTION = """\
 Speed-up: the latency of the verifier alone over that of the point, ± its
-standard error over the trials. Same quality: the fastest point of the rule
-whose {metric} is no lower than the verifier's; blocks, rejected and length
+standard error over the trials, which take the same prompts in turn; other
+prompts would vary it further. Same quality: the fastest point of the rule whose
+{metric} is no lower than the verifier's, sampling error included; over strict
+(its speed-up over that of strict at its fastest γ), blocks, rejected and length
 (tokens per verifier call, share of tokens rejected, mean tokens an example) are
-of that point. Same latency: the best point no slower than the verifier."""
+of that point. Same latency: the best point no slower than the verifier. ± of a
+quality is its standard error over the examples."""
 
 
 def fastest(group: list[dict], quality: float) -> dict | None:
@@ -101,6 +104,7 @@ def table(records: list[dict]) -> str:
   columns = [
     'rule',
     'speed-up, same quality',
+    'over strict',
     'α',
     'γ',
     'blocks',
@@ -112,9 +116,15 @@ def table(records: list[dict]) -> str:
     'speed-up',
   ]
   quality = _verifier_quality(records)
+  groups = points.by_rule(records)
+  strict = max(map(points.speedup, groups.get('strict', ())), default=None)
   rows = [
-    [rule, *_fastest_cells(fastest(group, quality)), *_best_cells(best(group))]
-    for rule, group in points.by_rule(records).items()
+    [
+      rule,
+      *_fastest_cells(fastest(group, quality), strict),
+      *_best_cells(best(group)),
+    ]
+    for rule, group in groups.items()
   ]
   return _grid(columns, rows)
 
@@ -142,11 +152,12 @@ def _verifier_quality(records):
   return math.inf  # not measured yet: nothing reaches it
 
 
-def _fastest_cells(record):
+def _fastest_cells(record, strict):
   if record is None:
-    return ['not reached', *'–––––']
+    return ['not reached', *'––––––']
   return [
     _speedup(record),
+    f'{points.speedup(record) / strict:.2f}×' if strict else '–',
     _number(record['alpha']),
     _number(record['gamma']),
     f'{record["block_efficiency"]:.2f}',

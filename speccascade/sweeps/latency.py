@@ -1,55 +1,84 @@
-"""Wall time at batch 1, beside the verifier alone and strict, in one run.
+"""Wall time at batch 1: every point beside the verifier alone, in one run.
 
-Every trial takes each prompt through the verifier alone, strict at each draft
-length and each point in turn, so that a slow moment of the machine falls on
-all of them. Compiling and a first run come before the clock starts.
+A turn takes one prompt through all points of a temperature, the verifier
+alone and strict among them, so that a slow moment of the machine falls on
+all. Turns lie in `timings.jsonl`, a line each, and a resumed sweep takes those
+that are missing. Compiling and a first run come before the clock starts.
 """
 
-import dataclasses
+import json
 import time
 
 import jax
 
+from speccascade import records
 from speccascade.sweeps import settings as settings_lib
 from speccascade.sweeps import workload as workload_lib
 
-
-def draft_lengths(setting, gammas):
-  """The draft lengths of a setting's points: None for a model alone."""
-  return (None,) if setting.rule in settings_lib.ALONE else tuple(gammas)
+_KEY = ('temperature', 'trial', 'example')
 
 
-def measure(workload, settings, gammas, num_prompts, trials, advance):
-  """Times settings of one sampling at each draft length.
+def points(settings, gammas):
+  """(setting, gamma) of settings; gamma is None for a model alone."""
+  return [
+    (setting, gamma)
+    for setting in settings
+    for gamma in ((None,) if setting.rule in settings_lib.ALONE else gammas)
+  ]
+
+
+def measure(workload, points, num_prompts, trials, path, advance):
+  """Times points of one temperature.
 
   Args:
     workload: Workload.
-    settings: Settings that differ in rule and alpha alone.
-    gammas: draft lengths.
+    points: from `points`.
     num_prompts: how many examples, from the first on.
-    trials: times the whole is repeated.
-    advance: called with 1 for each prompt of each trial.
+    trials: turns of each prompt.
+    path: JSONL file of the turns, of all temperatures.
+    advance: called with 1 for each turn.
 
   Returns:
-    {(setting, gamma): seconds of each trial, summed over the prompts}, gamma
-    None for a model alone. Also of the baselines.
+    {point id: seconds of each trial, summed over the prompts}.
   """
-  points = baselines(settings[-1], gammas)
-  for setting in settings:
-    points += [(setting, g) for g in draft_lengths(setting, gammas)]
-  points = list(dict.fromkeys(points))
-  prompts = [workload_lib.prompts(workload, [i]) for i in range(num_prompts)]
-  _warm_up(workload, prompts, points)
-  seconds = {point: [] for point in points}
-  for _ in range(trials):
-    total = dict.fromkeys(points, 0.0)
-    for prompt in prompts:
-      for setting, gamma in points:
-        total[setting, gamma] += _seconds(workload, prompt, setting, gamma)
-      advance(1)
-    for point in points:
-      seconds[point].append(total[point])
-  return seconds
+  records.repair(path)
+  temperature = points[0][0].temperature
+  done = _read(path)
+  keys = [
+    (temperature, trial, example)
+    for trial in range(trials)
+    for example in range(num_prompts)
+  ]
+  missing = [key for key in keys if key not in done]
+  advance(len(keys) - len(missing))
+  prompts = {e: workload_lib.prompts(workload, [e]) for _, _, e in missing}
+  _warm_up(workload, prompts.values(), points)
+  for key in missing:
+    seconds = {
+      setting.id(gamma): _seconds(workload, prompts[key[2]], setting, gamma)
+      for setting, gamma in points
+    }
+    turn = dict(zip(_KEY, key, strict=True), seconds=seconds)
+    records.append_lines(path, [turn])
+    done[key] = seconds
+    advance(1)
+  return {
+    name: [
+      sum(done[temperature, trial, e][name] for e in range(num_prompts))
+      for trial in range(trials)
+    ]
+    for name in (setting.id(gamma) for setting, gamma in points)
+  }
+
+
+def _read(path):
+  """{(temperature, trial, example): seconds of each point}."""
+
+  def parse(line):
+    turn = json.loads(line)
+    return tuple(turn[k] for k in _KEY), turn['seconds']
+
+  return dict(records.read_lines(path, parse))
 
 
 def _warm_up(workload, prompts, points):
@@ -59,18 +88,6 @@ def _warm_up(workload, prompts, points):
   for prompt in widths.values():
     for (_, gamma), setting in programs.items():
       _seconds(workload, prompt, setting, gamma)
-
-
-def baselines(setting, gammas):
-  """The points that a setting is compared with: verifier alone and strict."""
-  points = [(_like(setting, settings_lib.VERIFIER_ALONE), None)]
-  if setting.rule not in settings_lib.ALONE:
-    points += [(_like(setting, 'strict'), gamma) for gamma in gammas]
-  return points
-
-
-def _like(setting, rule):
-  return dataclasses.replace(setting, rule=rule, alpha=None)
 
 
 def _seconds(workload, prompts, setting, gamma):
@@ -83,11 +100,14 @@ def _seconds(workload, prompts, setting, gamma):
 
 def summarise(seconds, setting, gamma):
   """The fields of a record that `measure` tells of a point."""
-  verifier, *strict = baselines(setting, [gamma])
-  own, base = seconds[setting, gamma], seconds[verifier]
+  own = seconds[setting.id(gamma)]
+  base = seconds[settings_lib.like(setting, settings_lib.VERIFIER_ALONE).id()]
+  strict = None
+  if gamma is not None:
+    strict = seconds[settings_lib.like(setting, 'strict').id(gamma)]
   return {
     'seconds': own,
     'verifier_seconds': base,
-    'strict_seconds': seconds[strict[0]] if strict else None,
+    'strict_seconds': strict,
     'relative_latency': [a / b for a, b in zip(own, base, strict=True)],
   }

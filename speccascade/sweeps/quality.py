@@ -9,7 +9,6 @@ batch that is whole there is not decoded again.
 import json
 
 import numpy as np
-from etils import epath
 
 from speccascade import records
 from speccascade.decoding import replay
@@ -43,9 +42,8 @@ def collect(workload, settings, gamma, batch_size, path, advance):
     if all(key in done for key in wanted):
       advance(len(wanted))
       continue
-    # A short last batch repeats its last prompt, so that nothing recompiles.
+    # A short last batch repeats prompts, so that nothing recompiles.
     index_P = np.resize(index_P, prompts_a_batch)
-    index_P[len(order) - start :] = index_P[0]
     prompts = workload_lib.prompts(workload, index_P, len(settings), width)
     result = workload_lib.decode(workload, prompts, settings, gamma)
     lines = _outputs(workload, index_P, settings, result)[: len(wanted)]
@@ -66,11 +64,12 @@ def _target_lengths(workload):
 
 def _read(path):
   """{(setting id, example): output} of the whole lines."""
-  path = epath.Path(path)
-  if not path.exists():
-    return {}
-  lines = path.read_text().split('\n')[:-1]  # What follows '\n' is torn.
-  return {_key(line): line for line in map(json.loads, lines)}
+
+  def parse(line):
+    output = json.loads(line)
+    return _key(output), output
+
+  return dict(records.read_lines(path, parse))
 
 
 def _key(line):
@@ -83,6 +82,11 @@ def _outputs(workload, index_P, settings, result):
   drafted_BxN = deferred_B = None
   if result.counts is not None:
     drafted_BxN = np.asarray(result.from_drafter_BxN)
+    if not np.isfinite(result.counts.divergence_B).all():
+      raise ValueError(
+        f'{settings[0].rule}: a model gave NaN; check the checkpoints, or '
+        'compute in float32'
+      )
     deferred_B = np.asarray(result.counts.deferred_B)
   lines = []
   for row, length in enumerate(length_B.tolist()):

@@ -2,12 +2,15 @@
 
 import dataclasses
 
-from speccascade import rules
+import numpy as np
+
+from speccascade import distributions, rules
 from speccascade.decoding import checks
 
 VERIFIER_ALONE = 'verifier_alone'
 DRAFTER_ALONE = 'drafter_alone'
 ALONE = (VERIFIER_ALONE, DRAFTER_ALONE)  # Plain autoregressive decoding.
+DTYPES = ('float32', 'bfloat16')  # Of both models; draws are float32.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +43,11 @@ class Setting:
     parts.append(f't{self.temperature:g}-p{self.top_p:g}-k{self.top_k}')
     parts.append(f's{self.seed}')
     return '-'.join(parts)
+
+
+def like(setting, rule):
+  """The setting of another rule, one without alpha, sampled alike."""
+  return dataclasses.replace(setting, rule=rule, alpha=None)
 
 
 def by_rule(config):
@@ -76,17 +84,29 @@ def by_rule(config):
 def _check(config):
   for name, alphas in config.rules.items():
     rule = rules.get(name)
+    if not isinstance(alphas, tuple | list):
+      raise ValueError(f'rules.{name}={alphas} must be a tuple: ({alphas},)')
     takes_alpha = rule.alpha_range is not None
     if takes_alpha != bool(alphas):
       what = 'at least one alpha' if takes_alpha else 'no alpha: ()'
       raise ValueError(f'rules.{name}={tuple(alphas)}: {name} takes {what}')
     rules.check_alpha(rule, alphas)
+    _check_distinct(f'rules.{name}', alphas)
   for name in ('gammas', 'temperatures'):
     values = tuple(config[name])
-    if not values or len(set(values)) < len(values):
-      raise ValueError(f'{name}={values} must be distinct and at least one')
+    if not values:
+      raise ValueError(f'{name}=() must have at least one value')
+    _check_distinct(name, values)
   for gamma in config.gammas:
     checks.check_gamma(gamma)
+  one = lambda x: np.full(1, float(x))  # noqa: E731
+  for temperature in config.temperatures:
+    checks.check_sampling(
+      distributions.Sampling(
+        one(temperature), one(config.top_p), top_k=config.top_k
+      ),
+      rows=1,
+    )
   for name in ('num_examples', 'latency_examples', 'trials', 'batch_size'):
     if config[name] < 1:
       raise ValueError(f'{name}={config[name]} must be at least 1')
@@ -95,3 +115,10 @@ def _check(config):
       f'latency_examples={config.latency_examples} exceeds '
       f'num_examples={config.num_examples}'
     )
+  if config.dtype not in DTYPES:
+    raise ValueError(f'dtype={config.dtype!r} must be one of {DTYPES}')
+
+
+def _check_distinct(name, values):
+  if len(set(values)) < len(values):
+    raise ValueError(f'{name}={tuple(values)} must be distinct')

@@ -33,11 +33,20 @@ def load(config):
   pair = pairs.load(config.pair, config.dtype)
   task = tasks.load(config.task, config.task_args)
   examples = task.examples(config.split, config.num_examples)
-  context = min(pair.drafter.context_length, pair.verifier.context_length)
+  limit = min(
+    model.longest_prompt(task.max_new_tokens)
+    for model in (pair.drafter, pair.verifier)
+  )
+  if limit < 1:
+    raise ValueError(
+      f'task {config.task} generates up to {task.max_new_tokens} tokens, which '
+      f'leaves pair {config.pair} no room for a prompt: it needs a pair of '
+      'longer context'
+    )
   token_NxS, length_N = tokenizer_lib.encode_prompts(
     pair.tokenizer,
     [e.prompt for e in examples],
-    min(config.max_prompt_tokens, context - task.max_new_tokens),
+    min(config.max_prompt_tokens, limit),
   )
   return Workload(pair, task, examples, token_NxS, length_N)
 

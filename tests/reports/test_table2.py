@@ -40,19 +40,18 @@ def test_both_numbers_exactly(make_record):
   cells = _cells(table2.table(records))
   assert list(cells) == ['verifier_alone', 'drafter_alone', 'opt', 'chow']
   assert cells['verifier_alone'] == (
-    ['1.00× ± 0.0%', '–', '–', '4.00', '0.125', '61.2']
+    ['1.00× ± 0.0%', '–', '–', '–', '4.00', '0.125', '61.2']
     + ['0.900 ± 0.020', '–', '–', '1.00×']
   )
   assert cells['drafter_alone'] == (
-    ['not reached', '–', '–', '–', '–', '–', '0.400 ± 0.020', '–', '–']
-    + ['16.00×']
+    ['not reached', *'––––––', '0.400 ± 0.020', '–', '–'] + ['16.00×']
   )
   assert cells['opt'] == (
-    ['2.50× ± 5.8%', '0.25', '5', '3.46', '0.062', '70.0']
+    ['2.50× ± 5.8%', '–', '0.25', '5', '3.46', '0.062', '70.0']
     + ['0.950 ± 0.020', '0.1', '5', '1.60×']
   )
   assert cells['chow'] == (
-    ['0.80× ± 0.0%', '0.1', '3', '4.00', '0.125', '61.2']
+    ['0.80× ± 0.0%', '–', '0.1', '3', '4.00', '0.125', '61.2']
     + ['0.800 ± 0.020', '0.9', '3', '2.00×']
   )
 
@@ -63,7 +62,7 @@ def test_neither_reached(make_record):
     make_record('opt', 0.5, 5, quality=0.89, latency=1.01),
   ]
   assert _cells(table2.table(records))['opt'] == (
-    ['not reached', *'–––––', 'not reached', *'–––']
+    ['not reached', *'––––––', 'not reached', *'–––']
   )
 
 
@@ -90,7 +89,18 @@ def test_strict_above_and_below_the_verifier(make_record, quality, cell):
   ]
   row = _cells(table2.table(records))['strict']
   assert row[0] == cell
-  assert row[6:] == [f'{quality:.3f} ± 0.020', '–', '5', '2.00×']
+  assert row[7:] == [f'{quality:.3f} ± 0.020', '–', '5', '2.00×']
+
+
+def test_over_strict_at_its_fastest(make_record):
+  records = [
+    make_record('verifier_alone', quality=0.9),
+    make_record('strict', None, 3, quality=0.9, latency=0.8),
+    make_record('strict', None, 5, quality=0.9, latency=0.5),
+    make_record('opt', 0.5, 3, quality=0.9, latency=0.4),
+  ]
+  cells = _cells(table2.table(records))
+  assert [row[1] for row in cells.values()] == ['0.50×', '1.00×', '1.25×']
 
 
 def test_each_sampling_has_its_own_verifier(make_record):
