@@ -33,6 +33,7 @@ def main(argv):
 
 
 def _train(config, workdir):
+  loop.check(config)  # Before the corpus is made.
   task = tasks.load(config.task, config.task_args)
   tokenizer = tokenizer_lib.load(config.tokenizer)
   if tokenizer.vocab_size() != config.model.vocab_size:

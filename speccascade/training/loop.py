@@ -17,9 +17,13 @@ import orbax.checkpoint as ocp
 from etils import epath
 
 from speccascade import records, sharding
+from speccascade import workdir as workdir_lib
 from speccascade.models import checkpoints
 from speccascade.training import data, metrics
 from speccascade.training import loss as loss_lib
+
+# What a resumed run may change.
+_FREE = ('log_every', 'eval_every', 'save_every')
 
 
 @flax.struct.dataclass
@@ -55,11 +59,12 @@ def train(config, model, train_examples, valid_examples, workdir):
 
   Raises:
     ValueError: the batch does not divide over the devices, an interval is no
-      multiple of `log_every`, or the checkpoint was trained on other data.
+      multiple of `log_every`, or `workdir` was trained with another config or
+      on other data.
   """
-  _check(config)
+  check(config)
   workdir = epath.Path(workdir).resolve()
-  workdir.mkdir(parents=True, exist_ok=True)
+  workdir_lib.claim(config, workdir / 'config.json', free=_FREE)
   mesh = sharding.make_mesh(jax.device_count(), 1)
   whole = jax.NamedSharding(mesh, sharding.P())
   split = jax.NamedSharding(mesh, sharding.BATCH)
@@ -205,7 +210,8 @@ def _evaluate(eval_step, params, *, examples, batch_size, place):
   return {'valid_loss': float(loss), 'valid_accuracy': float(accuracy)}
 
 
-def _check(config):
+def check(config):
+  """Raises ValueError if a batch or an interval does not divide."""
   if config.batch_size % jax.device_count():
     raise ValueError(
       f'batch_size={config.batch_size} must be a multiple of the '
