@@ -20,16 +20,18 @@ from jax import lax
 
 from speccascade import distributions, rules
 from speccascade.decoding import cascade as cascade_lib
-from speccascade.decoding import results
 from speccascade.models import cache as cache_lib
 
 _SHORT, _LONG = 2, 18  # Turns of a timed loop.
-_WIDTH = 64  # Prompt tokens.
+_COUNTED = 8  # Turns whose tokens are counted: an answer seldom ends before.
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-  """Times of one batch size, in milliseconds; compile in seconds."""
+  """Times of one batch size, in milliseconds; compile in seconds.
+
+  `tokens` are those that a row commits in an iteration.
+  """
 
   batch: int
   gamma: int
@@ -37,6 +39,7 @@ class Row:
   verifier_step: float
   verifier_block: float
   iteration: float
+  tokens: float
   compile_seconds: float
 
   @property
@@ -45,32 +48,33 @@ class Row:
     return (self.gamma + 1) * self.drafter_step + self.verifier_block
 
 
-def measure(pair, batch, gamma, rounds, rule=rules.token_v3, alpha=0.5):
-  """Times one batch size.
+def measure(pair, prompts, gamma, rounds, temperature=1.0, alpha=0.5):
+  """Times one batch under token_v3; the program holds every rule, as a sweep's.
 
   Args:
     pair: pairs.Pair.
-    batch: B.
+    prompts: results.Prompts.
     gamma: draft length.
     rounds: how often each loop is timed.
-    rule: what the iteration follows.
-    alpha: its threshold.
+    temperature: of both models.
+    alpha: threshold.
 
   Returns:
     Row.
   """
-  prompts = _prompts(pair, batch)
-  capacity = (_LONG + 1) * (gamma + 1)
+  new_tokens = (_LONG + 1) * (gamma + 1)
   cascade = cascade_lib.Cascade(
-    pair.drafter, pair.verifier, gamma, capacity, -1, rules=(rule,)
+    pair.drafter, pair.verifier, gamma, new_tokens, -1
   )
-  alone = functools.partial(_extend_loop, prompts, capacity, gamma)
+  alone = functools.partial(_extend_loop, prompts, new_tokens, gamma)
   programs = {
     'drafter_step': (alone, pair.drafter, pair.drafter_params, 1),
     'verifier_step': (alone, pair.verifier, pair.verifier_params, 1),
     'verifier_block': (alone, pair.verifier, pair.verifier_params, gamma + 1),
-    'iteration': (_cascade_loop, cascade, pair.params, prompts, alpha),
-  }
+    'iteration': (
+      _cascade_loop, cascade, pair.params, prompts, temperature, alpha,
+    ),
+  }  # fmt: skip
   loops = {k: f(*args) for k, (f, *args) in programs.items()}
   start = time.perf_counter()
   jax.block_until_ready(loops['iteration'](_SHORT))
@@ -81,25 +85,32 @@ def measure(pair, batch, gamma, rounds, rule=rules.token_v3, alpha=0.5):
   for _ in range(rounds):
     for name, loop in loops.items():
       times[name].append(_seconds(loop, _LONG) - _seconds(loop, _SHORT))
+  committed_B = loops['iteration'](_COUNTED)[0]
   turns = _LONG - _SHORT
   medians = {k: float(np.median(v)) / turns * 1e3 for k, v in times.items()}
   return Row(
-    batch=batch, gamma=gamma, compile_seconds=compile_seconds, **medians
+    batch=prompts.rows,
+    gamma=gamma,
+    tokens=float(committed_B.mean()) / _COUNTED,
+    compile_seconds=compile_seconds,
+    **medians,
   )
 
 
 def table(rows):
-  """Markdown: a line a batch size."""
+  """Markdown: a line a batch size, times in milliseconds."""
   lines = [
     '| batch | γ | drafter step | verifier step | verifier block | parts '
-    '| iteration | iteration / parts | compile |',
-    '|--:|--:|--:|--:|--:|--:|--:|--:|--:|',
+    '| iteration | iteration / parts | tokens | ms a token | verifier alone '
+    '| compile |',
+    '|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|',
   ]
   lines += [
-    f'| {r.batch} | {r.gamma} | {r.drafter_step:.3f} ms '
-    f'| {r.verifier_step:.2f} ms | {r.verifier_block:.2f} ms '
-    f'| {r.parts:.2f} ms | {r.iteration:.2f} ms '
-    f'| {r.iteration / r.parts:.2f} | {r.compile_seconds:.1f} s |'
+    f'| {r.batch} | {r.gamma} | {r.drafter_step:.3f} | {r.verifier_step:.2f} '
+    f'| {r.verifier_block:.2f} | {r.parts:.2f} | {r.iteration:.2f} '
+    f'| {r.iteration / r.parts:.2f} | {r.tokens:.2f} '
+    f'| {r.iteration / r.tokens / r.batch:.2f} '
+    f'| {r.verifier_step / r.batch:.2f} | {r.compile_seconds:.1f} s |'
     for r in rows
   ]
   return '\n'.join(lines)
@@ -111,15 +122,7 @@ def _seconds(loop, turns):
   return time.perf_counter() - start
 
 
-def _prompts(pair, batch):
-  rng = np.random.default_rng(0)
-  vocab = pair.drafter.vocab_size
-  token_BxS = rng.integers(4, vocab, (batch, _WIDTH)).astype(np.int32)
-  length_B = np.linspace(_WIDTH // 2, _WIDTH, batch).astype(np.int32)
-  return results.Prompts(token_BxS, length_B, np.arange(batch))
-
-
-def _extend_loop(prompts, capacity, gamma, model, params, T):
+def _extend_loop(prompts, new_tokens, gamma, model, params, T):
   """Turns -> tokens: greedy blocks of T, rewound each turn."""
 
   @jax.jit
@@ -128,7 +131,7 @@ def _extend_loop(prompts, capacity, gamma, model, params, T):
       params,
       prompts.token_PxS,
       prompts.length_P,
-      capacity=prompts.token_PxS.shape[1] + capacity,
+      new_tokens=new_tokens,
       block=gamma + 1,
     )
     length_B = cache.length_B
@@ -145,26 +148,30 @@ def _extend_loop(prompts, capacity, gamma, model, params, T):
   return functools.partial(loop, params, jax.tree.map(jnp.asarray, prompts))
 
 
-def _cascade_loop(cascade, params, prompts, alpha):
-  """Turns -> tokens: iterations of the real loop, no row ending."""
+def _cascade_loop(cascade, params, prompts, temperature, alpha):
+  """Turns -> (lengths, tokens, counts): iterations of the real loop."""
   B = prompts.rows
-  sampling = distributions.Sampling(jnp.ones(B), jnp.ones(B))
+  sampling = distributions.Sampling(jnp.full(B, temperature), jnp.ones(B))
   key_B = distributions.row_keys(jax.random.key(0), jnp.arange(B))
   alpha_B = jnp.full(B, alpha)
 
+  index = cascade.rules.index(rules.token_v3)
+
   @jax.jit
-  def loop(params, prompts, turns):
+  def loop(params, prompts, rule, turns):
     state = cascade_lib.init(cascade, params, prompts)
     step = functools.partial(
       cascade_lib.iterate,
       cascade,
       params,
       sampling,
-      0,
+      rule,
       alpha_B,
       key_B,
-      prompts.length_P,
+      (),
     )
-    return lax.fori_loop(0, turns, lambda _, s: step(s), state).token_BxM
+    state = lax.fori_loop(0, turns, lambda _, s: step(s), state)
+    return state.length_B, state.token_BxM, state.counts
 
-  return functools.partial(loop, params, jax.tree.map(jnp.asarray, prompts))
+  prompts = jax.tree.map(jnp.asarray, prompts)
+  return functools.partial(loop, params, prompts, index)
