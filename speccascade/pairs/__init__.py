@@ -51,7 +51,10 @@ def load(name, dtype='float32'):
     )
   provenance, path = {}, folder / 'provenance.json'
   if path.exists():
-    provenance = json.loads(path.read_text())
+    try:
+      provenance = json.loads(path.read_text())
+    except ValueError as error:
+      raise ValueError(f'{path}: torn or no JSON: {error}') from None
   models = {}
   for role in ('drafter', 'verifier'):
     config, params = checkpoints.load(folder / f'{role}.safetensors', dtype)
