@@ -31,6 +31,8 @@ setuptools.setup(
     'numpy>=2.0',
     'optax>=0.2.6',
     'orbax-checkpoint>=0.11',
+    'rouge-score>=0.1.2',
+    'sacrebleu>=2.4',
     'safetensors>=0.5',
     'sentencepiece>=0.2',
     'tabulate>=0.9',
@@ -39,7 +41,7 @@ setuptools.setup(
   ],
   extras_require={
     'cuda': ['jax[cuda12]'],
-    'test': ['pytest>=8.0', 'ruff>=0.14'],
+    'test': ['pytest>=8.0', 'pytest-xdist>=3.6', 'ruff>=0.14'],
     'tpu': ['jax[tpu]'],
   },
 )

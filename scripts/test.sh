@@ -11,4 +11,5 @@ source scripts/install.sh
 
 "$venv/bin/python" -m ruff check
 "$venv/bin/python" -m ruff format --check
-JAX_PLATFORMS=cpu "$venv/bin/python" -m pytest -q "$@"
+# A file's tests share their compiled programs, so they stay in one process.
+JAX_PLATFORMS=cpu "$venv/bin/python" -m pytest -q -n 2 --dist loadfile "$@"
