@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from speccascade import distributions, rules
-from speccascade.decoding import checks, results
+from speccascade.decoding import blocks, checks, results
 from speccascade.models import cache as cache_lib
 
 
@@ -156,10 +156,8 @@ def _iterate(cascade, params, sampling, alpha_B, key_B, state):
   active_B = ~state.done_B
   unsure_B = raw_Bx1xV[:, 0].max(-1) < 1 - alpha_B
   unsure_B &= active_B
-  p_BxV, verifier_cache = lax.cond(
-    unsure_B.any(),
-    lambda: _catch_up(cascade, params[1], sampling, state, unsure_B),
-    lambda: (q_BxV, state.verifier_cache),
+  p_BxV, verifier_cache = _catch_up(
+    cascade, params[1], sampling, state, unsure_B, logits_Bx1xV
   )
   p_BxV = jnp.where(unsure_B[:, None], p_BxV, q_BxV)
   kept_B = ~unsure_B | distributions.accepts(drafted_B, accept_B, p_BxV, q_BxV)
@@ -194,30 +192,28 @@ def _iterate(cascade, params, sampling, alpha_B, key_B, state):
   )
 
 
-def _catch_up(cascade, params, sampling, state, unsure_B):
-  """(p of the next token where unsure, the verifier's cache, to be rewound)."""
+def _catch_up(cascade, params, sampling, state, unsure_B, logits_Bx1xV):
+  """(p of the next token where unsure, the verifier's cache, to be rewound).
+
+  Nothing runs where no row is unsure; `logits_Bx1xV` gives the shape alone.
+  """
   N = cascade.max_new_tokens
   behind_B = state.length_B + 1 - state.seen_B  # y[-1] is not seen either.
-  behind_B = jnp.where(unsure_B, behind_B, 1)
-  widths = _widths(N)
+  behind_B = jnp.where(unsure_B, behind_B, 0)
+  last_Bx1x1 = jnp.maximum(behind_B - 1, 0)[:, None, None]
 
-  def branch(width):
-    def run(cache):
-      at_BxT = state.seen_B[:, None] + jnp.arange(width)
-      block_BxT = jnp.take_along_axis(
-        state.token_BxM, jnp.minimum(at_BxT, N), 1
-      )
-      logits_BxTxV, cache = cascade.verifier.extend(params, cache, block_BxT)
-      last_Bx1x1 = (behind_B - 1)[:, None, None]
-      return jnp.take_along_axis(logits_BxTxV, last_Bx1x1, 1), cache
+  def run(width, carry):
+    _, cache = carry
+    at_BxT = state.seen_B[:, None] + jnp.arange(width)
+    block_BxT = jnp.take_along_axis(state.token_BxM, jnp.minimum(at_BxT, N), 1)
+    logits_BxTxV, cache = cascade.verifier.extend(params, cache, block_BxT)
+    return jnp.take_along_axis(logits_BxTxV, last_Bx1x1, 1), cache
 
-    return run
-
-  index = (behind_B.max() > jnp.array(widths[:-1], jnp.int32)).sum()
-  logits_Bx1xV, cache = lax.switch(
-    index, [branch(w) for w in widths], state.verifier_cache
-  )
-  p_Bx1xV = distributions.probabilities(
-    logits_Bx1xV, distributions.raw(logits_Bx1xV), sampling
-  )
-  return p_Bx1xV[:, 0], cache
+  carry, narrower = (logits_Bx1xV, state.verifier_cache), 0
+  for width in _widths(N):
+    chosen = (narrower < behind_B.max()) & (behind_B.max() <= width)
+    carry = blocks.when(chosen, functools.partial(run, width), carry)
+    narrower = width
+  p_raw_Bx1xV = distributions.raw(carry[0])
+  p_Bx1xV = distributions.probabilities(carry[0], p_raw_Bx1xV, sampling)
+  return p_Bx1xV[:, 0], carry[1]
