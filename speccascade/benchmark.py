@@ -152,7 +152,7 @@ def _cascade_loop(cascade, params, prompts, temperature, alpha):
   """Turns -> (lengths, tokens, counts): iterations of the real loop."""
   B = prompts.rows
   sampling = distributions.Sampling(jnp.full(B, temperature), jnp.ones(B))
-  key_B = distributions.row_keys(jax.random.key(0), jnp.arange(B))
+  key = jax.random.key(0)
   alpha_B = jnp.full(B, alpha)
 
   index = cascade.rules.index(rules.token_v3)
@@ -167,7 +167,7 @@ def _cascade_loop(cascade, params, prompts, temperature, alpha):
       sampling,
       rule,
       alpha_B,
-      key_B,
+      cascade_lib.uniforms(cascade, prompts, key),
       (),
     )
     state = lax.fori_loop(0, turns, lambda _, s: step(s), state)

@@ -130,12 +130,28 @@ def row_keys(key, example_B):
 
 
 def uniforms(key_B, position_BxT):
-  """BxTx3 uniforms in [0, 1), by role, of each row's output positions."""
+  """BxTx3 uniforms in [0, 1), by role, of each row's output positions.
+
+  Decoders make all of them before their loop: on a CPU the generator's rounds
+  would cost a loop as much as its drafting.
+  """
 
   def one(key, position):
     return jax.random.uniform(jax.random.fold_in(key, position), (3,))
 
   return jax.vmap(jax.vmap(one, (None, 0)))(key_B, position_BxT)
+
+
+def upcoming(u_BxMx3, length_B, number):
+  """The uniforms of each row's next positions, BxTx3.
+
+  Args:
+    u_BxMx3: of positions 0..M-1.
+    length_B: tokens a row has.
+    number: T.
+  """
+  take = jax.vmap(lax.dynamic_slice_in_dim, (0, 0, None))
+  return take(u_BxMx3, length_B, number)
 
 
 def draw(weight, u):

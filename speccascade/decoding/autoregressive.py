@@ -73,9 +73,11 @@ def run(decoder, params, prompts, sampling, key, skip_B):
     params, prompts.token_PxS, prompts.length_P, new_tokens=N, block=1
   )
   key_B = distributions.row_keys(key, prompts.repeat(prompts.example_P))
+  position_BxN = jnp.tile(jnp.arange(N), (B, 1))
+  u_BxNx3 = distributions.uniforms(key_B, position_BxN)
 
   def iterate(state):
-    u_Bx1x3 = distributions.uniforms(key_B, state.length_B[:, None])
+    u_Bx1x3 = distributions.upcoming(u_BxNx3, state.length_B, 1)
     logits_Bx1xV, cache = decoder.model.extend(
       params, state.cache, state.last_B[:, None]
     )

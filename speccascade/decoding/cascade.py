@@ -118,9 +118,9 @@ def _decode(cascade, params, prompts, sampling, rule, alpha_B, key, parameter):
   prompts = jax.tree.map(lambda x: jnp.asarray(x, jnp.int32), prompts)
   state = init(cascade, params, prompts, parameter)
   alpha_B = jnp.asarray(alpha_B, _wide_dtype())
-  key_B = distributions.row_keys(key, prompts.repeat(prompts.example_P))
+  u_BxMx3 = uniforms(cascade, prompts, key)
   step = functools.partial(
-    iterate, cascade, params, sampling, rule, alpha_B, key_B, parameter
+    iterate, cascade, params, sampling, rule, alpha_B, u_BxMx3, parameter
   )
   state = lax.while_loop(lambda s: ~jnp.all(s.done_B), step, state)
   kept_BxM = jnp.arange(state.token_BxM.shape[1]) < state.length_B[:, None]
@@ -131,6 +131,14 @@ def _decode(cascade, params, prompts, sampling, rule, alpha_B, key, parameter):
     from_drafter_BxN=(kept_BxM & state.from_drafter_BxM)[:, :N],
     counts=state.counts,
   )
+
+
+def uniforms(cascade, prompts, key):
+  """BxMx3 uniforms of all positions; M = N + G as a block may overhang."""
+  key_B = distributions.row_keys(key, prompts.repeat(prompts.example_P))
+  M = cascade.max_new_tokens + cascade.gamma + 1
+  position_BxM = jnp.tile(jnp.arange(M), (prompts.rows, 1))
+  return distributions.uniforms(key_B, position_BxM)
 
 
 def init(cascade, params, prompts, parameter=()):
@@ -171,7 +179,9 @@ def init(cascade, params, prompts, parameter=()):
   )
 
 
-def iterate(cascade, params, sampling, rule, alpha_B, key_B, parameter, state):
+def iterate(
+  cascade, params, sampling, rule, alpha_B, u_BxMx3, parameter, state
+):
   """One iteration: draft, verify, defer, rewind.
 
   Args:
@@ -180,7 +190,7 @@ def iterate(cascade, params, sampling, rule, alpha_B, key_B, parameter, state):
     sampling: distributions.Sampling.
     rule: index into `cascade.rules`.
     alpha_B: deferral thresholds.
-    key_B: a key for each row.
+    u_BxMx3: from `uniforms`.
     parameter: of the draft schedule.
     state: from `init` or the iteration before.
 
@@ -188,8 +198,7 @@ def iterate(cascade, params, sampling, rule, alpha_B, key_B, parameter, state):
     The next state.
   """
   G = cascade.gamma + 1
-  position_BxG = state.length_B[:, None] + jnp.arange(G)
-  u_BxGx3 = distributions.uniforms(key_B, position_BxG)
+  u_BxGx3 = distributions.upcoming(u_BxMx3, state.length_B, G)
   draft, drafter_cache = drafting.draft(
     cascade.drafter,
     params[0],

@@ -79,8 +79,11 @@ def decode(cascade, params, prompts, sampling, alpha_B, key):
 def _decode(cascade, params, prompts, sampling, alpha_B, key):
   prompts = jax.tree.map(lambda x: jnp.asarray(x, jnp.int32), prompts)
   key_B = distributions.row_keys(key, prompts.repeat(prompts.example_P))
+  N = cascade.max_new_tokens
+  position_BxN = jnp.tile(jnp.arange(N), (prompts.rows, 1))
+  u_BxNx3 = distributions.uniforms(key_B, position_BxN)
   step = functools.partial(
-    _iterate, cascade, params, sampling, jnp.asarray(alpha_B), key_B
+    _iterate, cascade, params, sampling, jnp.asarray(alpha_B), u_BxNx3
   )
   state = lax.while_loop(
     lambda s: ~jnp.all(s.done_B), step, _init(cascade, params, prompts)
@@ -142,9 +145,9 @@ def _init(cascade, params, prompts):
   )
 
 
-def _iterate(cascade, params, sampling, alpha_B, key_B, state):
+def _iterate(cascade, params, sampling, alpha_B, u_BxNx3, state):
   N = cascade.max_new_tokens
-  u_Bx1x3 = distributions.uniforms(key_B, state.length_B[:, None])
+  u_Bx1x3 = distributions.upcoming(u_BxNx3, state.length_B, 1)
   draft_B, accept_B, residual_B = jnp.moveaxis(u_Bx1x3[:, 0], 1, 0)
   last_Bx1 = jnp.take_along_axis(state.token_BxM, state.length_B[:, None], 1)
   logits_Bx1xV, drafter_cache = cascade.drafter.extend(

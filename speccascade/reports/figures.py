@@ -119,7 +119,8 @@ def _styles(records):
     i = len(styles.keys() - {'strict'})
     styles[rule] = dict(
       color=_COLORS[i % len(_COLORS)],
-      marker=_MARKERS[i % len(_MARKERS)],
+      # A colour's second turn has other markers.
+      marker=_MARKERS[(i + 3 * (i // len(_COLORS))) % len(_MARKERS)],
       markersize=4.5,
       linewidth=1.2,
     )
