@@ -171,7 +171,7 @@ def _cascade_loop(cascade, params, prompts, temperature, alpha):
       (),
     )
     state = lax.fori_loop(0, turns, lambda _, s: step(s), state)
-    return state.length_B, state.token_BxM, state.counts
+    return state.length_B, state.token_BxM, cascade_lib.counts(state)
 
   prompts = jax.tree.map(jnp.asarray, prompts)
   return functools.partial(loop, params, prompts, index)

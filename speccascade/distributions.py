@@ -183,13 +183,13 @@ def _invert(weight, threshold):
 
   Rounding may leave the last sum at the threshold: then the last positive.
   """
-  running = jnp.cumsum(weight, -1)
-  passes = (running > threshold[..., None]) & (weight > 0)
-  n = weight.shape[-1]
-  last = n - 1 - jnp.argmax(jnp.flip(weight, -1) > 0, -1)
-  index = jnp.where(passes.any(-1), passes.argmax(-1), last)
-  before = jnp.take_along_axis(running - weight, index[..., None], -1)[..., 0]
-  return index.astype(jnp.int32), threshold - before
+  index = jnp.arange(weight.shape[-1], dtype=jnp.int32)
+  positive = weight > 0
+  passes = positive & (jnp.cumsum(weight, -1) > threshold[..., None])
+  first = jnp.where(passes, index, weight.shape[-1]).min(-1)
+  first = jnp.minimum(first, jnp.where(positive, index, 0).max(-1))
+  before = jnp.where(index < first[..., None], weight, 0).sum(-1)
+  return first, threshold - before
 
 
 def _block_width(V):

@@ -77,7 +77,17 @@ class _State:
   drafter_cache: object
   verifier_cache: object
   schedule: object
-  counts: results.Counts
+  tally: '_Tally'
+
+
+@flax.struct.dataclass
+class _Tally:
+  """The counts that only the loop can keep; see results.Counts."""
+
+  drafted_B: jax.Array
+  deferred_B: jax.Array
+  divergence_B: jax.Array
+  accepted_lengths_BxG: jax.Array
 
 
 def decode(
@@ -125,11 +135,12 @@ def _decode(cascade, params, prompts, sampling, rule, alpha_B, key, parameter):
   state = lax.while_loop(lambda s: ~jnp.all(s.done_B), step, state)
   kept_BxM = jnp.arange(state.token_BxM.shape[1]) < state.length_B[:, None]
   N = cascade.max_new_tokens
+  state = state.replace(from_drafter_BxM=kept_BxM & state.from_drafter_BxM)
   return results.Result(
     token_BxN=jnp.where(kept_BxM, state.token_BxM, 0)[:, :N],
     length_B=state.length_B,
-    from_drafter_BxN=(kept_BxM & state.from_drafter_BxM)[:, :N],
-    counts=state.counts,
+    from_drafter_BxN=state.from_drafter_BxM[:, :N],
+    counts=counts(state),
   )
 
 
@@ -166,12 +177,8 @@ def init(cascade, params, prompts, parameter=()):
     drafter_cache=caches[0],
     verifier_cache=caches[1],
     schedule=cascade.schedule.init(parameter, B, G),
-    counts=results.Counts(
-      verifier_calls_B=zero_B,
-      drafter_steps_B=zero_B,
+    tally=_Tally(
       drafted_B=zero_B,
-      accepted_B=zero_B,
-      rejected_B=zero_B,
       deferred_B=zero_B,
       divergence_B=jnp.zeros(B, _wide_dtype()),
       accepted_lengths_BxG=jnp.zeros((B, G + 1), jnp.int32),
@@ -243,7 +250,7 @@ def iterate(
     schedule=cascade.schedule.update(
       parameter, state.schedule, draft.length_B, kept_B
     ),
-    counts=_count(state, draft, target.pi_BxGxV, emitted_B, accepted_B),
+    tally=_add(state, draft, target.pi_BxGxV, emitted_B, accepted_B),
   )
 
 
@@ -295,25 +302,37 @@ def _until_eos(token_BxG, eos_id):
   return jnp.where(eos_BxG.any(1), first_B, eos_BxG.shape[1])
 
 
-def _count(state, draft, pi_BxGxV, emitted_B, accepted_B):
-  q_BxGxV, old = draft.q_BxGxV, state.counts
+def _add(state, draft, pi_BxGxV, emitted_B, accepted_B):
+  q_BxGxV, old = draft.q_BxGxV, state.tally
   G = q_BxGxV.shape[1]
-  active_B = (~state.done_B).astype(jnp.int32)
   emitted_BxG = jnp.arange(G) < emitted_B[:, None]
   divergence_BxG = jnp.where(
     emitted_BxG, rules_lib.total_variation(pi_BxGxV, q_BxGxV), 0
   )
   hit_BxG = jnp.arange(G + 1) == accepted_B[:, None]
-  return results.Counts(
-    verifier_calls_B=old.verifier_calls_B + active_B,
-    drafter_steps_B=old.drafter_steps_B + draft.length_B,
+  return _Tally(
     drafted_B=old.drafted_B + draft.length_B,
-    accepted_B=old.accepted_B + accepted_B,
-    rejected_B=old.rejected_B + emitted_B - accepted_B,
     deferred_B=old.deferred_B
     + results.differs(divergence_BxG).sum(1, dtype=jnp.int32),
     divergence_B=old.divergence_B + divergence_BxG.sum(1),
-    accepted_lengths_BxG=old.accepted_lengths_BxG + active_B[:, None] * hit_BxG,
+    accepted_lengths_BxG=old.accepted_lengths_BxG
+    + (hit_BxG & ~state.done_B[:, None]),
+  )
+
+
+def counts(state):
+  """results.Counts of a state."""
+  tally = state.tally
+  accepted_B = state.from_drafter_BxM.sum(1, dtype=jnp.int32)
+  return results.Counts(
+    verifier_calls_B=tally.accepted_lengths_BxG.sum(1),
+    drafter_steps_B=tally.drafted_B,
+    drafted_B=tally.drafted_B,
+    accepted_B=accepted_B,
+    rejected_B=state.length_B - accepted_B,
+    deferred_B=tally.deferred_B,
+    divergence_B=tally.divergence_B,
+    accepted_lengths_BxG=tally.accepted_lengths_BxG,
   )
 
 
