@@ -16,6 +16,21 @@ from jax import lax
 
 
 @flax.struct.dataclass
+class Memory:
+  """Keys and values of an encoded input: read by every block, never written.
+
+  Attributes:
+    length_B: input tokens that count, int32.
+    keys: one LxBxKxSxH array a stack of layers, S the width of the input.
+    values: likewise.
+  """
+
+  length_B: jax.Array
+  keys: tuple[jax.Array, ...]
+  values: tuple[jax.Array, ...]
+
+
+@flax.struct.dataclass
 class Cache:
   """Keys and values of the first `length_B` tokens of each row.
 
@@ -24,12 +39,14 @@ class Cache:
     keys: one LxBxKxSxH array a stack of layers.
     values: likewise.
     rings: for each stack, whether its slots are reused (sliding windows).
+    memory: what cross-attention reads, if the model has any.
   """
 
   length_B: jax.Array
   keys: tuple[jax.Array, ...]
   values: tuple[jax.Array, ...]
   rings: tuple[bool, ...] = flax.struct.field(pytree_node=False)
+  memory: Memory | None = None
 
 
 def rewind(cache, length_B):
@@ -41,12 +58,9 @@ def repeat(cache, copies):
   """Each row `copies` times, side by side."""
   if copies == 1:
     return cache
-  widen = lambda stacks: tuple(jnp.repeat(x, copies, axis=1) for x in stacks)  # noqa: E731
-  return cache.replace(
-    length_B=jnp.repeat(cache.length_B, copies),
-    keys=widen(cache.keys),
-    values=widen(cache.values),
-  )
+  # Rows are the only axis of lengths and the second of stacks.
+  widen = lambda x: jnp.repeat(x, copies, axis=min(1, x.ndim - 1))  # noqa: E731
+  return jax.tree.map(widen, cache)
 
 
 def num_slots(window, capacity, block):

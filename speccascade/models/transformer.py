@@ -1,4 +1,4 @@
-"""Gemma 2's layers: parameters and computation, with or without a cache.
+"""Gemma 2's layers, and the parts of them that other families share.
 
 Letters: B batch, T tokens, S keys, D model width, F feed-forward width,
 N query heads, K key-value heads, G = N / K, H head width, V vocabulary.
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from speccascade.models import cache as cache_lib
 
-_MASKED = -2.3819763e38  # Finite, so a fully masked row stays free of NaN.
+MASKED = -2.3819763e38  # Finite, so a fully masked row stays free of NaN.
 
 
 def wide(dtype):
@@ -25,6 +25,20 @@ def wide(dtype):
 def softcap(x, cap):
   """X pressed smoothly into (-cap, cap)."""
   return cap * jnp.tanh(x / cap)
+
+
+def rms_norm(x_BxTxD, scale_D):
+  """Rows divided by their root mean square, times `scale_D`."""
+  x = x_BxTxD.astype(wide(x_BxTxD.dtype))
+  x *= jax.lax.rsqrt(jnp.mean(jnp.square(x), -1, keepdims=True) + 1e-6)
+  return (x * scale_D.astype(x.dtype)).astype(x_BxTxD.dtype)
+
+
+def project(module, x_BxTxD, name, shape, init=None):
+  """`x_BxTxD` times parameter `name` of `module`, of `shape` (D, ...)."""
+  init = init or nn.initializers.lecun_normal(0, tuple(range(1, len(shape))))
+  w = module.param(name, init, shape).astype(x_BxTxD.dtype)
+  return jnp.tensordot(x_BxTxD, w, 1)
 
 
 class Transformer(nn.Module):
@@ -132,7 +146,7 @@ class _Period(nn.Module):
       )(y_BxTxD, old, layer, context, context.masks[i])
       x_BxTxD += _RMSNorm(name=f'{name}_post_attention_norm')(y_BxTxD)
       y_BxTxD = _RMSNorm(name=f'{name}_pre_ffw_norm')(x_BxTxD)
-      y_BxTxD = _FeedForward(cfg, name=f'{name}_ffw')(y_BxTxD)
+      y_BxTxD = FeedForward(cfg, name=f'{name}_ffw')(y_BxTxD)
       x_BxTxD += _RMSNorm(name=f'{name}_post_ffw_norm')(y_BxTxD)
       keys.append(key)
       values.append(value)
@@ -146,9 +160,7 @@ class _RMSNorm(nn.Module):
   @nn.compact
   def __call__(self, x_BxTxD):
     w_D = self.param('scale', nn.initializers.zeros, x_BxTxD.shape[-1:])
-    x = x_BxTxD.astype(wide(x_BxTxD.dtype))
-    x *= jax.lax.rsqrt(jnp.mean(jnp.square(x), -1, keepdims=True) + 1e-6)
-    return (x * (1 + w_D.astype(x.dtype))).astype(x_BxTxD.dtype)
+    return rms_norm(x_BxTxD, 1 + w_D.astype(wide(x_BxTxD.dtype)))
 
 
 class _Attention(nn.Module):
@@ -161,10 +173,10 @@ class _Attention(nn.Module):
     cfg = self.config
     D, N, K, H = cfg.embed_dim, cfg.num_heads, cfg.num_kv_heads, cfg.head_dim
     B, T, _ = x_BxTxD.shape
-    project = functools.partial(_project, self, x_BxTxD)
-    q_BxTxNxH = _rotate(project('query', (D, N, H)), context.rotation)
-    k_BxTxKxH = _rotate(project('key', (D, K, H)), context.rotation)
-    v_BxTxKxH = project('value', (D, K, H))
+    mine = functools.partial(project, self, x_BxTxD)
+    q_BxTxNxH = _rotate(mine('query', (D, N, H)), context.rotation)
+    k_BxTxKxH = _rotate(mine('key', (D, K, H)), context.rotation)
+    v_BxTxKxH = mine('value', (D, K, H))
     q_BxTxNxH *= (cfg.query_scalar or H) ** -0.5
 
     k_BxKxSxH = new_k = k_BxTxKxH.swapaxes(1, 2)
@@ -186,7 +198,7 @@ class _Attention(nn.Module):
     )
     logits_BxKxGxTxS = softcap(logits_BxKxGxTxS, cfg.attention_softcap)
     logits_BxKxGxTxS = jnp.where(
-      mask_BxTxS[:, None, None], logits_BxKxGxTxS, _MASKED
+      mask_BxTxS[:, None, None], logits_BxKxGxTxS, MASKED
     )
     weight_BxKxGxTxS = jax.nn.softmax(logits_BxKxGxTxS).astype(cfg.dtype)
     y_BxKxGxTxH = jnp.einsum('BKGTS,BKSH->BKGTH', weight_BxKxGxTxS, v_BxKxSxH)
@@ -196,25 +208,22 @@ class _Attention(nn.Module):
     return y_BxTxD, kv
 
 
-def _project(module, x_BxTxD, name, shape):
-  init = nn.initializers.lecun_normal(0, tuple(range(1, len(shape))))
-  w = module.param(name, init, shape).astype(x_BxTxD.dtype)
-  return jnp.tensordot(x_BxTxD, w, 1)
+class FeedForward(nn.Module):
+  """GELU-gated, of `config.embed_dim` and `config.hidden_dim`."""
 
-
-class _FeedForward(nn.Module):
-  config: Any  # GemmaConfig
+  config: Any
 
   @nn.compact
   def __call__(self, x_BxTxD):
+    """BxTxD in, BxTxD out."""
     cfg = self.config
     D, F = cfg.embed_dim, cfg.hidden_dim
     # Apart, not fused: a fused kernel sharded over its output and then split
     # costs a collective permute.
-    gate_BxTxF = _project(self, x_BxTxD, 'gate', (D, F))
-    up_BxTxF = _project(self, x_BxTxD, 'up', (D, F))
+    gate_BxTxF = project(self, x_BxTxD, 'gate', (D, F))
+    up_BxTxF = project(self, x_BxTxD, 'up', (D, F))
     h_BxTxF = jax.nn.gelu(gate_BxTxF, approximate=True) * up_BxTxF
-    return _project(self, h_BxTxF, 'down', (F, D))
+    return project(self, h_BxTxF, 'down', (F, D))
 
 
 def _rope(position_BxT, head_dim, base):

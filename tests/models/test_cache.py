@@ -91,3 +91,24 @@ def test_a_loop_appends_in_place(rows, ring):
   text = loop.lower(jnp.ones((rows, 2, 3, 4)), 5).compile().as_text()
   assert f'[1,{rows},2,37,4]' in text
   assert not re.findall(r'37,4\]\S* (?:copy|scatter|concatenate)\(', text)
+
+
+def _with_memory():
+  stack = (jnp.arange(2.0).reshape(1, 2, 1, 1, 1),)
+  memory = cache_lib.Memory(jnp.array([5, 4]), stack, stack)
+  return cache_lib.Cache(jnp.array([3, 2]), stack, stack, (False,), memory)
+
+
+def test_repeat_widens_memory():
+  wide = cache_lib.repeat(_with_memory(), 2)
+  np.testing.assert_array_equal(wide.length_B, [3, 3, 2, 2])
+  np.testing.assert_array_equal(wide.memory.length_B, [5, 5, 4, 4])
+  np.testing.assert_array_equal(wide.memory.keys[0].ravel(), [0, 0, 1, 1])
+  np.testing.assert_array_equal(wide.memory.values[0].ravel(), [0, 0, 1, 1])
+
+
+def test_rewind_leaves_memory_alone():
+  cache = _with_memory()
+  back = cache_lib.rewind(cache, jnp.array([1, 0]))
+  np.testing.assert_array_equal(back.length_B, [1, 0])
+  assert back.memory is cache.memory

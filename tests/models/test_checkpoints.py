@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from speccascade.models import checkpoints, gemma
+from speccascade.models import checkpoints, gemma, t5
 
 CONFIG = gemma.GemmaConfig(
   vocab_size=11,
@@ -19,17 +19,33 @@ CONFIG = gemma.GemmaConfig(
   window=3,
 )
 
+T5_CONFIG = t5.T5Config(
+  vocab_size=11,
+  num_layers=2,
+  embed_dim=8,
+  num_heads=2,
+  head_dim=3,
+  hidden_dim=12,
+  input_length=7,
+  scan_layers=True,
+)
 
-@pytest.fixture(scope='module')
-def params():
+
+def _params(config):
   rng = np.random.default_rng(0)
 
   def fill(x):  # Representable in bfloat16.
     x = jnp.asarray(rng.normal(size=x.shape), jnp.bfloat16)
     return x.astype(jnp.float32)
 
-  shapes = jax.eval_shape(gemma.Gemma(CONFIG).init, jax.random.key(0))
+  model = checkpoints.make_model(config)
+  shapes = jax.eval_shape(model.init, jax.random.key(0))
   return jax.tree.map(fill, shapes)
+
+
+@pytest.fixture(scope='module')
+def params():
+  return _params(CONFIG)
 
 
 @pytest.fixture
@@ -112,3 +128,48 @@ def test_the_configuration_is_readable(path):
   size = int.from_bytes(path.read_bytes()[:8], 'little')
   header = json.loads(path.read_bytes()[8 : 8 + size])
   assert json.loads(header['__metadata__']['config'])['embed_dim'] == 8
+
+
+def test_the_file_tells_the_family(tmp_path, path):
+  params = _params(T5_CONFIG)
+  checkpoints.save(tmp_path / 't5', T5_CONFIG, params)
+  config, loaded = checkpoints.load(tmp_path / 't5')
+  assert config == T5_CONFIG
+  _assert_equal(loaded, params)
+  assert checkpoints.make_model(config) == t5.T5(T5_CONFIG)
+  config, _ = checkpoints.load(path)
+  assert checkpoints.make_model(config) == gemma.Gemma(CONFIG)
+
+
+def test_other_shapes_of_a_t5(tmp_path):
+  wrong = dataclasses.replace(T5_CONFIG, num_heads=3)
+  checkpoints.save(tmp_path / 't5', wrong, _params(T5_CONFIG))
+  message = r't5: tensor decoder\.layers\.attention\.key .*\(2, 8, 2, 3\)'
+  with pytest.raises(ValueError, match=message):
+    checkpoints.load(tmp_path / 't5')
+
+
+def _relabel(path, family):
+  data = path.read_bytes()
+  size = int.from_bytes(data[:8], 'little')
+  header = json.loads(data[8 : 8 + size])
+  header['__metadata__']['family'] = family
+  header = json.dumps(header).encode()
+  path.write_bytes(
+    len(header).to_bytes(8, 'little') + header + data[8 + size :]
+  )
+
+
+@pytest.mark.parametrize(
+  ('family', 'message'),
+  [
+    ('t6', "a model of family 't6'; only gemma2 and t5 can be read"),
+    ('t5', 'its settings are not those of its family, t5 .*unexpected keyword'),
+  ],
+)
+def test_another_family(path, family, message):
+  _relabel(path, family)
+  with pytest.raises(ValueError, match=message) as e:
+    checkpoints.load(path)
+  assert str(path) in str(e.value)
+  assert '\n' not in str(e.value)

@@ -1,0 +1,340 @@
+import functools
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import t5_reference
+
+from speccascade import sharding
+from speccascade.models import cache as cache_lib
+from speccascade.models import t5, t5_layers
+
+V, L = 20, 2
+S, T = 27, 29  # Past the buckets of one distance each, both ways.
+LENGTH_B = np.array([S, 1, 12, 20])
+
+
+pytestmark = pytest.mark.usefixtures('float64')
+
+
+def _config(**overrides):
+  settings = dict(
+    vocab_size=V,
+    num_layers=L,
+    embed_dim=12,
+    num_heads=4,
+    head_dim=5,
+    hidden_dim=16,
+    input_length=30,
+    dtype='float64',
+  )
+  return t5.T5Config(**{**settings, **overrides})
+
+
+@functools.cache
+def _model(scan_layers):
+  """The model and rough parameters: no norm at one, attention far from flat."""
+  model = t5.T5(_config(scan_layers=scan_layers))
+  rng = np.random.default_rng(0)
+
+  def fill(path, x):
+    width = {'query': 0.6, 'key': 0.6, 'embedding': 1, 'relative_bias': 1}
+    name = path[-1].key
+    return (name == 'scale') + width.get(name, 0.3) * rng.normal(size=x.shape)
+
+  shapes = jax.eval_shape(model.init, jax.random.key(0))
+  return model, jax.tree_util.tree_map_with_path(fill, shapes)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _forward(model, params, input_BxS, length_B, token_BxT):
+  return model.forward(params, input_BxS, length_B, token_BxT)
+
+
+def _batch():
+  """Inputs, what pads them is not pad, and decoder inputs."""
+  rng = np.random.default_rng(1)
+  token_BxT = rng.integers(0, V, (4, T))
+  token_BxT[:, 0] = 0
+  return rng.integers(0, V, (4, S)), token_BxT
+
+
+@functools.cache
+def _logits(scan_layers):
+  input_BxS, token_BxT = _batch()
+  return np.asarray(
+    _forward(*_model(scan_layers), input_BxS, LENGTH_B, token_BxT)
+  )
+
+
+def _layers(params, scan_layers):
+  """Parameters of each layer of each stack."""
+  layers = {}
+  for name in ('encoder', 'decoder', 'memory'):
+    stack = params[name]
+    if scan_layers:
+      take = lambda i, x=stack['layers']: jax.tree.map(lambda y: y[i], x)  # noqa: E731
+    elif name == 'memory':
+      take = lambda i, x=stack: jax.tree.map(lambda y: y[0], x[f'layers_{i}'])  # noqa: E731
+    else:
+      take = lambda i, x=stack: x[f'layers_{i}']  # noqa: E731
+    layers[name] = [take(i) for i in range(L)]
+  return layers
+
+
+@pytest.mark.parametrize('scan_layers', [False, True])
+def test_forward_equals_a_plain_reference(scan_layers):
+  got = _logits(scan_layers)
+  assert got.dtype == np.float64
+  _, params = _model(scan_layers)
+  input_BxS, token_BxT = _batch()
+  for b, length in enumerate(LENGTH_B):
+    want = t5_reference.forward(
+      params,
+      _layers(params, scan_layers),
+      input_BxS[b, :length],
+      token_BxT[b],
+    )
+    np.testing.assert_allclose(got[b], want, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize('bidirectional', [False, True])
+def test_buckets_are_the_published_ones(bidirectional):
+  got = t5_layers.buckets(bidirectional)
+  relative = np.arange(-300, 301)
+  want = [t5_reference.bucket(r, bidirectional) for r in relative.tolist()]
+  np.testing.assert_array_equal(got[np.clip(relative, -128, 128) + 128], want)
+  starts = np.flatnonzero(np.diff(got[128::-1]) > 0) + 1
+  wide = {
+    True: [8, 12, 16, 23, 32, 46, 64, 91],
+    False: [16, 19, 21, 24, 27, 31, 35, 40, 46, 52, 59, 67, 77, 87, 99, 113],
+  }[bidirectional]
+  np.testing.assert_array_equal(starts, [*range(1, wide[0]), *wide])
+
+
+def test_padding_of_inputs_changes_nothing():
+  """Neither what stands there nor how much of it, nor the other rows."""
+  model, params = _model(True)
+  input_BxS, token_BxT = _batch()
+  other = np.where(np.arange(S) < LENGTH_B[:, None], input_BxS, 3)
+  order = [2, 0, 3, 1]
+  got = _forward(model, params, other[order], LENGTH_B[order], token_BxT[order])
+  np.testing.assert_allclose(got, _logits(True)[order], rtol=0, atol=1e-12)
+  wide = np.pad(other, ((0, 0), (0, 9)), constant_values=5)
+  got = _forward(model, params, wide, LENGTH_B, token_BxT)
+  np.testing.assert_allclose(got, _logits(True), rtol=0, atol=1e-12)
+
+
+def test_every_input_token_matters_and_no_later_token_does():
+  model, params = _model(False)
+  input_BxS, token_BxT = _batch()
+  rows = np.arange(4)
+  for at in (0, 7):
+    other = token_BxT.copy()
+    other[:, at] = (other[:, at] + 1) % V
+    got = _forward(model, params, input_BxS, LENGTH_B, other)
+    changed_BxT = np.abs(got - _logits(False)).max(-1) > 1e-9
+    assert not changed_BxT[:, :at].any()
+    assert changed_BxT[:, at:].all()
+  for at_B in (np.zeros(4, int), LENGTH_B - 1, LENGTH_B // 2):
+    other = input_BxS.copy()
+    other[rows, at_B] = (other[rows, at_B] + 1) % V
+    got = _forward(model, params, other, LENGTH_B, token_BxT)
+    assert (np.abs(got - _logits(False)).max(-1) > 1e-9).all()
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _prefill(model, params, token_BxS, length_B):
+  return model.prefill(params, token_BxS, length_B, new_tokens=24, block=4)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _extend(model, params, cache, token_BxT):
+  return model.extend(params, cache, token_BxT)
+
+
+@pytest.mark.parametrize('scan_layers', [False, True])
+def test_extend_with_rewinds_equals_forward(scan_layers):
+  """Ragged rows, random blocks kept in part.
+
+  What is rewound was a wrong continuation, as a rejected draft is.
+  """
+  model, params = _model(scan_layers)
+  rng = np.random.default_rng(2)
+  input_BxS, token_BxT = _batch()
+  want = _logits(scan_layers)
+  cache, last_B = _prefill(model, params, input_BxS, LENGTH_B)
+  memory = cache.memory
+  stacks, layers = (1, L) if scan_layers else (L, 1)
+  assert [k.shape for k in cache.keys] == [(layers, 4, 4, 29, 5)] * stacks
+  assert [k.shape for k in memory.keys] == [(layers, 4, 4, S, 5)] * stacks
+  np.testing.assert_array_equal(last_B, [0] * 4)
+  held_B = np.zeros(4, int)
+  np.testing.assert_array_equal(cache.length_B, held_B)
+  for i in range(40):
+    width = (1, 4)[i % 2]
+    keep_B = np.minimum(rng.integers(0, width + 1, 4), 25 - held_B)
+    at_BxT = held_B[:, None] + np.arange(width)
+    block = np.take_along_axis(token_BxT, at_BxT, 1)
+    wrong = np.arange(width) >= keep_B[:, None]
+    block = np.where(wrong, (block + 1 + i) % V, block)
+    logits, cache = _extend(model, params, cache, block)
+    np.testing.assert_array_equal(cache.length_B, held_B + width)
+    for b in range(4):
+      kept = slice(held_B[b], held_B[b] + keep_B[b])
+      np.testing.assert_allclose(
+        logits[b, : keep_B[b]], want[b, kept], rtol=0, atol=1e-11
+      )
+    held_B = held_B + keep_B
+    cache = cache_lib.rewind(cache, jnp.asarray(held_B))
+  assert (held_B == 25).all()  # The start token and all 24 after it.
+  jax.tree.map(np.testing.assert_array_equal, cache.memory, memory)
+
+
+@pytest.mark.skipif(jax.device_count() < 8, reason='needs 8 devices')
+def test_sharded_equals_unsharded():
+  model, params = _model(True)
+  mesh = sharding.make_mesh(2, 4, jax.devices()[:8])
+  params = jax.device_put(params, sharding.parameter_shardings(params, mesh))
+  bias = params['decoder']['positions']['relative_bias']
+  assert bias.sharding.shard_shape(bias.shape) == (32, 1)
+  input_BxS, token_BxT = jax.device_put(
+    _batch(), jax.NamedSharding(mesh, sharding.BATCH)
+  )
+  with jax.set_mesh(mesh):
+    cache, _ = _prefill(model, params, input_BxS, LENGTH_B)
+    shard = lambda x: x.sharding.shard_shape(x.shape)  # noqa: E731
+    assert shard(cache.keys[0]) == (L, 2, 1, 29, 5)
+    assert shard(cache.memory.keys[0]) == (L, 2, 1, S, 5)
+    logits, cache = _extend(model, params, cache, token_BxT[:, :4])
+    assert shard(cache.keys[0]) == (L, 2, 1, 29, 5)
+    assert shard(logits) == (2, 4, 5)
+  np.testing.assert_allclose(logits, _logits(True)[:, :4], rtol=0, atol=1e-11)
+
+
+_VIEWS = ('parameter', 'get-tuple-element', 'bitcast')  # Write nothing.
+
+
+def _written_in_loops(text):
+  """[(name, elements)] of the arrays that a compiled program's loops write.
+
+  Fusions count as what they write, not as what happens within them.
+  """
+  computations, name = {}, None
+  for line in text.splitlines():
+    if line.endswith('{') and '->' in line:
+      name = re.match(r'(?:ENTRY )?(%[\w.-]+)', line).group(1)
+      computations[name] = []
+    elif ' = ' in line:
+      computations[name].append(line)
+  todo, written = re.findall(r'\bbody=(%[\w.-]+)', text), []
+  for name in todo:
+    for line in computations[name]:
+      found = re.search(r'(\S+) = \w+\[([\d,]*)\]\S* ([\w-]+)\(', line)
+      if found and found[3] not in _VIEWS:
+        size = np.prod([int(n) for n in found[2].split(',') if n], dtype=int)
+        written.append((found[1], size))
+      todo += re.findall(r'to_apply=(%[\w.-]+)', line)
+  return written
+
+
+@pytest.mark.parametrize(('rows', 'scan_layers'), [(1, False), (4, True)])
+def test_a_decode_loop_copies_no_cache(rows, scan_layers):
+  """Nothing as large is written but by updates in place."""
+  config = _config(dtype='float32', scan_layers=scan_layers)
+  model = t5.T5(config)
+
+  @jax.jit
+  def decode(params, input_BxS, length_B):
+    cache, last_B = model.prefill(
+      params, input_BxS, length_B, new_tokens=500, block=2
+    )
+
+    def step(state):
+      cache, last_B = state
+      block = jnp.stack([last_B, last_B], 1)
+      logits, cache = model.extend(params, cache, block)
+      cache = cache_lib.rewind(cache, cache.length_B - 1)
+      return cache, logits[:, 0].argmax(-1).astype(jnp.int32)
+
+    unfinished = lambda state: jnp.any(state[0].length_B < 500)  # noqa: E731
+    return jax.lax.while_loop(unfinished, step, (cache, last_B))[1]
+
+  with jax.enable_x64(False):
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    input_BxS = jax.ShapeDtypeStruct((rows, 301), jnp.int32)
+    length_B = jax.ShapeDtypeStruct((rows,), jnp.int32)
+    text = decode.lower(params, input_BxS, length_B).compile().as_text()
+  layers = L if scan_layers else 1
+  large = {layers * rows * 4 * slots * 5 for slots in (503, 301)}
+  written = [x for x in _written_in_loops(text) if x[1] in large]
+  assert any('dynamic-update-slice' in name for name, _ in written)
+  assert all('dynamic-update-slice' in name for name, _ in written), written
+
+
+@pytest.mark.parametrize(
+  ('preset', 'parameters'),
+  [
+    (t5.t5_small, 76_961_152),
+    (t5.t5_base, 247_577_856),
+    (t5.t5_large, 783_150_080),
+    (t5.t5_xl, 2_849_757_184),
+  ],
+)
+def test_preset_sizes(preset, parameters):
+  for scan_layers in (True, False):
+    if not scan_layers and preset is not t5.t5_small:
+      continue  # Unrolled traces are slow; one shows that both agree.
+    model = t5.T5(preset(scan_layers=scan_layers))
+    shapes = jax.eval_shape(model.init, jax.random.key(0))
+    sizes = [np.prod(x.shape, dtype=int) for x in jax.tree.leaves(shapes)]
+    assert sum(sizes) == parameters
+
+
+def test_presets_take_overrides():
+  model = t5.T5(t5.t5_small(num_layers=2, input_length=80))
+  assert (model.config.num_layers, model.config.head_dim) == (2, 64)
+  assert model.vocab_size == 32_128
+  assert model.longest_prompt(10) == model.longest_prompt(80) == 80
+  assert t5.T5(t5.t5_small()).longest_prompt(80) == 512
+  assert hash(model) == hash(t5.T5(model.config))
+
+
+def test_initial_widths():
+  """Attention without a scale starts with logits of order one."""
+  config = _config(
+    vocab_size=64, num_layers=1, embed_dim=48, head_dim=16, hidden_dim=96
+  )
+  params = jax.jit(t5.T5(config).init)(jax.random.key(0, impl='rbg'))
+  layer = params['decoder']['layers_0']
+  for got, want in (
+    (params['embedding'], 1),
+    (params['lm_head'], 48**-0.5),
+    (params['encoder']['positions']['relative_bias'], 48**-0.5),
+    (params['memory']['layers_0']['value'], 48**-0.5),
+    (layer['attention']['query'], (48 * 16) ** -0.5),
+    (layer['cross_attention']['query'], (48 * 16) ** -0.5),
+    (layer['attention']['key'], 48**-0.5),
+    (layer['attention']['out'], 64**-0.5),
+    (layer['ffw']['gate'], 48**-0.5),
+    (layer['ffw']['down'], 96**-0.5),
+  ):
+    error = 4 / np.sqrt(2 * got.size)  # Four standard errors of a deviation.
+    assert abs(got.std() / want - 1) < error
+  np.testing.assert_array_equal(layer['ffw_norm']['scale'], np.ones(48))
+
+
+@pytest.mark.parametrize('dtype', ['bfloat16', 'float32'])
+def test_parameters_and_logits_are_float32(dtype):
+  model = t5.T5(_config(dtype=dtype))
+  token_BxT = jax.ShapeDtypeStruct((2, 3), jnp.int32)
+  length_B = jax.ShapeDtypeStruct((2,), jnp.int32)
+  with jax.enable_x64(False):
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    logits = jax.eval_shape(
+      model.forward, params, token_BxT, length_B, token_BxT
+    )
+  assert {x.dtype for x in jax.tree.leaves(params)} == {jnp.dtype('float32')}
+  assert logits.dtype == jnp.float32
