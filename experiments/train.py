@@ -12,7 +12,7 @@ from ml_collections import config_flags
 
 from speccascade import flags as command_line
 from speccascade import tasks
-from speccascade.models import gemma
+from speccascade.models import checkpoints
 from speccascade.tasks import tokenizer as tokenizer_lib
 from speccascade.training import data, loop
 
@@ -42,13 +42,22 @@ def _train(config, workdir):
       f'model.vocab_size, now {config.model.vocab_size}, to that'
     )
   train, valid = (
-    data.tokenize(task, tokenizer, split, count, config.length)
+    data.tokenize(
+      task,
+      tokenizer,
+      split,
+      count,
+      config.length,
+      config.get('input_length'),  # Of an encoder-decoder.
+    )
     for split, count in (
       ('train', config.num_train),
       ('validation', config.num_valid),
     )
   )
-  model = gemma.Gemma(gemma.GemmaConfig(**config.model))
+  model = checkpoints.make_model(
+    checkpoints.make_config(config.get('family', 'gemma2'), **config.model)
+  )
   loop.train(config, model, train, valid, workdir)
 
 

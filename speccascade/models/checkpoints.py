@@ -29,6 +29,14 @@ def make_model(config):
   return make(config)
 
 
+def make_config(family, **settings):
+  """The configuration of a family, 'gemma2' or 't5'."""
+  if family not in _FAMILIES:
+    raise ValueError(f'family={family!r} must be one of {tuple(_FAMILIES)}')
+  make, _ = _FAMILIES[family]
+  return make(**settings)
+
+
 def _family(config):
   (name,) = (k for k, (kind, _) in _FAMILIES.items() if kind is type(config))
   return name

@@ -8,7 +8,7 @@ from typing import Any
 import sentencepiece
 from etils import epath
 
-from speccascade.models import checkpoints, gemma
+from speccascade.models import checkpoints
 from speccascade.tasks import tokenizer as tokenizer_lib
 
 
@@ -17,8 +17,8 @@ class Pair:
   """Two models with their parameters, and the tokenizer of both."""
 
   name: str
-  drafter: gemma.Gemma
-  verifier: gemma.Gemma
+  drafter: Any
+  verifier: Any
   drafter_params: Any
   verifier_params: Any
   tokenizer: sentencepiece.SentencePieceProcessor
@@ -59,9 +59,13 @@ def load(name, dtype='float32'):
   for role in ('drafter', 'verifier'):
     config, params = checkpoints.load(folder / f'{role}.safetensors', dtype)
     # No further than the rows it was trained on, where that is known.
-    length = provenance.get(role, {}).get('config', {}).get('length')
-    if length is not None:
-      config = dataclasses.replace(config, context_length=length)
+    trained = provenance.get(role, {}).get('config', {})
+    for field, length in (
+      ('context_length', trained.get('length')),
+      ('input_length', trained.get('input_length')),
+    ):
+      if length is not None and hasattr(config, field):
+        config = dataclasses.replace(config, **{field: length})
     models[role] = config, params
   tokenizer = tokenizer_lib.load(folder / 'tokenizer.model')
   for role, (config, _) in models.items():
@@ -72,8 +76,8 @@ def load(name, dtype='float32'):
       )
   return Pair(
     name=folder.name,
-    drafter=gemma.Gemma(models['drafter'][0]),
-    verifier=gemma.Gemma(models['verifier'][0]),
+    drafter=checkpoints.make_model(models['drafter'][0]),
+    verifier=checkpoints.make_model(models['verifier'][0]),
     drafter_params=models['drafter'][1],
     verifier_params=models['verifier'][1],
     tokenizer=tokenizer,

@@ -49,7 +49,8 @@ def train(config, model, train_examples, valid_examples, workdir):
 
   Args:
     config: a configuration; see configs/train_verifier.py.
-    model: has `config`, `init(key)` and `forward(params, token_BxT)`.
+    model: has `config`, `init(key)` and `forward(params, token_BxT)`, with
+      the inputs before the tokens if it is an encoder-decoder.
     train_examples: a `data.Examples`.
     valid_examples: likewise.
     workdir: folder of this run.
@@ -77,7 +78,7 @@ def train(config, model, train_examples, valid_examples, workdir):
   key = jax.random.key(config.seed)
   evaluate = functools.partial(
     _evaluate,
-    jax.jit(functools.partial(_eval_step, model)),
+    jax.jit(functools.partial(_sums, model)),
     examples=valid_examples,
     batch_size=config.batch_size,
     place=split,
@@ -174,8 +175,7 @@ def _init(model, optimizer, key):
 
 def _train_step(model, optimizer, schedule, state, batch):
   def loss_fn(params):
-    logits_BxTxV = model.forward(params, batch['token_BxT'])
-    return loss_lib.mean(loss_lib.next_token_sums(logits_BxTxV, **batch))
+    return loss_lib.mean(_sums(model, params, batch))
 
   (loss, accuracy), gradient = jax.value_and_grad(loss_fn, has_aux=True)(
     state.params
@@ -192,9 +192,13 @@ def _train_step(model, optimizer, schedule, state, batch):
   return State(state.step + 1, params, optimizer_state), values
 
 
-def _eval_step(model, params, batch):
-  logits_BxTxV = model.forward(params, batch['token_BxT'])
-  return loss_lib.next_token_sums(logits_BxTxV, **batch)
+def _sums(model, params, batch):
+  """Sums of the loss; an encoder-decoder's batch has inputs apart."""
+  inputs = [batch[k] for k in ('input_BxS', 'length_B') if k in batch]
+  logits_BxTxV = model.forward(params, *inputs, batch['token_BxT'])
+  return loss_lib.next_token_sums(
+    logits_BxTxV, batch['token_BxT'], batch['weight_BxT']
+  )
 
 
 def _evaluate(eval_step, params, *, examples, batch_size, place):

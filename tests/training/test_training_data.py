@@ -49,6 +49,33 @@ def test_rows_are_bos_prompt_target_eos_and_weigh_the_target():
   assert examples.token_NxT.dtype == np.int16
 
 
+def test_an_encoder_s_inputs_lie_apart():
+  examples = data.tokenize(
+    _Fixed(), stand_ins.Characters(), 'train', 3, length=5, input_length=6
+  )
+  np.testing.assert_array_equal(
+    examples.input_NxS,
+    [[2, 5, 14, 6, 15, 0], [2, 4, 15, 0, 0, 0], [2, 14, 0, 0, 0, 0]],
+  )
+  np.testing.assert_array_equal(examples.length_N, [5, 3, 2])
+  # The start token, which is padding, then the target.
+  np.testing.assert_array_equal(
+    examples.token_NxT, [[0, 7, 16, 1, 0], [0, 4, 1, 0, 0], [0, 5, 6, 16, 1]]
+  )
+  np.testing.assert_array_equal(
+    examples.weight_NxT, [[0, 1, 1, 1, 0], [0, 1, 1, 0, 0], [0, 1, 1, 1, 1]]
+  )
+  batch = examples.rows(np.array([2, 0]))
+  np.testing.assert_array_equal(batch['length_B'], [2, 5])
+  np.testing.assert_array_equal(batch['input_BxS'][0], [2, 14, 0, 0, 0, 0])
+  alone = dataclasses.replace(examples, input_NxS=None)
+  assert alone.data_hash != examples.data_hash
+  with pytest.raises(ValueError, match='5 tokens; raise the input length'):
+    data.tokenize(
+      _Fixed(), stand_ins.Characters(), 'train', 3, 5, input_length=4
+    )
+
+
 def test_a_large_vocabulary_is_not_truncated_to_int16(monkeypatch):
   monkeypatch.setattr(stand_ins.Characters, 'vocab_size', lambda _: 40_000)
   assert _tokenize(3).token_NxT.dtype == np.int32

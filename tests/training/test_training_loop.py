@@ -9,7 +9,7 @@ import pytest
 import stand_ins
 from jax.experimental.compilation_cache import compilation_cache
 
-from speccascade.models import checkpoints, gemma
+from speccascade.models import checkpoints, gemma, t5
 from speccascade.training import data, loop, metrics
 
 
@@ -161,10 +161,43 @@ def test_other_data_than_the_checkpoint_is_refused(whole):
     _train(whole[0], count=49)
 
 
+def test_an_encoder_decoder_learns(tmp_path):
+  model = t5.T5(
+    t5.T5Config(
+      vocab_size=stand_ins.Characters().vocab_size(),
+      num_layers=1,
+      embed_dim=32,
+      num_heads=2,
+      head_dim=16,
+      hidden_dim=64,
+    )
+  )
+  examples = data.tokenize(
+    stand_ins.Sums(), stand_ins.Characters(), 'train', 50, 9, input_length=8
+  )
+  loop.train(stand_ins.config(), model, examples, examples, tmp_path)
+  lines = metrics.read(tmp_path)
+  assert lines[-1]['valid_loss'] < 0.5 * lines[0]['loss']
+  config, _ = checkpoints.load(tmp_path / 'tiny.safetensors')
+  assert config == model.config
+
+
+def test_another_config_in_the_same_folder_is_refused(whole):
+  config = stand_ins.config(batch_size=8)
+  with pytest.raises(ValueError, match='a run with another batch_size'):
+    loop.train(
+      config,
+      stand_ins.model(),
+      _examples('train', 50),
+      _examples('validation', 16),
+      whole[0],
+    )
+
+
 def test_validation_counts_every_example_once():
   evaluate = functools.partial(
     loop._evaluate,
-    jax.jit(functools.partial(loop._eval_step, stand_ins.model())),
+    jax.jit(functools.partial(loop._sums, stand_ins.model())),
     _params(),
     examples=_examples('validation', 16),
     place=jax.devices()[0],
