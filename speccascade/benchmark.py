@@ -19,6 +19,7 @@ import numpy as np
 from jax import lax
 
 from speccascade import distributions, rules
+from speccascade.decoding import blocks
 from speccascade.decoding import cascade as cascade_lib
 from speccascade.models import cache as cache_lib
 
@@ -79,15 +80,10 @@ def measure(pair, prompts, gamma, rounds, temperature=1.0, alpha=0.5):
   start = time.perf_counter()
   jax.block_until_ready(loops['iteration'](_SHORT))
   compile_seconds = time.perf_counter() - start
-  times = {k: [] for k in loops}
   for loop in loops.values():
     jax.block_until_ready(loop(_LONG))
-  for _ in range(rounds):
-    for name, loop in loops.items():
-      times[name].append(_seconds(loop, _LONG) - _seconds(loop, _SHORT))
+  medians = _medians(loops, rounds)
   committed_B = loops['iteration'](_COUNTED)[0]
-  turns = _LONG - _SHORT
-  medians = {k: float(np.median(v)) / turns * 1e3 for k, v in times.items()}
   return Row(
     batch=prompts.rows,
     gamma=gamma,
@@ -95,6 +91,42 @@ def measure(pair, prompts, gamma, rounds, temperature=1.0, alpha=0.5):
     compile_seconds=compile_seconds,
     **medians,
   )
+
+
+def costs(pair, prompts, gamma, rounds=5):
+  """What an iteration of the schedule `cost` takes, by the tokens drafted.
+
+  Args:
+    pair: pairs.Pair.
+    prompts: results.Prompts.
+    gamma: longest draft length.
+    rounds: how often each part is timed.
+
+  Returns:
+    list of milliseconds at 1, 2, ..., gamma + 1 tokens: so many drafter steps
+    and the narrowest verifier block that holds them.
+  """
+  widths = blocks.widths(gamma + 1, fixed=False)
+  alone = functools.partial(_extend_loop, prompts, gamma + 1, gamma)
+  loops = {w: alone(pair.verifier, pair.verifier_params, w) for w in widths}
+  loops[0] = alone(pair.drafter, pair.drafter_params, 1)
+  for loop in loops.values():
+    jax.block_until_ready(loop(_LONG))
+  medians = _medians(loops, rounds)
+  return [
+    drafted * medians[0] + medians[min(w for w in widths if w >= drafted)]
+    for drafted in range(1, gamma + 2)
+  ]
+
+
+def _medians(loops, rounds):
+  """Milliseconds of a turn of each loop, timed in turns."""
+  times = {k: [] for k in loops}
+  for _ in range(rounds):
+    for name, loop in loops.items():
+      times[name].append(_seconds(loop, _LONG) - _seconds(loop, _SHORT))
+  turns = _LONG - _SHORT
+  return {k: float(np.median(v)) / turns * 1e3 for k, v in times.items()}
 
 
 def table(rows):

@@ -22,9 +22,11 @@ FIELDS = {
   'id': str,
   'task': str,
   'pair': str,
-  'rule': str,  # a deferral rule, 'verifier_alone' or 'drafter_alone'
+  'rule': str,  # a deferral rule, a baseline or a model alone
   'alpha': (*_NUMBER, _NULL),  # null where the rule takes none
-  'gamma': (int, _NULL),  # draft length; null for a model alone
+  'gamma': (int, _NULL),  # draft length; null where nothing is drafted ahead
+  'schedule': (str, _NULL),  # 'fixed', or what shortens drafts of that length
+  'schedule_parameter': (*_NUMBER, _NULL),
   'temperature': _NUMBER,
   'top_p': _NUMBER,
   'top_k': int,
@@ -37,7 +39,7 @@ FIELDS = {
   'latency_examples': int,  # prompts timed in each trial, batch 1
   'seconds': list,  # per trial
   'verifier_seconds': list,  # the verifier alone: same prompts, same trial
-  'strict_seconds': (list, _NULL),  # rule strict at this gamma, likewise
+  'strict_seconds': (list, _NULL),  # rule strict drafting alike, likewise
   'relative_latency': list,  # seconds / verifier_seconds, per trial
   'counts': dict,  # sums over num_examples
   'block_efficiency': _NUMBER,  # tokens / verifier calls

@@ -17,6 +17,8 @@ def _record(name, **changes):
     'rule': 'token_v3',
     'alpha': 0.3,
     'gamma': 5,
+    'schedule': 'fixed',
+    'schedule_parameter': None,
     'temperature': 1.0,
     'top_p': 1.0,
     'top_k': 0,

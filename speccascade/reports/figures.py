@@ -22,8 +22,8 @@ _STRICT = dict(color='black', marker='*', markersize=12, zorder=4)
 
 
 def quality_latency(records: list[dict]) -> figure.Figure:
-  """Draws quality against latency: a row a sampling, a column a gamma."""
-  fig, axes = _panels(records, points.gammas(records), points.relative_latency)
+  """Draws quality against latency: a row a sampling, a column a plan."""
+  fig, axes = _panels(records, points.plans(records), points.relative_latency)
   for ax in axes[-1]:
     ax.set_xlabel('latency relative to the verifier alone')
   for ax in axes.flat:
@@ -36,31 +36,32 @@ def quality_latency(records: list[dict]) -> figure.Figure:
 def quality_rejection(records: list[dict]) -> figure.Figure:
   """Draws quality against rejection rate: a panel a sampling.
 
-  At the largest gamma: neither quality nor rejections depend on it.
+  Under one plan: neither quality nor rejections depend on it.
   """
-  gammas = points.gammas(records)[-1:]
-  fig, axes = _panels(records, gammas, lambda r: r['rejection_rate'])
+  plans = points.plans(records)
+  plans = [plan for plan in plans if plan.isdigit()][-1:] or plans[:1]
+  fig, axes = _panels(records, plans, lambda r: r['rejection_rate'])
   axes[-1, 0].set_xlabel('rejection rate (share of emitted tokens)')
   fig.suptitle(_title(records), fontsize='large')
   return fig
 
 
-def _panels(records, gammas, x):
-  """Draws a panel for each sampling (rows) and gamma (columns)."""
-  gammas = gammas or [None]  # no rule measured yet: the models' lines alone
+def _panels(records, plans, x):
+  """Draws a panel for each sampling (rows) and plan of drafts (columns)."""
+  plans = plans or [None]  # no rule measured yet: the models' lines alone
   styles = _styles(records)
   rows = points.by_sampling(records)
   fig = figure.Figure(
-    figsize=(2.6 + 3.4 * len(gammas), 0.9 + 3.1 * len(rows)),
+    figsize=(2.6 + 3.4 * len(plans), 0.9 + 3.1 * len(rows)),
     layout='constrained',
   )
   axes = fig.subplots(
-    len(rows), len(gammas), sharex='col', sharey='row', squeeze=False
+    len(rows), len(plans), sharex='col', sharey='row', squeeze=False
   )
   for row, (sampling, group) in zip(axes, rows.items(), strict=True):
-    for ax, gamma in zip(row, gammas, strict=True):
-      _draw(ax, group, gamma, x, styles)
-      title = f'{sampling}' if gamma is None else f'{sampling}, γ = {gamma}'
+    for ax, plan in zip(row, plans, strict=True):
+      _draw(ax, group, plan, x, styles)
+      title = f'{sampling}' if plan is None else f'{sampling}, γ = {plan}'
       ax.set_title(title, fontsize='medium')
     row[0].set_ylabel(records[0]['metric'].replace('_', ' '))
     _label_models(row[-1], group)
@@ -71,12 +72,13 @@ def _panels(records, gammas, x):
   return fig, axes
 
 
-def _draw(ax, group, gamma, x, styles):
+def _draw(ax, group, plan, x, styles):
   """Draws one panel: a line a rule through its alphas, the models dotted."""
   for model in _models(group):
     ax.axhline(model['quality'], color='0.4', linestyle=':', zorder=1)
   for rule, style in styles.items():
-    line = [r for r in group if r['rule'] == rule and r['gamma'] == gamma]
+    line = [r for r in group if r['rule'] == rule]
+    line = [r for r in line if points.plan(r) in (plan, None)]
     line.sort(key=lambda r: r['alpha'] or 0)
     ax.errorbar(
       [x(r) for r in line],

@@ -43,9 +43,29 @@ def by_rule(records: list[dict]) -> dict[str, list[dict]]:
   return {rule: group for rule, group in groups.items() if group}
 
 
-def gammas(records: list[dict]) -> list[int]:
-  """Returns the draft lengths, increasing."""
-  return sorted({r['gamma'] for r in records} - {None})
+def plan(record: dict) -> str | None:
+  """Returns how drafts were sized: '5', 'cost ≤ 16'; None without drafts."""
+  if record['gamma'] is None:
+    return None
+  if record['schedule'] == 'fixed':
+    return f'{record["gamma"]}'
+  parameter = record['schedule_parameter']
+  name = record['schedule'] + ('' if parameter is None else f' {parameter:g}')
+  return f'{name} ≤ {record["gamma"]}'
+
+
+def plans(records: list[dict]) -> list[str]:
+  """Returns the plans: fixed draft lengths, increasing, then schedules."""
+  found = {plan(r): r for r in records if r['gamma'] is not None}
+  return sorted(
+    found,
+    key=lambda p: (
+      found[p]['schedule'] != 'fixed',
+      found[p]['schedule'],
+      found[p]['schedule_parameter'] or 0,
+      found[p]['gamma'],
+    ),
+  )
 
 
 def relative_latency(record: dict) -> float:

@@ -1,8 +1,8 @@
 """The two numbers of the paper's Table 2, for each rule and sampling.
 
 The latency reduction at the verifier's quality, and the best quality at no
-more than the verifier's latency; each over every alpha and gamma recorded
-(arXiv 2405.19261, Table 2).
+more than the verifier's latency; each over every alpha and plan of drafts
+recorded (arXiv 2405.19261, Table 2).
 """
 
 import math
@@ -62,10 +62,10 @@ def markdown(records: list[dict]) -> str:
       sections.append(
         'The verifier alone has no record here yet: its quality is unknown.'
       )
-    if len(points.gammas(group)) > 1:
+    if len(points.plans(group)) > 1:
       sections += [
         f"Speed-up at the verifier's quality by draft length γ, {sampling}:",
-        by_gamma(group),
+        by_plan(group),
       ]
   sections.append(_CAPTION.format(metric=records[0]['metric']))
   return '\n\n'.join(sections) + '\n'
@@ -129,20 +129,20 @@ def table(records: list[dict]) -> str:
   return _grid(columns, rows)
 
 
-def by_gamma(records: list[dict]) -> str:
-  """Returns each rule's speed-up at the verifier's quality for each gamma."""
+def by_plan(records: list[dict]) -> str:
+  """Returns each rule's speed-up at the verifier's quality for each plan."""
   quality = _verifier_quality(records)
-  gammas = points.gammas(records)
+  plans = points.plans(records)
   rows = []
   for rule, group in points.by_rule(records).items():
-    if rule in (points.VERIFIER, points.DRAFTER):
+    if all(r['gamma'] is None for r in group):
       continue
     row = [rule]
-    for gamma in gammas:
-      point = fastest([r for r in group if r['gamma'] == gamma], quality)
+    for plan in plans:
+      point = fastest([r for r in group if points.plan(r) == plan], quality)
       row.append(_speedup(point) if point else 'not reached')
     rows.append(row)
-  return _grid(['rule', *(f'γ = {gamma}' for gamma in gammas)], rows)
+  return _grid(['rule', *(f'γ = {plan}' for plan in plans)], rows)
 
 
 def _verifier_quality(records):
@@ -159,7 +159,7 @@ def _fastest_cells(record, strict):
     _speedup(record),
     f'{points.speedup(record) / strict:.2f}×' if strict else '–',
     _number(record['alpha']),
-    _number(record['gamma']),
+    points.plan(record) or '–',
     f'{record["block_efficiency"]:.2f}',
     f'{record["rejection_rate"]:.3f}',
     f'{record["output_length"]:.1f}',
@@ -172,7 +172,7 @@ def _best_cells(record):
   return [
     f'{record["quality"]:.3f} ± {record["quality_stderr"]:.3f}',
     _number(record['alpha']),
-    _number(record['gamma']),
+    points.plan(record) or '–',
     f'{points.speedup(record):.2f}×',
   ]
 

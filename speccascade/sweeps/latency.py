@@ -18,12 +18,12 @@ from speccascade.sweeps import workload as workload_lib
 _KEY = ('temperature', 'trial', 'example')
 
 
-def points(settings, gammas):
-  """(setting, gamma) of settings; gamma is None for a model alone."""
+def points(settings, plans):
+  """(setting, plan) of settings; plan is None where nothing is drafted."""
   return [
-    (setting, gamma)
+    (setting, plan)
     for setting in settings
-    for gamma in ((None,) if setting.rule in settings_lib.ALONE else gammas)
+    for plan in (plans if setting.drafts else (None,))
   ]
 
 
@@ -55,8 +55,8 @@ def measure(workload, points, num_prompts, trials, path, advance):
   _warm_up(workload, prompts.values(), points)
   for key in missing:
     seconds = {
-      setting.id(gamma): _seconds(workload, prompts[key[2]], setting, gamma)
-      for setting, gamma in points
+      setting.id(plan): _seconds(workload, prompts[key[2]], setting, plan)
+      for setting, plan in points
     }
     turn = dict(zip(_KEY, key, strict=True), seconds=seconds)
     records.append_lines(path, [turn])
@@ -67,7 +67,7 @@ def measure(workload, points, num_prompts, trials, path, advance):
       sum(done[temperature, trial, e][name] for e in range(num_prompts))
       for trial in range(trials)
     ]
-    for name in (setting.id(gamma) for setting, gamma in points)
+    for name in (setting.id(plan) for setting, plan in points)
   }
 
 
@@ -84,27 +84,25 @@ def _read(path):
 def _warm_up(workload, prompts, points):
   """Compiles and runs each program once for each width of prompts."""
   widths = {prompt.token_PxS.shape[1]: prompt for prompt in prompts}
-  programs = {(s.rule, gamma): s for s, gamma in points}
+  programs = {(s.rule, plan): s for s, plan in points}
   for prompt in widths.values():
-    for (_, gamma), setting in programs.items():
-      _seconds(workload, prompt, setting, gamma)
+    for (_, plan), setting in programs.items():
+      _seconds(workload, prompt, setting, plan)
 
 
-def _seconds(workload, prompts, setting, gamma):
+def _seconds(workload, prompts, setting, plan):
   start = time.perf_counter()
-  jax.block_until_ready(
-    workload_lib.decode(workload, prompts, [setting], gamma)
-  )
+  jax.block_until_ready(workload_lib.decode(workload, prompts, [setting], plan))
   return time.perf_counter() - start
 
 
-def summarise(seconds, setting, gamma):
+def summarise(seconds, setting, plan):
   """The fields of a record that `measure` tells of a point."""
-  own = seconds[setting.id(gamma)]
+  own = seconds[setting.id(plan)]
   base = seconds[settings_lib.like(setting, settings_lib.VERIFIER_ALONE).id()]
   strict = None
-  if gamma is not None:
-    strict = seconds[settings_lib.like(setting, 'strict').id(gamma)]
+  if plan is not None:
+    strict = seconds[settings_lib.like(setting, 'strict').id(plan)]
   return {
     'seconds': own,
     'verifier_seconds': base,

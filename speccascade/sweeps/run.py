@@ -1,8 +1,11 @@
 """A sweep from its config to its records; killed, it goes on where it was."""
 
+import dataclasses
+import json
+
 from etils import epath
 
-from speccascade import progress, records
+from speccascade import benchmark, progress, records
 from speccascade import workdir as workdir_lib
 from speccascade.sweeps import latency, quality, settings, workload
 
@@ -35,6 +38,9 @@ def run(config, workdir):
   records.repair(path)
   environment = records.environment()
   done = {record['id'] for record in records.read(path)}
+  plans = settings.plans(config)
+  load = _with_costs(load, plans, workdir / 'costs.json')
+  scheduled = [plan for plan in plans if plan.schedule != 'fixed']
   points = {
     temperature: latency.points(
       [
@@ -43,28 +49,36 @@ def run(config, workdir):
         for setting in settings_
         if setting.temperature == temperature
       ],
-      tuple(config.gammas),
+      plans,
     )
     for temperature in config.temperatures
   }
   turns = config.latency_examples * config.trials
-  total = sum(map(len, by_rule.values())) * config.num_examples
+  decoded = [
+    (rule, plan, plan in scheduled)
+    for rule, settings_ in by_rule.items()
+    for plan in (
+      (_quality_plan(config), *scheduled) if settings_[0].drafts else (None,)
+    )
+  ]
+  total = sum(len(by_rule[rule]) for rule, *_ in decoded) * config.num_examples
   total += sum(map(len, points.values())) * turns * _TIMED
   with progress.Progress(total, 'units') as bar:
     outputs = {}
-    for rule, settings_ in by_rule.items():
-      bar.describe(f'{rule}: outputs')
+    for rule, plan, counts_only in decoded:
+      bar.describe(f'{rule}: {"counts" if counts_only else "outputs"}')
       outputs |= quality.collect(
         load,
-        settings_,
-        _quality_gamma(config),
+        by_rule[rule],
+        plan,
         config.batch_size,
         workdir / 'outputs' / f'{rule}.jsonl',
         bar.advance,
+        counts_only,
       )
     for temperature, own in points.items():
       weight = len(own) * _TIMED
-      if all(setting.id(gamma) in done for setting, gamma in own):
+      if all(setting.id(plan) in done for setting, plan in own):
         bar.advance(turns * weight)
         continue
       bar.describe(f'latency at temperature {temperature:g}')
@@ -76,32 +90,49 @@ def run(config, workdir):
         workdir / 'timings.jsonl',
         lambda n, weight=weight: bar.advance(n * weight),
       )
-      for setting, gamma in own:
-        if setting.id(gamma) in done:
+      for setting, plan in own:
+        name = setting.id(plan)
+        if name in done:
           continue
+        text, counted = outputs[setting.id()], outputs.get(name)
         records.append(
           path,
-          _identity(config, load.task.metric, setting, gamma)
-          | quality.summarise(outputs[setting.id()], setting.rule, gamma)
-          | latency.summarise(seconds, setting, gamma)
+          _identity(config, load.task.metric, setting, plan)
+          | quality.summarise(text, setting, plan, counted)
+          | latency.summarise(seconds, setting, plan)
           | environment,
         )
   return records.read(path)
 
 
-def _quality_gamma(config):
+def _quality_plan(config):
   """A middle draft length: few verifier calls, few wasted drafts."""
-  return sorted(config.gammas)[len(config.gammas) // 2]
+  return settings.Plan(sorted(config.gammas)[len(config.gammas) // 2])
 
 
-def _identity(config, metric, setting, gamma):
+def _with_costs(load, plans, path):
+  """The workload with what drafts cost, measured once a folder."""
+  longest = max((p.gamma for p in plans if p.schedule == 'cost'), default=None)
+  if longest is None:
+    return load
+  try:
+    cost_G = json.loads(path.read_text())
+  except (FileNotFoundError, ValueError):  # None yet, or torn.
+    cost_G = benchmark.costs(load.pair, workload.prompts(load, [0]), longest)
+    path.write_text(json.dumps(cost_G) + '\n')
+  return dataclasses.replace(load, cost_G=tuple(cost_G))
+
+
+def _identity(config, metric, setting, plan):
   return {
-    'id': setting.id(gamma),
+    'id': setting.id(plan),
     'task': config.task,
     'pair': config.pair,
     'rule': setting.rule,
     'alpha': setting.alpha,
-    'gamma': gamma,
+    'gamma': plan and plan.gamma,
+    'schedule': plan and plan.schedule,
+    'schedule_parameter': plan and plan.parameter,
     'temperature': setting.temperature,
     'top_p': setting.top_p,
     'top_k': setting.top_k,

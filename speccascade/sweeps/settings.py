@@ -1,11 +1,12 @@
 """The points of a sweep and everything that can be wrong with its config."""
 
 import dataclasses
+import types
 
 import numpy as np
 
 from speccascade import distributions, rules
-from speccascade.decoding import checks
+from speccascade.decoding import checks, schedules
 
 VERIFIER_ALONE = 'verifier_alone'
 DRAFTER_ALONE = 'drafter_alone'
@@ -13,12 +14,48 @@ ALONE = (VERIFIER_ALONE, DRAFTER_ALONE)  # Plain autoregressive decoding.
 DTYPES = ('float32', 'bfloat16')  # Of both models; draws are float32.
 
 
+# Cascades that are no rule: sequential, so that nothing is drafted ahead.
+# SeqCascade by the quantile of its log probabilities, None for their mean.
+SEQUENCES = {
+  'sequence_mean': None,
+  'sequence_min': 0.0,
+  'sequence_q10': 0.1,
+  'sequence_median': 0.5,
+}
+TOKEN_CASCADE = 'token_cascade'
+BILD_ROLLBACK = 'bild_rollback'  # The rule bild, executed as Kim et al. do.
+
+
 @dataclasses.dataclass(frozen=True)
-class Setting:
-  """What generated text depends on; with a draft length, a point.
+class Plan:
+  """How drafts are sized.
 
   Attributes:
-    rule: a name of `rules.RULES`, or one of `ALONE`.
+    gamma: draft length, the longest where the schedule is not 'fixed'.
+    schedule: a name of `schedules.SCHEDULES`.
+    parameter: of the schedule; None where it takes none, or is measured.
+  """
+
+  gamma: int
+  schedule: str = 'fixed'
+  parameter: float | None = None
+
+  def id(self):
+    """Short name."""
+    name = f'g{self.gamma}'
+    if self.schedule != 'fixed':
+      name += f'-{self.schedule}'
+    if self.parameter is not None:
+      name += f'{self.parameter:g}'
+    return name
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+  """What generated text depends on; with a plan, a point.
+
+  Attributes:
+    rule: a name of `rules.RULES`, one of `ALONE`, or a baseline.
     alpha: deferral threshold; None where the rule takes none.
     temperature: of both models.
     top_p: likewise.
@@ -33,16 +70,25 @@ class Setting:
   top_k: int
   seed: int
 
-  def id(self, gamma=None):
-    """Name of the setting, or of the point at draft length `gamma`."""
+  def id(self, plan=None):
+    """Name of the setting, or of the point under a plan."""
     parts = [self.rule]
     if self.alpha is not None:
       parts.append(f'a{self.alpha:g}')
-    if gamma is not None:
-      parts.append(f'g{gamma}')
+    if plan is not None:
+      parts.append(plan.id())
     parts.append(f't{self.temperature:g}-p{self.top_p:g}-k{self.top_k}')
     parts.append(f's{self.seed}')
     return '-'.join(parts)
+
+  @property
+  def drafts(self):
+    """Whether a plan applies."""
+    return self.rule in rules.RULES or self.rule == BILD_ROLLBACK
+
+
+# Names that a config's `rules` may have beside `rules.RULES`.
+BASELINES = (*SEQUENCES, TOKEN_CASCADE, BILD_ROLLBACK)
 
 
 def like(setting, rule):
@@ -61,7 +107,7 @@ def by_rule(config):
   """
   _check(config)
   alphas = {name: (None,) for name in (*ALONE, 'strict')}
-  for name in rules.RULES:  # In the order of the paper, not of the config.
+  for name in (*rules.RULES, *BASELINES):  # Not in the order of the config.
     if name in config.rules:
       alphas[name] = tuple(config.rules[name]) or (None,)
   return {
@@ -81,9 +127,48 @@ def by_rule(config):
   }
 
 
+def plans(config):
+  """The plans of a sweep: every gamma, then every schedule of the config."""
+  found = [Plan(gamma) for gamma in config.gammas]
+  for name, parameters in config.get('schedules', {}).items():
+    for parameter in tuple(parameters) or (None,):
+      found.append(Plan(config.schedule_gamma, name, parameter))
+  return found
+
+
+def _check_schedules(config):
+  for name, parameters in config.get('schedules', {}).items():
+    if name not in schedules.SCHEDULES or name == 'fixed':
+      known = ', '.join(n for n in schedules.SCHEDULES if n != 'fixed')
+      raise ValueError(
+        f'unknown schedule {name!r}; known: {known}; fixed ones are gammas'
+      )
+    if bool(parameters) != (name == 'confidence'):
+      raise ValueError(
+        f'schedules.{name}={tuple(parameters)}: confidence takes thresholds, '
+        'the others none: ()'
+      )
+    for parameter in parameters:
+      checks.check_schedule(schedules.SCHEDULES[name], parameter, 0)
+    _check_distinct(f'schedules.{name}', parameters)
+    checks.check_gamma(config.schedule_gamma)
+
+
+def _alphas_of(name):
+  """What `rules.check_alpha` is to go by: a rule, or the like of one."""
+  if name == BILD_ROLLBACK:
+    return rules.RULES['bild']
+  if name in BASELINES:  # A confidence in [0, 1] may lack so much.
+    return types.SimpleNamespace(
+      __name__=name, alpha_range=(0, 1, False, False)
+    )
+  return rules.get(name)
+
+
 def _check(config):
+  _check_schedules(config)
   for name, alphas in config.rules.items():
-    rule = rules.get(name)
+    rule = _alphas_of(name)
     if not isinstance(alphas, tuple | list):
       raise ValueError(f'rules.{name}={alphas} must be a tuple: ({alphas},)')
     takes_alpha = rule.alpha_range is not None

@@ -10,7 +10,15 @@ import jax
 import numpy as np
 
 from speccascade import distributions, pairs, rules, tasks
-from speccascade.decoding import autoregressive, cascade, results
+from speccascade.decoding import (
+  autoregressive,
+  cascade,
+  deferral,
+  results,
+  schedules,
+  sequence_cascade,
+  token_cascade,
+)
 from speccascade.sweeps import settings as settings_lib
 from speccascade.tasks import tokenizer as tokenizer_lib
 
@@ -26,6 +34,8 @@ class Workload:
   examples: list
   token_NxS: np.ndarray
   length_N: np.ndarray
+  # What an iteration of 1.. drafts costs, for the schedule 'cost'.
+  cost_G: tuple[float, ...] = ()
 
 
 def load(config):
@@ -75,7 +85,7 @@ def padded(length):
   return -(-int(length) // _BUCKET) * _BUCKET
 
 
-def decode(workload, prompts, settings, gamma=None):
+def decode(workload, prompts, settings, plan=None):
   """Decodes a batch whose rows follow settings of one rule.
 
   Args:
@@ -83,7 +93,7 @@ def decode(workload, prompts, settings, gamma=None):
     prompts: Prompts with a copy for each setting.
     settings: Settings of one rule, seed and top-k; row b follows setting
       b mod len(settings).
-    gamma: draft length; None for a model alone.
+    plan: settings.Plan; None where nothing is drafted ahead.
 
   Returns:
     Result.
@@ -103,14 +113,29 @@ def decode(workload, prompts, settings, gamma=None):
     params = getattr(pair, f'{role}_params')
     return autoregressive.decode(decoder, params, prompts, sampling, key)
   alpha_B = np.tile([s.alpha or 0.0 for s in settings], times)
+  shared = (pair.drafter, pair.verifier)
+  ends = (limit, tokenizer_lib.EOS)
+  rest = (pair.params, prompts, sampling)
+  if rule == settings_lib.TOKEN_CASCADE:
+    decoder = token_cascade.TokenCascade(*shared, *ends)
+    return token_cascade.decode(decoder, *rest, alpha_B, key)
+  if rule in settings_lib.SEQUENCES:
+    quantile = settings_lib.SEQUENCES[rule]
+    decoder = sequence_cascade.SequenceCascade(*shared, *ends, quantile)
+    return sequence_cascade.decode(decoder, *rest, alpha_B, key)
+  defer = deferral.speculative
+  if rule == settings_lib.BILD_ROLLBACK:
+    rule, defer = 'bild', deferral.bild
+  decoder = cascade.Cascade(
+    *shared,
+    plan.gamma,
+    *ends,
+    schedule=schedules.SCHEDULES[plan.schedule],
+    defer=defer,
+  )
+  parameter = () if plan.parameter is None else plan.parameter
+  if plan.schedule == 'cost':
+    parameter = np.array(workload.cost_G[: plan.gamma + 1])
   return cascade.decode(
-    cascade.Cascade(
-      pair.drafter, pair.verifier, gamma, limit, tokenizer_lib.EOS
-    ),
-    pair.params,
-    prompts,
-    sampling,
-    rules.RULES[rule],
-    alpha_B,
-    key,
+    decoder, *rest, rules.RULES[rule], alpha_B, key, parameter
   )

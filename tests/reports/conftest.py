@@ -18,6 +18,8 @@ def make_record():
       'rule': rule,
       'alpha': alpha,
       'gamma': gamma,
+      'schedule': None if gamma is None else 'fixed',
+      'schedule_parameter': None,
       'temperature': temperature,
       'top_p': 1.0,
       'top_k': 0,

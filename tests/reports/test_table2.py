@@ -117,7 +117,7 @@ def test_each_sampling_has_its_own_verifier(make_record):
   assert 'not reached' not in sampled
 
 
-def test_by_gamma(make_record):
+def test_by_plan(make_record):
   records = [
     make_record('verifier_alone', quality=0.9),
     make_record('opt', 0.1, 1, quality=0.9, latency=0.8),
@@ -126,11 +126,17 @@ def test_by_gamma(make_record):
     make_record('opt', 0.2, 5, quality=0.9, latency=[0.4]),
     make_record('drafter', None, 5, quality=0.4, latency=0.2),
   ]
-  assert _cells(table2.by_gamma(records)) == {
+  assert _cells(table2.by_plan(records)) == {
     'opt': ['1.25× ± 0.0%', '2.50×'],
     'drafter': ['not reached', 'not reached'],
   }
   assert 'γ = 1' in table2.markdown(records)
+  scheduled = make_record(
+    'opt', 0.1, 16, quality=0.9, latency=0.25, schedule='confidence'
+  ) | {'schedule_parameter': 0.3}
+  cells = _cells(table2.by_plan([*records, scheduled]))
+  assert cells['opt'][2] == '4.00× ± 0.0%'
+  assert 'γ = confidence 0.3 ≤ 16' in table2.markdown([*records, scheduled])
   one_gamma = [r for r in records if r['gamma'] != 1]
   assert 'γ = 5' not in table2.markdown(one_gamma)
 

@@ -14,8 +14,8 @@ def decoded(monkeypatch):
   clock = iter(range(10_000))
   prompts = lambda workload, index_P: _Prompts(index_P[0])  # noqa: E731
 
-  def decode(workload, prompts, settings_, gamma):
-    calls.append((prompts.example, settings_[0].id(gamma)))
+  def decode(workload, prompts, settings_, plan):
+    calls.append((prompts.example, settings_[0].id(plan)))
 
   monkeypatch.setattr(latency.workload_lib, 'prompts', prompts)
   monkeypatch.setattr(latency.workload_lib, 'decode', decode)
@@ -33,7 +33,7 @@ def _points():
   config = tiny_pair.config('any')
   config.temperatures = (1.0,)
   by_rule = settings.by_rule(config)
-  return latency.points(sum(by_rule.values(), []), (1, 3))
+  return latency.points(sum(by_rule.values(), []), settings.plans(config))
 
 
 def test_each_turn_takes_a_prompt_through_every_point(decoded, tmp_path):
@@ -42,9 +42,9 @@ def test_each_turn_takes_a_prompt_through_every_point(decoded, tmp_path):
   turns = []
   path = tmp_path / 'timings.jsonl'
   latency.measure(None, points, 3, 2, path, turns.append)
-  ids = [s.id(gamma) for s, gamma in points]
+  ids = [s.id(plan) for s, plan in points]
   # First a run of each program, for both widths of prompts.
-  programs = len({(s.rule, gamma) for s, gamma in points})
+  programs = len({(s.rule, plan) for s, plan in points})
   warm, timed = decoded[: 2 * programs], decoded[2 * programs :]
   assert {example for example, _ in warm} == {1, 2}
   assert timed == [(e, i) for _ in range(2) for e in range(3) for i in ids]
@@ -65,15 +65,15 @@ def test_a_resumed_measurement_takes_the_missing_turns(decoded, tmp_path):
   assert sum(turns) == 6
   assert path.read_text().splitlines(keepends=True)[:4] == lines[:4]
   # Every decoding took one tick: three prompts a trial.
-  assert seconds == {s.id(gamma): [3, 3] for s, gamma in points}
+  assert seconds == {s.id(plan): [3, 3] for s, plan in points}
 
 
 def test_a_point_is_compared_at_its_own_draft_length():
   points = _points()
-  seconds = {s.id(gamma): [i + 1.0] for i, (s, gamma) in enumerate(points)}
+  seconds = {s.id(plan): [i + 1.0] for i, (s, plan) in enumerate(points)}
   setting = next(s for s, _ in points if s.rule == 'chow')
-  fields = latency.summarise(seconds, setting, 3)
-  names = [s.id(gamma) for s, gamma in points]
+  fields = latency.summarise(seconds, setting, settings.Plan(3))
+  names = [s.id(plan) for s, plan in points]
   at = lambda start: names.index(start + '-t1-p1-k0-s0') + 1.0  # noqa: E731
   assert fields == {
     'seconds': [at('chow-a0.3-g3')],

@@ -14,13 +14,21 @@ def _output(score, from_drafter, deferred):
   }
 
 
+def _setting(rule):
+  return settings.Setting(rule, None, 1.0, 1.0, 0, 0)
+
+
+def _counts(outputs, rule, plan=None, counted=None):
+  return quality.summarise(outputs, _setting(rule), plan, counted)['counts']
+
+
 def test_summary_of_three_ragged_outputs_by_hand():
   outputs = [
     _output(1.0, '1101', 1),  # Blocks of gamma 1: 11, 0, 1.
     _output(0.0, '00', 2),  # 0, 0.
     _output(1.0, '11111', 0),  # 11, 11, 1.
   ]
-  record = quality.summarise(outputs, 'token_v3', gamma=1)
+  record = quality.summarise(outputs, _setting('token_v3'), settings.Plan(1))
   assert record['counts'] == {
     'tokens': 11,
     'verifier_calls': 8,
@@ -41,10 +49,32 @@ def test_summary_of_three_ragged_outputs_by_hand():
 
 def test_summary_of_a_model_alone_counts_its_own_calls():
   outputs = [{'score': 1.0, 'tokens': 5}, {'score': 0.0, 'tokens': 7}]
-  counts = quality.summarise(outputs, settings.DRAFTER_ALONE, None)['counts']
+  counts = _counts(outputs, settings.DRAFTER_ALONE)
   assert (counts['drafter_steps'], counts['verifier_calls']) == (12, 0)
-  counts = quality.summarise(outputs, settings.VERIFIER_ALONE, None)['counts']
+  counts = _counts(outputs, settings.VERIFIER_ALONE)
   assert (counts['drafter_steps'], counts['verifier_calls']) == (0, 12)
+
+
+def test_summary_of_a_schedule_and_of_a_sequential_cascade():
+  outputs = [_output(1.0, '1101', 1), _output(0.0, '00', 2)]
+  counted = [
+    {'verifier_calls': 3, 'drafter_steps': 5, 'accepted_lengths': [1, 1, 1]},
+    {'verifier_calls': 2, 'drafter_steps': 4, 'accepted_lengths': [2, 0, 0]},
+  ]
+  plan = settings.Plan(1, 'cost')
+  scheduled = _counts(outputs, 'chow', plan, counted)
+  both = [a | b for a, b in zip(outputs, counted, strict=True)]
+  assert _counts(both, settings.TOKEN_CASCADE) == scheduled
+  assert scheduled == {
+    'tokens': 6,
+    'verifier_calls': 5,
+    'drafter_steps': 9,
+    'drafted': 9,
+    'accepted': 3,
+    'rejected': 3,
+    'deferred': 3,
+    'accepted_lengths': [3, 1, 1],
+  }
 
 
 def test_a_torn_last_output_is_not_read(tmp_path):

@@ -20,7 +20,7 @@ def test_every_combination_of_rule_alpha_and_temperature_once():
     'token_v3-a0.2-t1-p1-k0-s0',
     'token_v3-a0.6-t1-p1-k0-s0',
   ]
-  assert by_rule['strict'][0].id(5) == 'strict-g5-t0-p1-k0-s0'
+  assert by_rule['strict'][0].id(settings.Plan(5)) == 'strict-g5-t0-p1-k0-s0'
   assert by_rule['strict'][0].alpha is None
 
 
@@ -28,6 +28,13 @@ def test_strict_is_measured_though_the_config_leaves_it_out():
   config = tiny_pair.config('any')
   del config.rules['strict']
   assert 'strict' in settings.by_rule(config)
+
+
+def test_plans_are_the_gammas_and_then_the_schedules():
+  config = tiny_pair.config('any')
+  config.schedules = dict(cost=(), confidence=(0.3, 0.6))
+  ids = [plan.id() for plan in settings.plans(config)]
+  assert ids == ['g1', 'g3', 'g4-confidence0.3', 'g4-confidence0.6', 'g4-cost']
 
 
 @pytest.mark.parametrize(
@@ -43,6 +50,20 @@ def test_strict_is_measured_though_the_config_leaves_it_out():
       {'chow': (0.1, 0.1)},
       r'rules.chow=\(0.1, 0.1\) must be distinct',
     ),
+    ('rules', {'token_cascade': (1.1,)}, 'alpha=1.1 is out of range'),
+    (
+      'rules',
+      {'bild_rollback': (-0.1,)},
+      'alpha=-0.1 is out of range for bild',
+    ),
+    ('schedules', {'eager': ()}, "unknown schedule 'eager'; known: confidence"),
+    (
+      'schedules',
+      {'adaptive': (1,)},
+      'confidence takes thresholds, the others',
+    ),
+    ('schedules', {'confidence': ()}, 'confidence takes thresholds'),
+    ('schedules', {'confidence': (1.5,)}, 'takes a probability, not 1.5'),
     ('rules', {'chow': 0.1}, r'rules.chow=0.1 must be a tuple: \(0.1,\)'),
     ('gammas', (), r'gammas=\(\) must have at least one value'),
     ('temperatures', (0.0, -1.0), 'temperature=-1 must be 0 or more'),

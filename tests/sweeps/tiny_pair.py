@@ -42,6 +42,8 @@ def config(pair):
       dtype='float32',
       rules=dict(strict=(), chow=(0.3,), token_v3=(0.2, 0.6)),
       gammas=(1, 3),
+      schedules=dict(),
+      schedule_gamma=4,
       temperatures=(0.0, 1.0),
       top_p=1.0,
       top_k=0,
