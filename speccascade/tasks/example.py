@@ -1,6 +1,7 @@
 """What a task hands to a model, and what it scores the answer against."""
 
 import dataclasses
+from collections.abc import Sequence
 
 
 @dataclasses.dataclass(frozen=True)
@@ -11,10 +12,20 @@ class Example:
     id: the example's index in its split.
     prompt: the text that is tokenised and fed.
     target: the text to learn after the prompt.
-    reference: what the task's `score` compares an output with.
+    reference: what the task's `score` and `quality` compare an output with;
+      several where several answers are right.
   """
 
   id: int
   prompt: str
   target: str
-  reference: str
+  reference: str | tuple[str, ...]
+
+
+def check_paired(outputs: Sequence, references: Sequence) -> None:
+  """Raises ValueError if there is no output, or not a reference for each."""
+  if not outputs or len(outputs) != len(references):
+    raise ValueError(
+      f'{len(outputs)} outputs, {len(references)} references: quality takes as '
+      'many of both, at least one.'
+    )

@@ -7,10 +7,13 @@ import dataclasses
 import functools
 import json
 import re
+import statistics
+from collections.abc import Sequence
 from typing import Protocol
 
 from etils import epath
 
+from speccascade.tasks import example as example_lib
 from speccascade.tasks.example import Example
 
 INVALID = '[invalid]'
@@ -82,7 +85,7 @@ class Gsm8k:
     source: where the problems come from.
     name: the task's name in records.
     max_new_tokens: the longest answer decoded.
-    metric: what `score` measures.
+    metric: what `quality` measures.
   """
 
   source: Source
@@ -107,6 +110,11 @@ class Gsm8k:
   def score(self, output_text: str, reference: str) -> float:
     """Returns 1.0 if the output's answer is the reference, else 0.0."""
     return float(extract_answer(output_text) == reference)
+
+  def quality(self, outputs: Sequence[str], references: Sequence[str]) -> float:
+    """Returns the mean score of N outputs; raises ValueError if N is 0."""
+    example_lib.check_paired(outputs, references)
+    return statistics.fmean(map(self.score, outputs, references))
 
 
 def task(path: str) -> Gsm8k:

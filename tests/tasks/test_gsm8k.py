@@ -56,6 +56,16 @@ def test_score_compares_extracted_answers(tmp_path):
   assert task.score('1080', reference) == 0.0
 
 
+def test_quality_is_the_mean_score(tmp_path):
+  task = write(tmp_path, json.dumps(ROW))
+  outputs = ['#### 3', '3', '', '#### 1,080']
+  assert task.quality(outputs, ['3', '3', '3', '1080']) == 0.5
+  with pytest.raises(ValueError, match='4 outputs, 3 references'):
+    task.quality(outputs, ['3', '3', '3'])
+  with pytest.raises(ValueError, match='0 outputs, 0 references'):
+    task.quality([], [])
+
+
 def test_word_problems_are_the_same_task():
   task = word_problems.task()
   assert type(task) is gsm8k.Gsm8k

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from speccascade.tasks import summaries, translation, word_problems
 from speccascade.tasks import tokenizer as tokenizer_lib
-from speccascade.tasks import word_problems
 
 TASK = word_problems.task()
 
@@ -107,3 +107,25 @@ def test_missing_or_torn_file(path, tmp_path):
     torn.write_bytes(data[:cut])
     with pytest.raises(ValueError, match='no sentencepiece model, or torn'):
       tokenizer_lib.load(str(torn))
+
+
+@pytest.mark.parametrize(
+  ('task', 'vocab_size', 'longest_prompt'),
+  [(translation.task(), 1500, 64), (summaries.task(), 1024, 160)],
+  ids=lambda x: getattr(x, 'name', None),
+)
+def test_other_tasks_come_back(tmp_path, task, vocab_size, longest_prompt):
+  path = str(tmp_path / 'tokenizer.model')
+  tokenizer = tokenizer_lib.train(task, path, vocab_size, num_examples=3000)
+  assert tokenizer.get_piece_size() == vocab_size
+  examples = task.examples('train', 4500)[3000:] + task.examples('test', 100)
+  prompts, targets = [], []
+  for example in examples:
+    for text in (example.prompt, *example.reference):
+      tokens = tokenizer.encode(text)
+      assert tokenizer_lib.UNK not in tokens, text
+      assert tokenizer.decode(tokens) == text
+    prompts.append(1 + len(tokenizer.encode(example.prompt)))
+    targets.append(1 + len(tokenizer.encode(example.target)))
+  assert max(prompts) <= longest_prompt
+  assert max(targets) <= task.max_new_tokens

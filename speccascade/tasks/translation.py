@@ -1,0 +1,162 @@
+"""English to German, generated without end.
+
+A sentence is drawn from a pattern, told in English in one way and in German in
+one of several right ones; the others are references too. What it says, the
+verbs and nouns of its clauses, decides the split it may appear in: no two
+splits share a sentence, whatever its tense, time, articles or order.
+"""
+
+import dataclasses
+import hashlib
+import random
+
+from speccascade.tasks import translation_facts as facts
+from speccascade.tasks import translation_german as german
+from speccascade.tasks import translation_relative as relative
+from speccascade.tasks import translation_sentences as sentences
+from speccascade.tasks import translation_subordinate as subordinate
+from speccascade.tasks import wmt
+from speccascade.tasks.translation_phrases import Gap, NounPhrase, choice
+
+# The split of what is said, by the last five bits of its hash.
+_SPLITS = ('test', 'validation', *['train'] * 30)
+_MIN_WORDS, _MAX_WORDS = 6, 30
+_WORDINGS = 8  # German wordings drawn; equal ones are one reference
+
+# How often a pattern is drawn.
+_PATTERNS = (
+  (sentences.statement, 24),
+  (sentences.both, 5),
+  (sentences.and_, 4),
+  (sentences.and_it, 4),
+  (sentences.but, 3),
+  (sentences.to_infinitive, 5),
+  (sentences.in_order_to, 4),
+  (facts.comparison, 2),
+  (facts.age, 1),
+  (facts.price, 1),
+  (facts.quality, 2),
+  (facts.located, 3),
+  (facts.exists, 2),
+  (subordinate.because, 6),
+  (subordinate.although, 5),
+  (subordinate.if_, 5),
+  (subordinate.when, 4),
+  (subordinate.while_, 3),
+  (subordinate.that, 6),
+  (subordinate.that_because, 3),
+  (subordinate.whether, 3),
+  (subordinate.before, 3),
+  (subordinate.after, 3),
+  (relative.relative_subject, 4),
+  (relative.relative_object, 5),
+  (relative.object_with_relative, 3),
+  (relative.relative_place, 2),
+)
+_DRAWN = tuple(pattern for pattern, weight in _PATTERNS for _ in range(weight))
+
+
+def _told(sentence):
+  """Each clause, relative ones too, with its phrases."""
+  clauses = list(sentence.clauses)
+  for c in clauses:
+    phrases = (c.subject, *c.phrases, c.at, c.companion, c.beneficiary)
+    clauses += [p.relative for p in phrases if getattr(p, 'relative', None)]
+    yield c, phrases
+
+
+def content(sentence: sentences.Sentence) -> tuple[tuple[str, ...], ...]:
+  """Returns the English verb and nouns of each clause."""
+  said = []
+  for c, phrases in _told(sentence):
+    nouns = [
+      p.noun.english or p.noun.englishes
+      for p in phrases
+      if isinstance(p, NounPhrase | Gap)
+    ]
+    verb = f'{c.frame.english[0]} {c.frame.pattern}'
+    if not c.phrases and c.how:  # is old, costs ten euros
+      nouns.append(c.how.english)
+    said.append((verb, *nouns))
+  return tuple(said)
+
+
+def _split_of(sentence):
+  """Returns the split that what is said belongs to."""
+  digest = hashlib.blake2b(repr(content(sentence)).encode(), digest_size=1)
+  return _SPLITS[digest.digest()[0] % len(_SPLITS)]
+
+
+def _repeats(sentence):
+  """Whether two of its phrases have one noun, 'my son ... my son'."""
+  phrases = {
+    id(p): p.noun.english
+    for _, phrases in _told(sentence)
+    for p in phrases
+    if isinstance(p, NounPhrase)
+  }
+  return len(set(phrases.values())) < len(phrases)
+
+
+def _fits(text):
+  return _MIN_WORDS <= len(text.split()) <= _MAX_WORDS
+
+
+@dataclasses.dataclass(frozen=True)
+class Generated:
+  """A source of pairs for `wmt.Translation`; pair i is drawn from i alone.
+
+  Attributes:
+    seed: another seed gives other sentences, split the same way.
+  """
+
+  seed: int = 0
+
+  def sentence(
+    self, split: str, index: int
+  ) -> tuple[sentences.Sentence, tuple[str, ...]]:
+    """Returns a sentence and different German wordings of it.
+
+    Args:
+      split: 'train', 'validation' or 'test'.
+      index: any number from 0 on.
+
+    Raises:
+      ValueError: for another split or a negative index.
+    """
+    if split not in _SPLITS or index < 0:
+      raise ValueError(
+        f'No sentence {index} of split {split!r}: splits are train, validation '
+        'and test, indices start at 0.'
+      )
+    uniform = random.Random(f'{self.seed}/{split}/{index}').random
+
+    def draw(low, high):
+      return low + int(uniform() * (high - low + 1))
+
+    while True:
+      sentence = choice(draw, _DRAWN)(draw)
+      if (
+        sentence is None
+        or _repeats(sentence)
+        or not _fits(sentence.english)
+        or _split_of(sentence) != split
+      ):
+        continue
+      styles = (
+        german.Style(draw, bool(draw(0, 1)), bool(draw(0, 1)))
+        for _ in range(_WORDINGS)
+      )
+      wordings = tuple(dict.fromkeys(map(sentence.german, styles)))
+      if all(map(_fits, wordings)):
+        return sentence, wordings
+
+  def pair(self, split: str, index: int) -> tuple[str, str, tuple[str, ...]]:
+    """Returns an English sentence, a German one, and all wordings drawn."""
+    sentence, wordings = self.sentence(split, index)
+    return sentence.english, wordings[0], wordings
+
+
+def task(seed: int = 0) -> wmt.Translation:
+  """Generated sentences, in the class that reads official WMT files."""
+  return wmt.Translation(source=Generated(seed), name='translation')
