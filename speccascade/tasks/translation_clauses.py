@@ -158,7 +158,9 @@ def _object_pronoun(draw, doer):
 
 def _place(draw, noun, codes, owner):
   """Draws a place; one's own kitchen, but not any."""
-  if not codes:
+  if not noun.forms[0][1]:
+    codes = ('the',)  # the only one: the post office
+  elif not codes:
     at_home = noun.kind in ('garden', *_ROOMS)
     codes = ('the', 'the', 'the', 'poss' if at_home else 'a')
   np = noun_phrase(draw, noun, codes, owner, 25)
@@ -214,7 +216,8 @@ def fill(
         np = _object_pronoun(draw, doer)
       else:
         noun = any_noun(draw, complement.nouns, avoid)
-        few = () if noun.kind in _RELATIVES else ('the', 'the', 'a', 'this')
+        few = ('the', 'the', 'this') + (() if negated else ('a',))
+        few = () if noun.kind in _RELATIVES else few
         np = noun_phrase(draw, noun, few, doer, 25)
     else:
       noun = any_noun(draw, complement.nouns, avoid)
@@ -315,7 +318,7 @@ def statement(
       c.time = past_time(draw, c) if draw(0, 2) else None
     else:
       c.modal = choice(draw, _MODALS)
-      if c.modal == 'like' and ('once' in options or 'moment' in options):
+      if c.modal == 'like' and {'once', 'moment', 'daily'} & options.keys():
         c.modal = 'want'
       if c.modal != 'like' and draw(0, 1):
         c.time = future_time(draw, c)
@@ -352,7 +355,9 @@ def with_manner(draw: Draw, c: Clause, percent: int = 25) -> Clause:
   options = c.frame.options.get('how')
   if options and not c.negated and draw(1, 100) <= percent:
     how = choice(draw, options)
-    hour = c.time and re.search(r'\bat (?!the)|before|after', c.time.english)
+    hour = c.time and re.search(
+      r'\bat (?!the)|before|after|morning|evening', c.time.english
+    )
     done_once = c.tense in ('past', 'perfect', 'pluperfect') and not c.modal
     if not (
       (how in _POINTS and (hour or c.tense in ('now', 'since')))

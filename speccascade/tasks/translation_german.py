@@ -61,9 +61,9 @@ _DEFINITE = ('the', 'this', 'poss')
 
 # Where the parts of a clause stand between its verbs, first to last.
 _ORDER = (
-  'subject', 'pronoun', 'dative pronoun', 'time', 'dative', 'definite', 'late',
-  'not', 'how', 'with', 'at', 'indefinite', 'for', 'preposition', 'whither',
-  'fixed',
+  'early', 'subject', 'pronoun', 'dative pronoun', 'time', 'dative', 'definite',
+  'late', 'not', 'how', 'with', 'at', 'indefinite', 'for', 'preposition',
+  'whither', 'fixed',
 )  # fmt: skip
 _RANK = {name: rank for rank, name in enumerate(_ORDER)}
 
@@ -308,6 +308,14 @@ def _parts(c, complements, style):
   parts += _additions(c, style)
   if c.negated and not kein:
     parts.append(_Part('not', 'nicht'))
+  if isinstance(c.subject, NounPhrase) and style.draw(0, 1):
+    # Pronouns may stand before a noun: 'Gestern half ihr der Mann'.
+    parts = [
+      dataclasses.replace(part, name='early')
+      if 'pronoun' in part.name
+      else part
+      for part in parts
+    ]
   names = {part.name for part in parts}
   datives_definite = 'dative' not in names or not any(
     isinstance(np, NounPhrase) and np.determiner not in _DEFINITE
