@@ -16,7 +16,7 @@ setuptools.setup(
   python_requires='>=3.11',
   packages=setuptools.find_packages(include=['speccascade', 'speccascade.*']),
   package_data={
-    'speccascade.pairs': ['word_problems/*'],
+    'speccascade.pairs': ['word_problems/*', 'translation/*'],
     'speccascade.tasks': ['*.txt'],
   },
   # constraints.txt holds the exact versions that the tests ran with.

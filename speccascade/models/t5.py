@@ -27,11 +27,12 @@ class T5Config:
 
   Attributes:
     vocab_size: V.
-    num_layers: of the encoder, and as many of the decoder.
+    num_layers: of the encoder.
     embed_dim: D.
     num_heads: N.
     head_dim: H; N * H need not be D.
     hidden_dim: F.
+    num_decoder_layers: of the decoder; None is as many as the encoder's.
     input_length: most input tokens the model is meant for.
     scan_layers: one compiled layer scanned over stacked parameters (large
       models: short compiles) or all layers unrolled (small models).
@@ -45,9 +46,17 @@ class T5Config:
   num_heads: int
   head_dim: int
   hidden_dim: int
+  num_decoder_layers: int | None = None
   input_length: int = 512
   scan_layers: bool = False
   dtype: str = 'float32'
+
+  @property
+  def decoder_layers(self):
+    """Layers of the decoder."""
+    if self.num_decoder_layers is None:
+      return self.num_layers
+    return self.num_decoder_layers
 
 
 def t5_small(**overrides):

@@ -60,7 +60,8 @@ class Network(nn.Module):
     return sharding.constrain(logits_BxTxV, sharding.LOGITS), stacks
 
   def _embed(self, token_BxT):
-    return self.embedding.astype(self.config.dtype)[token_BxT]
+    # Gathered first: a gradient in float32 adds up faster, and truer.
+    return self.embedding[token_BxT].astype(self.config.dtype)
 
 
 def buckets(bidirectional):
@@ -116,7 +117,7 @@ class _RelativeBias(nn.Module):
     relative_BxTxS = key_BxS[:, None, :] - query_BxT[:, :, None]
     at_BxTxS = jnp.clip(relative_BxTxS, -_FAR, _FAR) + _FAR
     bucket_BxTxS = jnp.asarray(buckets(self.bidirectional))[at_BxTxS]
-    bias_BxTxSxN = table_WxN.astype(cfg.dtype)[bucket_BxTxS]
+    bias_BxTxSxN = table_WxN[bucket_BxTxS].astype(cfg.dtype)
     return bias_BxTxSxN.transpose(0, 3, 1, 2)
 
 
@@ -139,7 +140,7 @@ class _Encoder(nn.Module):
     position_1xS = jnp.arange(x_BxSxD.shape[1])[None]
     bias = _RelativeBias(cfg, True, name='positions')
     context = _Context(mask_Bx1xS, bias(position_1xS, position_1xS))
-    for layers, index in _layers(_EncoderLayer, cfg):
+    for layers, index in _layers(_EncoderLayer, cfg, cfg.num_layers):
       x_BxSxD, _ = layers(x_BxSxD, index, context)
     return _RMSNorm(name='final_norm')(x_BxSxD)
 
@@ -167,10 +168,9 @@ class _Memory(nn.Module):
   @nn.compact
   def __call__(self, x_BxSxD):
     """Tuples of keys and of values, one LxBxNxSxH array a stack."""
-    if self.config.scan_layers:
-      names, layers = ['layers'], self.config.num_layers
-    else:
-      names, layers = [f'layers_{i}' for i in range(self.config.num_layers)], 1
+    names, layers = ['layers'], self.config.decoder_layers
+    if not self.config.scan_layers:
+      names, layers = [f'layers_{i}' for i in range(layers)], 1
     made = [_Kernels(self.config, layers, name=n)(x_BxSxD) for n in names]
     return tuple(zip(*made, strict=True))
 
@@ -217,7 +217,9 @@ class _Decoder(nn.Module):
       memory_mask_Bx1xS=_within(memory.length_B, memory.keys[0].shape[3]),
     )
     stacks = []
-    for i, (layers, index) in enumerate(_layers(_DecoderLayer, cfg)):
+    for i, (layers, index) in enumerate(
+      _layers(_DecoderLayer, cfg, cfg.decoder_layers)
+    ):
       old = None if cache is None else (cache.keys[i], cache.values[i])
       read = (memory.keys[i], memory.values[i])
       (x_BxTxD, new), _ = layers((x_BxTxD, old), index, (context, read))
@@ -247,18 +249,18 @@ class _DecoderLayer(nn.Module):
     return (x_BxTxD, cached), None
 
 
-def _layers(kind, cfg):
+def _layers(kind, cfg, number):
   """(layers, index) to be called in turn: all scanned, or one after another."""
   if not cfg.scan_layers:
-    return [(kind(cfg, name=f'layers_{i}'), 0) for i in range(cfg.num_layers)]
+    return [(kind(cfg, name=f'layers_{i}'), 0) for i in range(number)]
   scan = nn.scan(
     kind,
     variable_axes={'params': 0},
     split_rngs={'params': True},
     in_axes=(0, nn.broadcast),
-    length=cfg.num_layers,
+    length=number,
   )
-  return [(scan(cfg, name='layers'), jnp.arange(cfg.num_layers))]
+  return [(scan(cfg, name='layers'), jnp.arange(number))]
 
 
 def _within(length_B, width):

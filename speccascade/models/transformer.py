@@ -56,7 +56,7 @@ class Transformer(nn.Module):
       (cfg.vocab_size, cfg.embed_dim),
     )
     scale = jnp.sqrt(float(cfg.embed_dim)).astype(cfg.dtype)
-    x_BxTxD = embedding_VxD.astype(cfg.dtype)[token_BxT] * scale
+    x_BxTxD = embedding_VxD[token_BxT].astype(cfg.dtype) * scale
     B, T = token_BxT.shape
     start_B = jnp.zeros(B, jnp.int32) if cache is None else cache.length_B
     position_BxT = start_B[:, None] + jnp.arange(T)

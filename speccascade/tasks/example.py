@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Sequence
 
+from speccascade import scoring
+
 
 @dataclasses.dataclass(frozen=True)
 class Example:
@@ -29,3 +31,20 @@ def check_paired(outputs: Sequence, references: Sequence) -> None:
       f'{len(outputs)} outputs, {len(references)} references: quality takes as '
       'many of both, at least one.'
     )
+
+
+def quality(task, outputs: Sequence[str], references: Sequence) -> float:
+  """Returns a task's metric over a corpus of outputs.
+
+  Args:
+    task: has `metric` and `statistics`.
+    outputs: N texts.
+    references: `Example.reference` of each.
+
+  Raises:
+    ValueError: if N is 0, or not the same for both.
+  """
+  check_paired(outputs, references)
+  return scoring.quality(
+    task.metric, list(map(task.statistics, outputs, references))
+  )

@@ -7,12 +7,12 @@ import dataclasses
 import functools
 import json
 import re
-import statistics
 from collections.abc import Sequence
 from typing import Protocol
 
 from etils import epath
 
+from speccascade import scoring
 from speccascade.tasks import example as example_lib
 from speccascade.tasks.example import Example
 
@@ -111,10 +111,13 @@ class Gsm8k:
     """Returns 1.0 if the output's answer is the reference, else 0.0."""
     return float(extract_answer(output_text) == reference)
 
+  def statistics(self, output_text: str, reference: str) -> list[float]:
+    """Returns what `quality` sums over the outputs."""
+    return scoring.of_score(self.score(output_text, reference))
+
   def quality(self, outputs: Sequence[str], references: Sequence[str]) -> float:
     """Returns the mean score of N outputs; raises ValueError if N is 0."""
-    example_lib.check_paired(outputs, references)
-    return statistics.fmean(map(self.score, outputs, references))
+    return example_lib.quality(self, outputs, references)
 
 
 def task(path: str) -> Gsm8k:

@@ -102,15 +102,22 @@ def _fits(text):
   return _MIN_WORDS <= len(text.split()) <= _MAX_WORDS
 
 
+# Of every choice the first, the perfect and werden among them.
+_PLAIN = german.Style(lambda low, high: low, perfect=True, werden=True)
+
+
 @dataclasses.dataclass(frozen=True)
 class Generated:
   """A source of pairs for `wmt.Translation`; pair i is drawn from i alone.
 
   Attributes:
     seed: another seed gives other sentences, split the same way.
+    plain: whether a sentence's first translation is always worded by the same
+      choices, instead of by chance; the references stay.
   """
 
   seed: int = 0
+  plain: bool = False
 
   def sentence(
     self, split: str, index: int
@@ -154,9 +161,10 @@ class Generated:
   def pair(self, split: str, index: int) -> tuple[str, str, tuple[str, ...]]:
     """Returns an English sentence, a German one, and all wordings drawn."""
     sentence, wordings = self.sentence(split, index)
-    return sentence.english, wordings[0], wordings
+    first = sentence.german(_PLAIN) if self.plain else wordings[0]
+    return sentence.english, first, wordings
 
 
-def task(seed: int = 0) -> wmt.Translation:
+def task(seed: int = 0, plain: bool = False) -> wmt.Translation:
   """Generated sentences, in the class that reads official WMT files."""
-  return wmt.Translation(source=Generated(seed), name='translation')
+  return wmt.Translation(source=Generated(seed, plain), name='translation')

@@ -5,13 +5,13 @@ Source of the metric: Post 2018, arXiv 1804.08771 (sacrebleu).
 
 import dataclasses
 import functools
-import itertools
 from collections.abc import Sequence
 from typing import Protocol
 
 import sacrebleu
 from etils import epath
 
+from speccascade import scoring
 from speccascade.tasks import example as example_lib
 from speccascade.tasks.example import Example
 
@@ -100,6 +100,12 @@ class Translation:
     """Returns the sentence's BLEU, from 0 to 1; not what `quality` averages."""
     return sacrebleu.sentence_bleu(output_text, reference).score / 100
 
+  def statistics(
+    self, output_text: str, reference: tuple[str, ...]
+  ) -> list[float]:
+    """Returns what `quality` sums over the outputs."""
+    return scoring.of_bleu(output_text, reference)
+
   def quality(
     self, outputs: Sequence[str], references: Sequence[tuple[str, ...]]
   ) -> float:
@@ -112,9 +118,7 @@ class Translation:
     Raises:
       ValueError: if N is 0, or not the same for both.
     """
-    example_lib.check_paired(outputs, references)
-    streams = itertools.zip_longest(*references)  # None where one has fewer
-    return sacrebleu.corpus_bleu(list(outputs), list(map(list, streams))).score
+    return example_lib.quality(self, outputs, references)
 
 
 def task(path: str) -> Translation:

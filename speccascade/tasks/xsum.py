@@ -7,13 +7,13 @@ rouge-score library computes it, without stemming.
 import dataclasses
 import functools
 import json
-import statistics
 from collections.abc import Sequence
 from typing import Protocol
 
 from etils import epath
 from rouge_score import rouge_scorer
 
+from speccascade import scoring
 from speccascade.tasks import example as example_lib
 from speccascade.tasks.example import Example
 
@@ -105,12 +105,17 @@ class Summarization:
     scores = _scorer().score_multi(reference, output_text)
     return float(scores['rouge2'].fmeasure)
 
+  def statistics(
+    self, output_text: str, reference: tuple[str, ...]
+  ) -> list[float]:
+    """Returns what `quality` sums over the outputs."""
+    return scoring.of_score(self.score(output_text, reference))
+
   def quality(
     self, outputs: Sequence[str], references: Sequence[tuple[str, ...]]
   ) -> float:
     """Returns the mean score of N outputs; raises ValueError if N is 0."""
-    example_lib.check_paired(outputs, references)
-    return statistics.fmean(map(self.score, outputs, references))
+    return example_lib.quality(self, outputs, references)
 
 
 def task(path: str) -> Summarization:

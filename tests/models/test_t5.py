@@ -302,6 +302,32 @@ def test_presets_take_overrides():
   assert hash(model) == hash(t5.T5(model.config))
 
 
+@pytest.mark.parametrize('scan_layers', [True, False])
+def test_a_decoder_may_be_deeper_than_its_encoder(scan_layers):
+  model = t5.T5(_config(num_decoder_layers=3, scan_layers=scan_layers))
+  params = jax.jit(model.init)(jax.random.key(0))
+  layers = lambda stack: {x for x in params[stack] if x.startswith('layers')}  # noqa: E731
+  if scan_layers:
+    scale = lambda x: params[x]['layers']['ffw_norm']['scale'].shape  # noqa: E731
+    assert (scale('encoder')[0], scale('decoder')[0]) == (L, 3)
+  else:
+    assert layers('encoder') == {'layers_0', 'layers_1'}
+    assert layers('decoder') == {'layers_0', 'layers_1', 'layers_2'}
+  input_BxS, token_BxT = _batch()
+  want_BxTxV = _forward(model, params, input_BxS, LENGTH_B, token_BxT)
+  cache, _ = model.prefill(params, input_BxS, LENGTH_B, new_tokens=T, block=4)
+  logits, start = [], 0
+  for width in (4, 1, 3):
+    block, cache = model.extend(
+      params, cache, token_BxT[:, start : start + width]
+    )
+    logits.append(block)
+    start += width
+  np.testing.assert_allclose(
+    np.concatenate(logits, 1), want_BxTxV[:, :start], rtol=1e-9, atol=1e-9
+  )
+
+
 def test_initial_widths():
   """Attention without a scale starts with logits of order one."""
   config = _config(

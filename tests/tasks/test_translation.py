@@ -45,6 +45,21 @@ def test_it_is_a_task_like_wmt():
   assert TASK.quality([e.prompt for e in examples], references) < 5
 
 
+def test_plain_targets_are_worded_alike():
+  plain = tasks.load('translation', {'plain': True})
+  pairs = [
+    (TASK.example('train', i), plain.example('train', i)) for i in range(400)
+  ]
+  for varied, one in pairs:
+    assert (one.prompt, one.reference) == (varied.prompt, varied.reference)
+  # Each is one of the wordings that chance may choose, mostly another.
+  assert 0.3 < sum(a.target == b.target for a, b in pairs) / 400 < 0.6
+  assert sum(b.target in b.reference for _, b in pairs) / 400 > 0.8
+  assert plain.example('train', 7).target == (
+    'Sie will wissen, ob meine Tante warme Kartoffelsuppe kochen wird.'
+  )
+
+
 @pytest.mark.parametrize('split', SPLITS)
 def test_examples_do_not_depend_on_what_was_drawn_before(split):
   examples = TASK.examples(split, 8)

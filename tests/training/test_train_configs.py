@@ -4,7 +4,7 @@ import pathlib
 import jax
 import pytest
 
-from speccascade.models import gemma
+from speccascade.models import checkpoints, gemma
 
 _CONFIGS = pathlib.Path(__file__).parents[2] / 'configs'
 
@@ -39,3 +39,17 @@ def test_models_have_the_size_the_config_tells(name, count):
 def test_an_unknown_argument_is_one_clear_error():
   with pytest.raises(ValueError, match='the only argument is smoke'):
     _config('verifier', 'smok')
+
+
+@pytest.mark.parametrize(
+  ('arg', 'count'), [('drafter', 599_168), ('verifier', 14_188_800)]
+)
+def test_translation_models_have_the_size_of_the_shipped_ones(arg, count):
+  config = _config('translation', arg)
+  model = checkpoints.make_model(
+    checkpoints.make_config(config.family, **config.model)
+  )
+  params = jax.eval_shape(model.init, jax.random.key(0))
+  assert sum(x.size for x in jax.tree.leaves(params)) == count
+  assert config.name == arg
+  assert config.task_args.get('plain', False) == (arg == 'drafter')
