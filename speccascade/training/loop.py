@@ -1,6 +1,6 @@
 """The training loop: resumes at the very next batch, exports at the end.
 
-Letters: B rows of a batch, T tokens of a row, V vocabulary.
+Letters: B rows of a batch, T tokens of a row.
 """
 
 import functools
@@ -41,7 +41,18 @@ class State:
   optimizer: Any
 
 
-def train(config, model, train_examples, valid_examples, workdir):
+def train(
+  config,
+  model,
+  train_examples,
+  valid_examples,
+  workdir,
+  *,
+  objective=loss_lib.next_token,
+  frozen=(),
+  start=None,
+  origin=None,
+):
   """Trains a model, from its latest checkpoint if there is one.
 
   Writes to `workdir`: checkpoints/, metrics.jsonl, TensorBoard events and, at
@@ -54,6 +65,10 @@ def train(config, model, train_examples, valid_examples, workdir):
     train_examples: a `data.Examples`.
     valid_examples: likewise.
     workdir: folder of this run.
+    objective: what is minimised; `loss` says what it takes and gives.
+    frozen: parameters that the objective takes and no step changes.
+    start: parameters to start from, left as they are; None draws them.
+    origin: what provenance.json tells of `frozen` and `start`, a dict.
 
   Returns:
     The parameters.
@@ -76,9 +91,11 @@ def train(config, model, train_examples, valid_examples, workdir):
     functools.partial(_init, model, optimizer), out_shardings=whole
   )
   key = jax.random.key(config.seed)
+  frozen = jax.device_put(frozen, whole)
   evaluate = functools.partial(
     _evaluate,
-    jax.jit(functools.partial(_sums, model)),
+    jax.jit(functools.partial(objective, model)),
+    frozen=frozen,
     examples=valid_examples,
     batch_size=config.batch_size,
     place=split,
@@ -86,31 +103,32 @@ def train(config, model, train_examples, valid_examples, workdir):
   # Leaving the manager waits for a checkpoint that is being written.
   with _checkpoint_manager(workdir) as manager:
     if manager.latest_step() is None:
-      state, seconds = init(key), 0.0
+      state, seconds = init(key, start), 0.0
     else:
       shapes = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole),
-        jax.eval_shape(init, key),
+        jax.eval_shape(init, key, start),
       )
       state, seconds = _restore(manager, shapes, batches, data_hash)
-    start = int(state.step)
+    first = int(state.step)
     # Compiled ahead, so that no rate below includes it.
     example = train_examples.rows(np.zeros(config.batch_size, int))
     train_step = jax.jit(
-      functools.partial(_train_step, model, optimizer, schedule),
+      functools.partial(_train_step, model, objective, optimizer, schedule),
       donate_argnums=0,
       out_shardings=whole,
     )
-    train_step = train_step.lower(state, jax.device_put(example, split))
+    example = jax.device_put(example, split)
+    train_step = train_step.lower(state, frozen, example, key)
     train_step = train_step.compile()
 
-    with metrics.Writer(workdir, start, config.num_steps) as writer:
+    with metrics.Writer(workdir, first, config.num_steps) as writer:
       window, clock = [], time.perf_counter()
-      for step in range(start + 1, config.num_steps + 1):
+      for step in range(first + 1, config.num_steps + 1):
         # Dispatch is asynchronous: the host runs ahead of the devices until
         # it reads the metrics below.
         batch = jax.device_put(next(batches), split)
-        state, values = train_step(state, batch)
+        state, values = train_step(state, frozen, batch, key)
         window.append(values)
         last = step == config.num_steps
         if step % config.log_every and not last:
@@ -126,7 +144,7 @@ def train(config, model, train_examples, valid_examples, workdir):
         if step % config.save_every == 0 or last:
           _save(manager, step, state, batches, data_hash, seconds)
         window, clock = [], time.perf_counter()
-  _export(workdir, config, model, state.params, data_hash, seconds)
+  _export(workdir, config, model, state.params, data_hash, seconds, origin)
   return state.params
 
 
@@ -168,50 +186,42 @@ def _is_matrix(params):
   )
 
 
-def _init(model, optimizer, key):
-  params = model.init(key)
+def _init(model, optimizer, key, start):
+  # Copied: a step reuses the memory of the state that it is given.
+  params = model.init(key) if start is None else jax.tree.map(jnp.copy, start)
   return State(jnp.zeros((), jnp.int32), params, optimizer.init(params))
 
 
-def _train_step(model, optimizer, schedule, state, batch):
-  def loss_fn(params):
-    return loss_lib.mean(_sums(model, params, batch))
+def _train_step(
+  model, objective, optimizer, schedule, state, frozen, batch, key
+):
+  # Of the step alone, so that a resumed run draws the same.
+  key = jax.random.fold_in(key, state.step)
 
-  (loss, accuracy), gradient = jax.value_and_grad(loss_fn, has_aux=True)(
-    state.params
-  )
+  def loss_fn(params):
+    means = loss_lib.mean(objective(model, params, frozen, batch, key))
+    return means['loss'], means
+
+  gradient, values = jax.grad(loss_fn, has_aux=True)(state.params)
   updates, optimizer_state = optimizer.update(
     gradient, state.optimizer, state.params
   )
-  values = {
-    'loss': loss,
-    'accuracy': accuracy,
-    'learning_rate': schedule(state.step),
-  }
+  values |= {'learning_rate': schedule(state.step)}
   params = optax.apply_updates(state.params, updates)
   return State(state.step + 1, params, optimizer_state), values
 
 
-def _sums(model, params, batch):
-  """Sums of the loss; an encoder-decoder's batch has inputs apart."""
-  inputs = [batch[k] for k in ('input_BxS', 'length_B') if k in batch]
-  logits_BxTxV = model.forward(params, *inputs, batch['token_BxT'])
-  return loss_lib.next_token_sums(
-    logits_BxTxV, batch['token_BxT'], batch['weight_BxT']
-  )
-
-
-def _evaluate(eval_step, params, *, examples, batch_size, place):
-  """Mean loss and accuracy over all target tokens of `examples`."""
+def _evaluate(eval_step, params, *, frozen, examples, batch_size, place):
+  """Means over all target tokens of `examples`, named 'valid_...'."""
   sums = []
   for start in range(0, len(examples), batch_size):
     index_B = np.arange(start, start + batch_size)
     batch = examples.rows(index_B % len(examples))
     # Rows that fill the last batch were counted before.
     batch['weight_BxT'] *= (index_B < len(examples))[:, None]
-    sums.append(eval_step(params, jax.device_put(batch, place)))
-  loss, accuracy = loss_lib.mean(np.sum(jax.device_get(sums), axis=0))
-  return {'valid_loss': float(loss), 'valid_accuracy': float(accuracy)}
+    sums.append(eval_step(params, frozen, jax.device_put(batch, place), None))
+  total = jax.tree.map(lambda *x: np.sum(x), *jax.device_get(sums))
+  return {f'valid_{k}': float(v) for k, v in loss_lib.mean(total).items()}
 
 
 def check(config):
@@ -270,7 +280,7 @@ def _restore(manager, shapes, batches, data_hash):
   return restored['state'], run['seconds']
 
 
-def _export(workdir, config, model, params, data_hash, seconds):
+def _export(workdir, config, model, params, data_hash, seconds, origin):
   checkpoints.save(workdir / f'{config.name}.safetensors', model.config, params)
   lines = metrics.read(workdir)
   final = {k: v for line in lines for k, v in line.items()}
@@ -282,6 +292,7 @@ def _export(workdir, config, model, params, data_hash, seconds):
     'steps': final.pop('step'),
     'final': final,
     'seconds': seconds,
+    **({'origin': origin} if origin else {}),
     **records.environment(),
   }
   (workdir / 'provenance.json').write_text(

@@ -12,6 +12,8 @@ _CHARACTERS = '0123456789+=;'
 
 @dataclasses.dataclass(frozen=True)
 class Sums:
+  max_new_tokens: int = 5
+
   def example(self, split, index):
     n = 31 * index + (7 if split == 'validation' else 0)
     a, b = n % 5, n // 5 % 13

@@ -14,7 +14,8 @@ WEIGHT_BxT = jnp.array(
 
 
 def _loss(logits_BxTxV, weight_BxT=WEIGHT_BxT):
-  return loss.mean(loss.next_token_sums(logits_BxTxV, TOKEN_BxT, weight_BxT))
+  means = loss.mean(loss.next_token_sums(logits_BxTxV, TOKEN_BxT, weight_BxT))
+  return means['loss'], means['accuracy']
 
 
 def test_loss_and_accuracy_by_hand():
@@ -45,11 +46,20 @@ def test_the_first_token_is_never_a_target():
   assert loss.next_token_sums(logits_BxTxV, TOKEN_BxT, weight_BxT) == plain
 
 
+class _Logits:
+  """A model whose parameters are its logits."""
+
+  def forward(self, params, token_BxT):
+    return params + 0 * token_BxT[..., None]
+
+
 def test_bfloat16_logits_are_summed_in_float32():
+  batch = {'token_BxT': TOKEN_BxT, 'weight_BxT': WEIGHT_BxT}
   logits_BxTxV = jnp.zeros((3, 5, 4), jnp.bfloat16)
-  nats, _ = _loss(logits_BxTxV)
-  assert nats.dtype == jnp.float32
-  np.testing.assert_allclose(nats, math.log(4), rtol=1e-6)
+  sums = loss.next_token(_Logits(), logits_BxTxV, (), batch, None)
+  assert {x.dtype for x in sums.values()} == {jnp.dtype('float32')}
+  np.testing.assert_allclose(sums['loss'], 5 * math.log(4), rtol=1e-6)
+  assert sums['weight'] == 5
 
 
 def test_a_batch_without_targets_is_zero_not_nan():

@@ -9,8 +9,9 @@ import pytest
 import stand_ins
 from jax.experimental.compilation_cache import compilation_cache
 
+from speccascade import sharding
 from speccascade.models import checkpoints, gemma, t5
-from speccascade.training import data, loop, metrics
+from speccascade.training import data, distillation, loop, loss, metrics
 
 
 class _Killed(Exception):
@@ -19,12 +20,13 @@ class _Killed(Exception):
 
 @pytest.fixture(scope='module', autouse=True)
 def _compile_once(tmp_path_factory):
-  """Every run here has the same programs; compile them once."""
+  """Every run here has the same programs; compile them once, and fast."""
   settings = {
     'jax_compilation_cache_dir': str(tmp_path_factory.mktemp('cache')),
     'jax_persistent_cache_min_compile_time_secs': 0.0,
+    'jax_disable_most_optimizations': True,
   }
-  before = {name: getattr(jax.config, name) for name in settings}
+  before = {name: jax.config.values[name] for name in settings}
   for name, value in settings.items():
     jax.config.update(name, value)
   compilation_cache.reset_cache()
@@ -197,8 +199,9 @@ def test_another_config_in_the_same_folder_is_refused(whole):
 def test_validation_counts_every_example_once():
   evaluate = functools.partial(
     loop._evaluate,
-    jax.jit(functools.partial(loop._sums, stand_ins.model())),
+    jax.jit(functools.partial(loss.next_token, stand_ins.model())),
     _params(),
+    frozen=(),
     examples=_examples('validation', 16),
     place=jax.devices()[0],
   )
@@ -224,6 +227,60 @@ def test_norm_scales_are_not_decayed():
   flat, _ = jax.tree_util.tree_flatten_with_path(updates)
   for path, x in flat:
     assert x.any() == (path[-1].key != 'scale'), path
+
+
+def test_a_student_starts_where_it_is_told_and_comes_near_its_teacher(
+  tmp_path, whole
+):
+  model = stand_ins.model()
+  mesh = sharding.make_mesh(jax.device_count(), 1)
+  start = jax.device_put(
+    _params(), jax.NamedSharding(mesh, sharding.P()), may_alias=False
+  )
+  objective = distillation.objective(model, 'forward_kl', 'drafter', 5)
+  loop.train(
+    stand_ins.config(num_steps=20, save_every=20),
+    model,
+    _examples('train', 50),
+    _examples('validation', 16),
+    tmp_path,
+    objective=objective,
+    frozen=whole[1],
+    start=start,
+  )
+  lines = metrics.read(tmp_path)
+  batch = next(data.batches(_examples('train', 50), 16, seed=3))
+  key = jax.random.fold_in(jax.random.key(3), 0)
+  # The start is still there: its memory was not given to the first step.
+  first = jax.jit(functools.partial(objective, model))(
+    start, whole[1], batch, key
+  )
+  for name, value in loss.mean(first).items():
+    np.testing.assert_allclose(lines[0][name], value, rtol=1e-4)
+  assert lines[-1]['valid_loss'] < 0.5 * lines[0]['loss']
+  assert lines[-1]['valid_acceptance'] > 1.5 * lines[0]['acceptance']
+
+
+def test_each_step_draws_anew_by_its_number():
+  def objective(model, params, frozen, batch, key):
+    return {
+      'loss': params['w'].sum(),
+      'draw': jax.random.uniform(key),
+      'weight': 1,
+    }
+
+  optimizer, schedule = loop.make_optimizer(stand_ins.config())
+  step = functools.partial(
+    loop._train_step, None, objective, optimizer, schedule
+  )
+  step, key = jax.jit(step), jax.random.key(3)
+  params = {'w': jnp.ones(2)}
+  state = loop.State(jnp.int32(5), params, optimizer.init(params))
+  for number in (5, 6, 7):
+    state, values = step(state, (), (), key)
+    expected = jax.random.uniform(jax.random.fold_in(key, number))
+    np.testing.assert_array_equal(values['draw'], expected)
+  assert state.step == 8
 
 
 def test_intervals_must_be_multiples_of_log_every(tmp_path):

@@ -1,0 +1,145 @@
+"""Distillation: a drafter learns the verifier's distribution of each token.
+
+A draft is rejected with probability D_TV(p, q), p the verifier's and q the
+drafter's distribution, so bringing q nearer to p lengthens what a verifier
+call keeps. Losses and what they are computed on: Zhou et al., "DistillSpec:
+Improving Speculative Decoding via Knowledge Distillation", ICLR 2024 (arXiv
+2310.08461), and Agarwal et al., "On-Policy Distillation of Language Models:
+Learning from Self-Generated Mistakes" (GKD), ICLR 2024 (arXiv 2306.13649).
+
+A loss takes log probabilities of the verifier and of the drafter and the next
+token of the text, and gives one number a position.
+
+Letters: B rows, T tokens, V vocabulary.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from speccascade import rules
+from speccascade.training import answers
+from speccascade.training import loss as loss_lib
+
+
+def forward_kl(log_p_BxTxV, log_q_BxTxV, target_BxT):
+  """KL(p || q) in nats: covers all that the verifier says."""
+  del target_BxT
+  return _kl(log_p_BxTxV, log_q_BxTxV)
+
+
+def reverse_kl(log_p_BxTxV, log_q_BxTxV, target_BxT):
+  """KL(q || p) in nats: leaves what the verifier would not say."""
+  del target_BxT
+  return _kl(log_q_BxTxV, log_p_BxTxV)
+
+
+def generalised_jsd(beta):
+  """Makes the loss beta KL(p || m) + (1 - beta) KL(q || m).
+
+  Args:
+    beta: in (0, 1), the share of p in the mixture m = beta p + (1 - beta) q.
+      Over beta, the loss tends to the forward KL as beta falls to 0.
+      Source: GKD, section 2.
+  """
+
+  def loss(log_p_BxTxV, log_q_BxTxV, target_BxT):
+    del target_BxT
+    log_m_BxTxV = jnp.logaddexp(
+      np.log(beta) + log_p_BxTxV, np.log1p(-beta) + log_q_BxTxV
+    )
+    towards_p, towards_q = (
+      _kl(x, log_m_BxTxV) for x in (log_p_BxTxV, log_q_BxTxV)
+    )
+    return beta * towards_p + (1 - beta) * towards_q
+
+  return loss
+
+
+def total_variation(log_p_BxTxV, log_q_BxTxV, target_BxT):
+  """D_TV(p, q), the probability that a draft is rejected."""
+  del target_BxT
+  return rules.total_variation(jnp.exp(log_p_BxTxV), jnp.exp(log_q_BxTxV))
+
+
+def cross_entropy(log_p_BxTxV, log_q_BxTxV, target_BxT):
+  """-log q of the text's next token, without the verifier's distribution.
+
+  On the verifier's answers it is sequence-level distillation (Kim and Rush
+  2016, arXiv 1606.07947); on the task's targets, mere further training.
+  """
+  del log_p_BxTxV
+  at_BxTx1 = target_BxT[..., None]
+  return -jnp.take_along_axis(log_q_BxTxV, at_BxTx1, axis=-1)[..., 0]
+
+
+LOSSES = {
+  'forward_kl': forward_kl,
+  'reverse_kl': reverse_kl,
+  'jsd': generalised_jsd(0.5),
+  'total_variation': total_variation,
+  'cross_entropy': cross_entropy,
+}
+
+# Whose text the losses are computed on: the task's targets, or answers that
+# the verifier or, on-policy, the drafter as it is draws within the step.
+SAMPLES = ('targets', 'verifier', 'drafter')
+
+
+def objective(verifier, loss, samples, max_new_tokens):
+  """The objective, as `loss` in this package says, of a distillation.
+
+  Args:
+    verifier: the teacher; its parameters are what the objective is given as
+      `frozen`.
+    loss: one of LOSSES.
+    samples: one of SAMPLES; validation is on the targets whatever it is.
+    max_new_tokens: most tokens of an answer that is drawn.
+
+  Returns:
+    An objective with the sums 'loss' and 'acceptance', 1 - D_TV(p, q).
+
+  Raises:
+    ValueError: there is no such loss, or no such samples.
+  """
+  for name, value, known in (
+    ('loss', loss, LOSSES),
+    ('samples', samples, SAMPLES),
+  ):
+    if value not in known:
+      raise ValueError(
+        f'distill.{name}={value!r} must be one of {", ".join(known)}'
+      )
+  return functools.partial(_sums, verifier, loss, samples, max_new_tokens)
+
+
+def _sums(
+  verifier, loss, samples, max_new_tokens, model, params, frozen, batch, key
+):
+  if key is not None and samples != 'targets':
+    writers = {'verifier': (verifier, frozen), 'drafter': (model, params)}
+    # Draws have no gradient, and a loop of unknown length could give none.
+    writer = lax.stop_gradient(writers[samples][1])
+    batch = answers.sample(
+      writers[samples][0], writer, batch, max_new_tokens, key
+    )
+  log_q_BxTxV = jax.nn.log_softmax(loss_lib.forward(model, params, batch))
+  log_p_BxTxV = lax.stop_gradient(
+    jax.nn.log_softmax(loss_lib.forward(verifier, frozen, batch))
+  )
+  target_BxT, weight_BxT = loss_lib.targets(
+    batch['token_BxT'], batch['weight_BxT']
+  )
+  both = log_p_BxTxV, log_q_BxTxV, target_BxT
+  return {
+    'loss': jnp.sum(weight_BxT * LOSSES[loss](*both)),
+    'acceptance': jnp.sum(weight_BxT * (1 - total_variation(*both))),
+    'weight': jnp.sum(weight_BxT),
+  }
+
+
+def _kl(log_a, log_b):
+  return jnp.sum(jnp.exp(log_a) * (log_a - log_b), axis=-1)
