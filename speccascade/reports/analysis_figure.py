@@ -1,0 +1,135 @@
+"""Draws an analysis: rejections by token class, by draft and by answer."""
+
+from matplotlib import figure, lines, ticker
+
+from speccascade import analysis_summary
+from speccascade.reports import styles as styles_lib
+
+_STRICT = dict(color='black', marker='*', markersize=9)
+
+
+def label(row):
+  """Names the rule of a row."""
+  alpha = row['alpha']
+  return row['rule'] + ('' if alpha is None else f' α = {alpha:g}')
+
+
+def draw(rows, title):
+  """Draws a row of three panels for each temperature.
+
+  Args:
+    rows: what `analysis_summary.rows` returned.
+    title: what was analysed.
+
+  Returns:
+    matplotlib Figure.
+  """
+  temperatures = list(dict.fromkeys(r['temperature'] for r in rows))
+  styles = _styles(rows)
+  fig = figure.Figure(
+    figsize=(14, 0.9 + 3.6 * len(temperatures)), layout='constrained'
+  )
+  axes = fig.subplots(len(temperatures), 3, squeeze=False)
+  for panels, temperature in zip(axes, temperatures, strict=True):
+    group = [r for r in rows if r['temperature'] == temperature]
+    _classes(panels[0], group, styles)
+    _drafts(panels[1], group, styles)
+    _answers(panels[2], group, styles)
+    panels[0].set_title(f'temperature {temperature:g}', loc='left')
+    for ax in panels:
+      ax.grid(color='0.93')
+      ax.set_axisbelow(True)
+      ax.spines[['top', 'right']].set_visible(False)
+  handles = [lines.Line2D([], [], label=k, **s) for k, s in styles.items()]
+  fig.legend(handles=handles, loc='outside right center', frameon=False)
+  fig.suptitle(title, fontsize='large')
+  return fig
+
+
+def _classes(ax, rows, styles):
+  """Mean D_TV(pi, q) of each class, a mark a rule."""
+  rows = [r for r in rows if r['table'] == 'class']
+  names = list(dict.fromkeys(r['class'] for r in rows))
+  shift = _spread(len(styles), 0.6)
+  for (rule, style), dy in zip(styles.items(), shift, strict=True):
+    own = [r for r in rows if label(r) == rule]
+    ax.plot(
+      [r['divergence'] for r in own],
+      [names.index(r['class']) + dy for r in own],
+      **{**style, 'linestyle': 'none'},
+    )
+  strict = [r for r in rows if r['rule'] == 'strict']
+  shares = {r['class']: r['share'] for r in strict}
+  ax.set_yticks(
+    range(len(names)),
+    [f'{n}\n{shares[n]:.0%} of tokens' if n in shares else n for n in names],
+  )
+  ax.invert_yaxis()
+  widest = max(r['divergence'] for r in rows)
+  ax.set_xlim(-0.03 * widest, 1.06 * widest or 1)
+  ax.xaxis.set_major_locator(ticker.MaxNLocator(5))
+  ax.set_xlabel('mean D_TV(π, q): probability of a rejection')
+
+
+def _drafts(ax, rows, styles):
+  """Acceptance at each position of a draft; dashed: the mean of all."""
+  rows = [r for r in rows if r['table'] == 'draft']
+  shift = _spread(len(styles), 0.3)
+  for (rule, style), dx in zip(styles.items(), shift, strict=True):
+    own = [r for r in rows if label(r) == rule]
+    if not own:
+      continue
+    _line(ax, own, 'position', 'accepted', style, dx)
+    ax.axhline(
+      own[0]['independent'], color=style['color'], linestyle='--', linewidth=0.8
+    )
+  ax.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+  ax.set_xlabel(f'position in the draft, γ = {rows[0]["gamma"]}')
+  ax.set_ylabel('accepted, of those reached\n(dashed: the mean)')
+
+
+def _answers(ax, rows, styles):
+  """Rejection rate in each tenth of an answer."""
+  rows = [r for r in rows if r['table'] == 'answer']
+  shift = _spread(len(styles), 0.3)
+  for (rule, style), dx in zip(styles.items(), shift, strict=True):
+    own = [r for r in rows if label(r) == rule]
+    if own:
+      _line(ax, own, 'decile', 'rejected', style, dx)
+  ax.set_ylim(bottom=0)
+  ax.set_xticks(range(1, analysis_summary.DECILES + 1))
+  ax.set_xlabel('tenth of the answer')
+  ax.set_ylabel('rejected')
+
+
+def _line(ax, rows, x, y, style, dx):
+  ax.errorbar(
+    [r[x] + dx for r in rows],
+    [r[y] for r in rows],
+    [r[f'{y}_stderr'] or 0 for r in rows],
+    elinewidth=0.6,
+    **style,
+  )
+
+
+def _spread(number, width):
+  """Offsets that keep the marks of several rules apart."""
+  return [width * ((i + 0.5) / number - 0.5) for i in range(number)]
+
+
+def _styles(rows):
+  """One colour and marker for each rule and alpha; strict is black."""
+  styles = {}
+  colors, markers = styles_lib.COLORS, styles_lib.MARKERS
+  for rule in dict.fromkeys(label(r) for r in rows if r['table'] == 'rule'):
+    i = len(styles.keys() - {'strict'})
+    styles[rule] = dict(
+      color=colors[i % len(colors)],
+      # A colour's second turn has other markers.
+      marker=markers[(i + 3 * (i // len(colors))) % len(markers)],
+      markersize=4.5,
+    )
+    if rule == 'strict':
+      styles[rule] = dict(_STRICT)
+    styles[rule]['linewidth'] = 1.2
+  return styles

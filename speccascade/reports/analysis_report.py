@@ -1,0 +1,239 @@
+"""Writes an analysis: its tables, its rows and its figure."""
+
+import io
+import json
+
+import tabulate
+from etils import epath
+
+from speccascade import analysis_summary
+from speccascade.reports import analysis_figure
+
+_CAPTION = """\
+± is the standard error over the examples. Rejected: measured. D_TV(π, q): mean
+probability of a rejection at the tokens emitted; D_TV(p, q): what it were
+there under strict. Entropy (nats) and confidence (largest probability) are the
+drafter's at temperature 1. Evenly: tokens a call if every draft were accepted
+with the rule's mean probability. Calls of strict over the rule's: verifier
+calls on the same examples, which is the speed-up over strict at equal γ; in
+brackets predicted from the mean D_TV(π, q) alone, with less noise. Over strict,
+at most: the largest of those over all γ up to the one named, or all. As an
+iteration costs the same under every rule, that bounds the speed-up over strict
+at strict's best γ, whatever iterations cost."""
+
+
+def write(rows, title, out):
+  """Writes the report of an analysis into a folder and returns its tables.
+
+  Args:
+    rows: what `analysis_summary.rows` returned.
+    title: what was analysed, a line.
+    out: folder for analysis.md, analysis.jsonl and analysis.png; made if there
+      is none.
+  """
+  text = markdown(rows, title)
+  out = epath.Path(out)
+  out.mkdir(parents=True, exist_ok=True)
+  (out / 'analysis.md').write_text(text)
+  lines = (json.dumps(row, allow_nan=False) + '\n' for row in rows)
+  (out / 'analysis.jsonl').write_text(''.join(lines))
+  png = io.BytesIO()
+  analysis_figure.draw(rows, title).savefig(png, format='png', dpi=150)
+  (out / 'analysis.png').write_bytes(png.getvalue())
+  return text
+
+
+def markdown(rows, title):
+  """Returns the tables of each temperature."""
+  sections = [f'{title}.']
+  for temperature in dict.fromkeys(r['temperature'] for r in rows):
+    group = [r for r in rows if r['temperature'] == temperature]
+    sections += [
+      f'### Temperature {temperature:g}',
+      _verdict(group),
+      _rules(group),
+      _calls(group),
+      _classes(group),
+      _drafts(group),
+      _answers(group),
+    ]
+  return '\n\n'.join([*sections, _CAPTION]) + '\n'
+
+
+def _of(rows, table):
+  return [r for r in rows if r['table'] == table]
+
+
+def _by_rule(rows, table):
+  """{label: rows of the table}, rules in the order measured."""
+  groups = {}
+  for row in _of(rows, table):
+    groups.setdefault(analysis_figure.label(row), []).append(row)
+  return groups
+
+
+def _verdict(rows):
+  """Says what the best rule can gain over strict."""
+  overall = _of(rows, 'rule')
+  strict = next(r for r in overall if r['rule'] == 'strict')
+  others = [r for r in overall if r['rule'] != 'strict']
+  as_good = [r for r in others if r['quality'] >= strict['quality']]
+  text = f'Strict is rejected at {strict["rejected"]:.2%} of the tokens'
+  if not as_good:
+    return f'{text}; no other rule here has its quality.'
+  best = max(as_good, key=lambda r: r['bound'])
+  ceiling = next(
+    r
+    for r in rows
+    if r['rule'] == analysis_summary.NOTHING_REJECTED
+    and r['gamma'] == strict['longest_gamma']
+  )
+  return (
+    f'{text}, {analysis_figure.label(best)} at {best["rejected"]:.2%}: of the '
+    f"rules with strict's quality or better it can gain most over strict, at "
+    f'most {_measured(best, "bound", "{:.3f}")}× with γ ≤ '
+    f'{best["longest_gamma"]} and {_measured(best, "bound_any", "{:.3f}")}× '
+    f'with any γ. A rule with no rejection at all would gain '
+    f'{ceiling["over_strict"]:.3f}× at γ = {ceiling["gamma"]}.'
+  )
+
+
+def _rules(rows):
+  overall = _of(rows, 'rule')
+  columns = [
+    'rule',
+    'quality',
+    'length',
+    'rejected',
+    'D_TV(π, q)',
+    'D_TV(p, q)',
+    f'over strict, at most, γ ≤ {overall[0]["longest_gamma"]}',
+    'any γ',
+  ]
+  return _grid(
+    columns,
+    [
+      [
+        analysis_figure.label(r),
+        f'{r["quality"]:.3f}',
+        f'{r["length"]:.1f}',
+        _measured(r, 'rejected', '{:.4f}'),
+        _measured(r, 'divergence', '{:.4f}'),
+        f'{r["gap"]:.4f}',
+        f'{_measured(r, "bound", "{:.3f}")} at {r["bound_gamma"]}',
+        f'{_measured(r, "bound_any", "{:.3f}")} at {r["bound_any_gamma"]}',
+      ]
+      for r in overall
+    ],
+  )
+
+
+def _calls(rows):
+  groups = _by_rule(rows, 'calls')
+  gammas = [f'γ = {r["gamma"]}' for r in next(iter(groups.values()))]
+  efficiency = _grid(
+    ['tokens a verifier call (evenly)', *gammas],
+    [
+      [
+        label,
+        *(f'{r["block_efficiency"]:.2f} ({r["independent"]:.2f})' for r in row),
+      ]
+      for label, row in groups.items()
+    ],
+  )
+  over_strict = _grid(
+    ["calls of strict over the rule's (predicted)", *gammas],
+    [
+      [
+        label,
+        *(
+          f'{_measured(r, "over_strict", "{:.3f}")} '
+          f'({r["over_strict_predicted"]:.3f})'
+          for r in row
+        ),
+      ]
+      for label, row in groups.items()
+      if label != 'strict'
+    ],
+  )
+  return f'{efficiency}\n\n{over_strict}'
+
+
+def _classes(rows):
+  columns = [
+    'rule',
+    'class',
+    'share',
+    'D_TV(p, q)',
+    'D_TV(π, q)',
+    'rejected',
+    'of all rejections',
+    'entropy',
+    'confidence',
+  ]
+  cells, before = [], None
+  for r in _of(rows, 'class'):
+    label, of_all = analysis_figure.label(r), r['share_of_rejections']
+    cells.append(
+      [
+        '' if label == before else label,
+        r['class'],
+        f'{r["share"]:.1%}',
+        f'{r["gap"]:.4f}',
+        f'{r["divergence"]:.4f}',
+        _measured(r, 'rejected', '{:.4f}'),
+        '–' if of_all is None else f'{of_all:.1%}',
+        f'{r["entropy"]:.3f}',
+        f'{r["confidence"]:.3f}',
+      ]
+    )
+    before = label
+  return _grid(columns, cells, left=2)
+
+
+def _drafts(rows):
+  groups = _by_rule(rows, 'draft')
+  gamma = _of(rows, 'draft')[0]['gamma']
+  columns = [f'accepted, γ = {gamma}', *map(str, range(1, gamma + 2)), 'all']
+  return _grid(
+    columns,
+    [
+      [
+        label,
+        *_padded([_measured(r, 'accepted', '{:.3f}') for r in row], gamma + 1),
+        f'{row[0]["independent"]:.3f}',
+      ]
+      for label, row in groups.items()
+    ],
+  )
+
+
+def _answers(rows):
+  columns = ['rejected, by tenth of the answer']
+  columns += map(str, range(1, analysis_summary.DECILES + 1))
+  cells = []
+  for label, row in _by_rule(rows, 'answer').items():
+    by = {r['decile']: _measured(r, 'rejected', '{:.3f}') for r in row}
+    tenths = range(1, analysis_summary.DECILES + 1)
+    cells.append([label, *(by.get(i, '–') for i in tenths)])
+  return _grid(columns, cells)
+
+
+def _measured(row, name, number):
+  """A value ± its standard error, where it has one."""
+  text, error = number.format(row[name]), row[f'{name}_stderr']
+  return text if error is None else f'{text} ± {number.format(error)}'
+
+
+def _padded(cells, width):
+  return cells + ['–'] * (width - len(cells))
+
+
+def _grid(columns, cells, left=1):
+  return tabulate.tabulate(
+    cells,
+    columns,
+    tablefmt='pipe',
+    disable_numparse=True,
+    colalign=[*['left'] * left, *['right'] * (len(columns) - left)],
+  )
