@@ -1,15 +1,9 @@
-"""The two numbers of the paper's Table 2, for each rule and sampling.
+"""One pair and task in detail: the points behind the numbers of Table 2."""
 
-The latency reduction at the verifier's quality, and the best quality at no
-more than the verifier's latency; each over every alpha and plan of drafts
-recorded (arXiv 2405.19261, Table 2).
-"""
-
+import functools
 import math
 
-import tabulate
-
-from speccascade.reports import points
+from speccascade.reports import points, tables
 
 _COMMON = ('task', 'pair', 'metric', 'num_examples', 'dtype', 'seed')
 
@@ -46,8 +40,8 @@ def best(group: list[dict]) -> dict | None:
   )
 
 
-def markdown(records: list[dict]) -> str:
-  """Returns the report: what was run, then the tables of each sampling.
+def sections(records: list[dict]) -> list[str | tables.Table]:
+  """Returns paragraphs and tables: what was run, then each sampling's points.
 
   Raises:
     ValueError: there are no records, or they do not compare: they differ in
@@ -55,20 +49,21 @@ def markdown(records: list[dict]) -> str:
   """
   if not records:
     raise ValueError('no records to report')
-  sections = [header(records)]
+  blocks = [header(records)]
   for sampling, group in points.by_sampling(records).items():
-    sections += [f'### {str(sampling).capitalize()}', table(group)]
+    blocks.append(f'{str(sampling).capitalize()}:')
+    blocks.append(table(group))
     if math.isinf(_verifier_quality(group)):
-      sections.append(
+      blocks.append(
         'The verifier alone has no record here yet: its quality is unknown.'
       )
     if len(points.plans(group)) > 1:
-      sections += [
+      blocks += [
         f"Speed-up at the verifier's quality by draft length γ, {sampling}:",
         by_plan(group),
       ]
-  sections.append(_CAPTION.format(metric=records[0]['metric']))
-  return '\n\n'.join(sections) + '\n'
+  blocks.append(_CAPTION.format(metric=records[0]['metric']))
+  return blocks
 
 
 def header(records: list[dict]) -> str:
@@ -99,7 +94,7 @@ def header(records: list[dict]) -> str:
   )
 
 
-def table(records: list[dict]) -> str:
+def table(records: list[dict]) -> tables.Table:
   """Returns the main table of one sampling, a row for each rule."""
   columns = [
     'rule',
@@ -126,10 +121,10 @@ def table(records: list[dict]) -> str:
     ]
     for rule, group in groups.items()
   ]
-  return _grid(columns, rows)
+  return tables.Table(columns, rows)
 
 
-def by_plan(records: list[dict]) -> str:
+def by_plan(records: list[dict]) -> tables.Table:
   """Returns each rule's speed-up at the verifier's quality for each plan."""
   quality = _verifier_quality(records)
   plans = points.plans(records)
@@ -142,7 +137,7 @@ def by_plan(records: list[dict]) -> str:
       point = fastest([r for r in group if points.plan(r) == plan], quality)
       row.append(_speedup(point) if point else 'not reached')
     rows.append(row)
-  return _grid(['rule', *(f'γ = {plan}' for plan in plans)], rows)
+  return tables.Table(['rule', *(f'γ = {plan}' for plan in plans)], rows)
 
 
 def _verifier_quality(records):
@@ -169,8 +164,9 @@ def _fastest_cells(record, strict):
 def _best_cells(record):
   if record is None:
     return ['not reached', *'–––']
+  text = functools.partial(points.quality_text, record['metric'])
   return [
-    f'{record["quality"]:.3f} ± {record["quality_stderr"]:.3f}',
+    f'{text(record["quality"])} ± {text(record["quality_stderr"])}',
     _number(record['alpha']),
     points.plan(record) or '–',
     f'{points.speedup(record):.2f}×',
@@ -187,16 +183,6 @@ def _speedup(record):
 
 def _number(value):
   return '–' if value is None else f'{value:g}'
-
-
-def _grid(columns, rows):
-  return tabulate.tabulate(
-    rows,
-    columns,
-    tablefmt='pipe',
-    disable_numparse=True,
-    colalign=('left', *['right'] * (len(columns) - 1)),
-  )
 
 
 def _versions(versions):

@@ -2,22 +2,8 @@
 
 from matplotlib import figure, lines
 
-from speccascade.reports import points
+from speccascade.reports import points, styles
 
-# Paul Tol's "muted" scheme, distinct for colour-blind readers, and a grey.
-_COLORS = (
-  '#332288',
-  '#CC6677',
-  '#117733',
-  '#88CCEE',
-  '#DDAA33',
-  '#AA4499',
-  '#44AA99',
-  '#882255',
-  '#999933',
-  '#888888',
-)
-_MARKERS = 'os^DvPX<>p'
 _STRICT = dict(color='black', marker='*', markersize=12, zorder=4)
 
 
@@ -49,7 +35,7 @@ def quality_rejection(records: list[dict]) -> figure.Figure:
 def _panels(records, plans, x):
   """Draws a panel for each sampling (rows) and plan of drafts (columns)."""
   plans = plans or [None]  # no rule measured yet: the models' lines alone
-  styles = _styles(records)
+  drawn_as = _styles(records)
   rows = points.by_sampling(records)
   fig = figure.Figure(
     figsize=(2.6 + 3.4 * len(plans), 0.9 + 3.1 * len(rows)),
@@ -60,23 +46,24 @@ def _panels(records, plans, x):
   )
   for row, (sampling, group) in zip(axes, rows.items(), strict=True):
     for ax, plan in zip(row, plans, strict=True):
-      _draw(ax, group, plan, x, styles)
+      _draw(ax, group, plan, x, drawn_as)
       title = f'{sampling}' if plan is None else f'{sampling}, γ = {plan}'
       ax.set_title(title, fontsize='medium')
     row[0].set_ylabel(records[0]['metric'].replace('_', ' '))
     _label_models(row[-1], group)
   handles = [
-    lines.Line2D([], [], label=rule, **style) for rule, style in styles.items()
+    lines.Line2D([], [], label=rule, **style)
+    for rule, style in drawn_as.items()
   ]
   fig.legend(handles=handles, loc='outside right center', frameon=False)
   return fig, axes
 
 
-def _draw(ax, group, plan, x, styles):
+def _draw(ax, group, plan, x, drawn_as):
   """Draws one panel: a line a rule through its alphas, the models dotted."""
   for model in _models(group):
     ax.axhline(model['quality'], color='0.4', linestyle=':', zorder=1)
-  for rule, style in styles.items():
+  for rule, style in drawn_as.items():
     line = [r for r in group if r['rule'] == rule]
     line = [r for r in line if points.plan(r) in (plan, None)]
     line.sort(key=lambda r: r['alpha'] or 0)
@@ -96,8 +83,9 @@ def _draw(ax, group, plan, x, styles):
 def _label_models(ax, group):
   """Names the dotted lines at the right of a row's last panel."""
   for model in _models(group):
+    quality = points.quality_text(model['metric'], model['quality'])
     ax.annotate(
-      f'{model["rule"].removesuffix("_alone")}\n{model["quality"]:.3f}',
+      model['rule'].removesuffix('_alone') + f'\n{quality}',
       (1, model['quality']),
       xycoords=ax.get_yaxis_transform(),
       xytext=(4, 0),
@@ -114,23 +102,24 @@ def _models(group):
 
 def _styles(records):
   """Gives each rule one colour and marker for all panels and both figures."""
-  styles = {}
+  made = {}
   for rule, group in points.by_rule(records).items():
     if rule in (points.VERIFIER, points.DRAFTER):
       continue
-    i = len(styles.keys() - {'strict'})
-    styles[rule] = dict(
-      color=_COLORS[i % len(_COLORS)],
+    i = len(made.keys() - {'strict'})
+    turn = i // len(styles.COLORS)
+    made[rule] = dict(
+      color=styles.COLORS[i % len(styles.COLORS)],
       # A colour's second turn has other markers.
-      marker=_MARKERS[(i + 3 * (i // len(_COLORS))) % len(_MARKERS)],
+      marker=styles.MARKERS[(i + 3 * turn) % len(styles.MARKERS)],
       markersize=4.5,
       linewidth=1.2,
     )
     if rule == 'strict':
-      styles[rule] = dict(_STRICT)
+      made[rule] = dict(_STRICT)
     if all(r['alpha'] is None for r in group):
-      styles[rule]['linestyle'] = 'none'  # a point, not a line
-  return styles
+      made[rule]['linestyle'] = 'none'  # a point, not a line
+  return made
 
 
 def _title(records):

@@ -86,11 +86,16 @@ def speedup(record: dict) -> float:
   return 1 / relative_latency(record)
 
 
+def quality_text(metric: str, value: float) -> str:
+  """Returns a quality in the digits that its metric has."""
+  return f'{value:.1f}' if metric == 'bleu' else f'{value:.3f}'
+
+
 def to_csv(records: list[dict]) -> str:
   """Returns every record as a row.
 
   Each count and version has a column; trials and accepted lengths are numbers
-  in one cell, parted by spaces.
+  in one cell, parted by spaces. What is told of single examples is left out.
   """
   rows = [
     {
@@ -111,6 +116,8 @@ def to_csv(records: list[dict]) -> str:
 def _flatten(record: dict) -> dict:
   row = {}
   for field, value in record.items():
+    if field.startswith('example_'):
+      continue
     if isinstance(value, dict):
       row |= {f'{field}.{k}': v for k, v in _flatten(value).items()}
     elif isinstance(value, list):

@@ -1,34 +1,124 @@
-"""Writes the report of a run: its table, its points and its figures."""
+"""Writes the report of records: Markdown, LaTeX, CSV, figures and one page."""
 
 import io
 
 from etils import epath
 
-from speccascade.reports import figures, points, table2
+from speccascade.reports import (
+  advice,
+  calibration,
+  cells,
+  details,
+  figures,
+  page,
+  points,
+  table2,
+  tables,
+)
+
+_CURVES = {
+  'quality_latency': (
+    figures.quality_latency,
+    'Quality against latency relative to the verifier alone.',
+  ),
+  'quality_rejection': (
+    figures.quality_rejection,
+    'Quality against the share of emitted tokens that were rejected.',
+  ),
+}
 
 
 def write(records: list[dict], out: epath.PathLike) -> str:
-  """Writes the report of records into a folder and returns its table.
+  """Writes the report of records into a folder and returns it as Markdown.
 
   Args:
-    records: what `records.read` returned.
-    out: folder for table.md, points.csv, quality_latency.png and
-      quality_rejection.png; made if there is none.
+    records: what `records.read` returned, of one or several pairs and tasks.
+    out: folder, made if there is none, for report.md, report.html, tables.tex
+      and points.csv, for a CSV of each of the tables that sum up, and for the
+      figures.
 
   Raises:
-    ValueError: there are no records, or they do not compare.
+    ValueError: there are no records, or those of a pair and task do not
+      compare.
   """
-  table = table2.markdown(records)
+  found = sections(records)
   out = epath.Path(out)
   out.mkdir(parents=True, exist_ok=True)
-  (out / 'table.md').write_text(table)
+  text = _markdown(found)
+  (out / 'report.md').write_text(text)
+  (out / 'report.html').write_text(page.html('Speculative cascades', found))
   (out / 'points.csv').write_text(points.to_csv(records))
-  _save(figures.quality_latency(records), out / 'quality_latency.png')
-  _save(figures.quality_rejection(records), out / 'quality_rejection.png')
-  return table
+  (out / 'tables.tex').write_text(
+    '\n'.join(map(tables.latex, _of_kind(found, tables.Table)))
+  )
+  for sampling, table in table2.summary(records).items():
+    name = str(sampling).replace(', ', '_').replace(' ', '')
+    (out / f'table2_{name}.csv').write_text(tables.csv(table))
+  for figure in _of_kind(found, page.Figure):
+    (out / figure.name).write_bytes(figure.png)
+  return text
 
 
-def _save(fig, path):
+def sections(records: list[dict]) -> list[page.Section]:
+  """Returns the report's sections, tables and figures in them.
+
+  Raises:
+    ValueError: as `write`.
+  """
+  if not records:
+    raise ValueError('no records to report')
+  groups = cells.by_cell(records)
+  summary = [
+    block
+    for sampling, table in table2.summary(records).items()
+    for block in (f'{str(sampling).capitalize()}:', table)
+  ]
+  found = [page.Section('Table 2', summary)] if summary else []
+  for cell, own in groups.items():
+    where = f'{cell.pair}_{cell.task}_' if len(groups) > 1 else ''
+    heading = f'Task {cell.task}, pair {cell.pair}'
+    body = details.sections(own)
+    body += [_figure(where + name, *_CURVES[name], own) for name in _CURVES]
+    found.append(page.Section(heading, body))
+  if calibration.select(records):
+    found.append(_calibration(records))
+  chosen = advice.best(records)
+  if chosen.rows:
+    body = [chosen, advice.by_rule(records)]
+    found.append(page.Section('Which rule, threshold and draft length', body))
+  return found
+
+
+def _calibration(records):
+  caption = (
+    'Rejections expected from D_TV(π, q) and latency predicted from counts and '
+    'costs, against what was measured.'
+  )
+  figure = _figure('calibration', calibration.draw, caption, records)
+  body = [calibration.answer(records), figure]
+  body += [calibration.accuracy(records), calibration.rank(records)]
+  return page.Section('Does theory tell what was measured?', body)
+
+
+def _figure(name, draw, caption, records):
   png = io.BytesIO()
-  fig.savefig(png, format='png', dpi=150)
-  path.write_bytes(png.getvalue())
+  draw(records).savefig(png, format='png', dpi=150)
+  return page.Figure(f'{name}.png', png.getvalue(), caption, caption)
+
+
+def _of_kind(found, kind):
+  return [x for section in found for x in section.body if isinstance(x, kind)]
+
+
+def _markdown(found):
+  parts = []
+  for section in found:
+    parts.append(f'## {section.heading}')
+    for block in section.body:
+      if isinstance(block, tables.Table):
+        parts.append(tables.markdown(block).rstrip())
+      elif isinstance(block, page.Figure):
+        parts.append(f'![{block.alt}]({block.name})')
+      else:
+        parts.append(block)
+  return '\n\n'.join(parts) + '\n'

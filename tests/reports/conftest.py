@@ -11,6 +11,7 @@ def make_record():
     """Latency is relative to the verifier: a number or a list of trials."""
     trials = latency if isinstance(latency, list) else [latency] * 3
     temperature = changes.get('temperature', 0.0)
+    mean = sum(trials) / len(trials)
     return {
       'id': f'{rule}-a{alpha}-g{gamma}-t{temperature:g}',
       'task': 'word_problems',
@@ -28,9 +29,12 @@ def make_record():
       'metric': 'exact_match',
       'quality': quality,
       'quality_stderr': 0.02,
+      'example_statistics': [[quality, 1]] * 100,
       'output_length': 61.25,
       'latency_examples': 10,
       'seconds': [4 * trial for trial in trials],
+      'example_seconds': [0.4 * mean] * 10,
+      'predicted_seconds': 4 * mean,
       'verifier_seconds': [4.0 for _ in trials],
       'strict_seconds': None if gamma is None else [2.0 for _ in trials],
       'relative_latency': trials,
@@ -42,6 +46,7 @@ def make_record():
         'accepted': 6000,
         'rejected': 125,
         'deferred': 150,
+        'divergence': 125.0,
         'accepted_lengths': [0, 1, 2],
       },
       'block_efficiency': 4.0,

@@ -1,17 +1,20 @@
-"""Tests of speccascade.reports.table2."""
+"""Tests of speccascade.reports.details."""
 
 import pytest
 
-from speccascade.reports import table2
+from speccascade.reports import details, tables
 
 
 def _cells(table):
-  """Returns the cells of each row, header and rule apart."""
-  rows = [
-    [cell.strip() for cell in line.strip('|').split('|')]
-    for line in table.splitlines()
-  ]
-  return {row[0]: row[1:] for row in rows[2:]}
+  """Returns the cells of each row, by its first."""
+  return {row[0]: list(row[1:]) for row in table.rows}
+
+
+def _markdown(records):
+  blocks = details.sections(records)
+  return '\n\n'.join(
+    tables.markdown(x) if isinstance(x, tables.Table) else x for x in blocks
+  )
 
 
 def test_both_numbers_exactly(make_record):
@@ -37,7 +40,7 @@ def test_both_numbers_exactly(make_record):
     make_record('chow', 0.1, 3, quality=1.0, latency=1.25),
     make_record('chow', 0.9, 3, quality=0.8, latency=0.5),
   ]
-  cells = _cells(table2.table(records))
+  cells = _cells(details.table(records))
   assert list(cells) == ['verifier_alone', 'drafter_alone', 'opt', 'chow']
   assert cells['verifier_alone'] == (
     ['1.00× ± 0.0%', '–', '–', '–', '4.00', '0.125', '61.2']
@@ -61,7 +64,7 @@ def test_neither_reached(make_record):
     make_record('verifier_alone', quality=0.9),
     make_record('opt', 0.5, 5, quality=0.89, latency=1.01),
   ]
-  assert _cells(table2.table(records))['opt'] == (
+  assert _cells(details.table(records))['opt'] == (
     ['not reached', *'––––––', 'not reached', *'–––']
   )
 
@@ -73,10 +76,10 @@ def test_ties(make_record):
     make_record('opt', 0.2, 5, quality=0.95, latency=0.5),
     make_record('opt', 0.3, 5, quality=0.95, latency=0.75),
   ]
-  assert table2.fastest(group, 0.9)['alpha'] == 0.1  # the better, the earlier
-  assert table2.fastest(group, 0.95)['alpha'] == 0.1  # equal is reached
-  assert table2.fastest(group, 0.951) is None
-  assert table2.best(group[::-1])['alpha'] == 0.2  # the faster, the earlier
+  assert details.fastest(group, 0.9)['alpha'] == 0.1  # the better, the earlier
+  assert details.fastest(group, 0.95)['alpha'] == 0.1  # equal is reached
+  assert details.fastest(group, 0.951) is None
+  assert details.best(group[::-1])['alpha'] == 0.2  # the faster, the earlier
 
 
 @pytest.mark.parametrize(
@@ -87,7 +90,7 @@ def test_strict_above_and_below_the_verifier(make_record, quality, cell):
     make_record('verifier_alone', quality=0.9),
     make_record('strict', None, 5, quality=quality, latency=0.5),
   ]
-  row = _cells(table2.table(records))['strict']
+  row = _cells(details.table(records))['strict']
   assert row[0] == cell
   assert row[7:] == [f'{quality:.3f} ± 0.020', '–', '5', '2.00×']
 
@@ -99,7 +102,7 @@ def test_over_strict_at_its_fastest(make_record):
     make_record('strict', None, 5, quality=0.9, latency=0.5),
     make_record('opt', 0.5, 3, quality=0.9, latency=0.4),
   ]
-  cells = _cells(table2.table(records))
+  cells = _cells(details.table(records))
   assert [row[1] for row in cells.values()] == ['0.50×', '1.00×', '1.25×']
 
 
@@ -110,10 +113,10 @@ def test_each_sampling_has_its_own_verifier(make_record):
     make_record('opt', 0.5, 5, quality=0.8, latency=0.5, temperature=0.0),
     make_record('opt', 0.5, 5, quality=0.8, latency=0.5, temperature=1.0),
   ]
-  greedy, sampled = table2.markdown(records).split('### ')[1:]
-  assert greedy.startswith('Temperature 0\n')
+  greedy, sampled = _markdown(records).split('Temperature ')[1:]
+  assert greedy.startswith('0:\n')
   assert 'not reached' in greedy
-  assert sampled.startswith('Temperature 1\n')
+  assert sampled.startswith('1:\n')
   assert 'not reached' not in sampled
 
 
@@ -126,23 +129,23 @@ def test_by_plan(make_record):
     make_record('opt', 0.2, 5, quality=0.9, latency=[0.4]),
     make_record('drafter', None, 5, quality=0.4, latency=0.2),
   ]
-  assert _cells(table2.by_plan(records)) == {
+  assert _cells(details.by_plan(records)) == {
     'opt': ['1.25× ± 0.0%', '2.50×'],
     'drafter': ['not reached', 'not reached'],
   }
-  assert 'γ = 1' in table2.markdown(records)
+  assert 'γ = 1' in _markdown(records)
   scheduled = make_record(
     'opt', 0.1, 16, quality=0.9, latency=0.25, schedule='confidence'
   ) | {'schedule_parameter': 0.3}
-  cells = _cells(table2.by_plan([*records, scheduled]))
+  cells = _cells(details.by_plan([*records, scheduled]))
   assert cells['opt'][2] == '4.00× ± 0.0%'
-  assert 'γ = confidence 0.3 ≤ 16' in table2.markdown([*records, scheduled])
+  assert 'γ = confidence 0.3 ≤ 16' in _markdown([*records, scheduled])
   one_gamma = [r for r in records if r['gamma'] != 1]
-  assert 'γ = 5' not in table2.markdown(one_gamma)
+  assert 'γ = 5' not in _markdown(one_gamma)
 
 
 def test_columns_are_aligned(sweep):
-  for section in table2.markdown(sweep).split('\n\n'):
+  for section in _markdown(sweep).split('\n\n'):
     if section.startswith('|'):
       assert len({len(line) for line in section.splitlines()}) == 1
 
@@ -150,7 +153,7 @@ def test_columns_are_aligned(sweep):
 def test_header_names_what_was_run(make_record):
   record = make_record('strict', gamma=5, git_revision='0123456789abcdef-dirty')
   elsewhere = record | {'device': 'TPU v5e × 8', 'seconds': [1.0]}
-  header = table2.header([record, record, elsewhere])
+  header = details.header([record, record, elsewhere])
   for part in (
     'Task word_problems, pair word_problems: exact_match on 100 examples',
     'batch 1 on 10 × 3 trials or 10 × 1 trials.',
@@ -164,11 +167,11 @@ def test_header_names_what_was_run(make_record):
 def test_what_does_not_compare_is_refused(make_record, field):
   records = [make_record('strict'), make_record('strict', **{field: 'other'})]
   with pytest.raises(ValueError, match=f'different {field} .*other'):
-    table2.markdown(records)
+    _markdown(records)
 
 
 def test_an_unfinished_sweep_says_so(make_record):
   records = [make_record('strict', None, 5, quality=0.9, latency=0.5)]
-  text = table2.markdown(records)
+  text = _markdown(records)
   assert 'verifier alone has no record here yet' in text
   assert 'not reached' in text

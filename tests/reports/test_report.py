@@ -27,12 +27,17 @@ def test_writes_table_points_and_figures(sweep, tmp_path):
   table = report.write(sweep, tmp_path / 'new' / 'out')
   out = tmp_path / 'new' / 'out'
   assert {path.name for path in out.iterdir()} == {
-    'table.md',
+    'report.md',
+    'report.html',
+    'tables.tex',
+    'table2_temperature0.csv',
+    'table2_temperature1.csv',
     'points.csv',
     'quality_latency.png',
     'quality_rejection.png',
+    'calibration.png',
   }
-  assert (out / 'table.md').read_text() == table
+  assert (out / 'report.md').read_text() == table
   assert len((out / 'points.csv').read_text().splitlines()) == 1 + len(sweep)
   wide = image.imread(out / 'quality_latency.png')
   narrow = image.imread(out / 'quality_rejection.png')
@@ -54,7 +59,7 @@ def test_command_prints_the_table(sweep, tmp_path):
     f.write(b'{"id": "torn')
   done = _run(f'--records={path}', f'--out={tmp_path / "out"}')
   assert done.returncode == 0, done.stderr
-  assert (tmp_path / 'out' / 'table.md').read_text() in done.stdout
+  assert (tmp_path / 'out' / 'report.md').read_text() in done.stdout
 
 
 @pytest.mark.parametrize('content', [None, '', '{"id": "torn'])
