@@ -1,12 +1,11 @@
-"""What an iteration of the cascade loop costs beside its parts.
+"""What the parts of decoding cost: drafter steps, verifier blocks, prompts.
 
-The parts, measured alone on the same shapes: gamma + 1 drafter steps and one
-verifier block. All run inside loops on the device; a time is the difference
-between a long and a short loop over the difference in turns, so that prompts,
-dispatch and compiling are apart. Everything is timed in turn, round by round,
-and medians are taken over the rounds.
+All run inside loops on the device; a time is the difference between a long and
+a short loop over the difference in turns, so that dispatch and compiling are
+apart. Everything is timed in turn, round by round, and medians are taken over
+the rounds.
 
-Letters: B rows, T tokens of a block.
+Letters: B rows, T tokens of a block, G most tokens of a draft, S prompt width.
 """
 
 import dataclasses
@@ -18,154 +17,143 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from speccascade import distributions, rules
-from speccascade.decoding import blocks
-from speccascade.decoding import cascade as cascade_lib
 from speccascade.models import cache as cache_lib
 
-_SHORT, _LONG = 2, 18  # Turns of a timed loop.
-_COUNTED = 8  # Turns whose tokens are counted: an answer seldom ends before.
+SHORT, LONG = 2, 18  # Turns of a timed loop.
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
-  """Times of one batch size, in milliseconds; compile in seconds.
+class Costs:
+  """Times of the parts of decoding, in milliseconds.
 
-  `tokens` are those that a row commits in an iteration.
+  `Costs(**fields)` makes it again from `dataclasses.asdict`, also after JSON,
+  whose keys are strings.
+
+  Attributes:
+    drafter_step: of one token.
+    verifier_block: {T: of a block of so many tokens}.
+    prefill: {S: {'drafter': of reading prompts of this width, 'verifier':
+      likewise}}.
   """
 
-  batch: int
-  gamma: int
   drafter_step: float
-  verifier_step: float
-  verifier_block: float
-  iteration: float
-  tokens: float
-  compile_seconds: float
+  verifier_block: dict[int, float]
+  prefill: dict[int, dict[str, float]]
 
-  @property
-  def parts(self):
-    """Gamma + 1 drafter steps and one verifier block."""
-    return (self.gamma + 1) * self.drafter_step + self.verifier_block
+  def __post_init__(self):
+    for name in ('verifier_block', 'prefill'):
+      by_width = {int(k): v for k, v in getattr(self, name).items()}
+      object.__setattr__(self, name, by_width)
 
+  def iteration_G(self, widths, G):
+    """The parts of an iteration at 1, 2, ..., G drafted tokens.
 
-def measure(pair, prompts, gamma, rounds, temperature=1.0, alpha=0.5):
-  """Times one batch under token_v3; the program holds every rule, as a sweep's.
+    Args:
+      widths: of the blocks that there are, the widest at least G.
+      G: most tokens of a draft.
 
-  Args:
-    pair: pairs.Pair.
-    prompts: results.Prompts.
-    gamma: draft length.
-    rounds: how often each loop is timed.
-    temperature: of both models.
-    alpha: threshold.
-
-  Returns:
-    Row.
-  """
-  new_tokens = (_LONG + 1) * (gamma + 1)
-  cascade = cascade_lib.Cascade(
-    pair.drafter, pair.verifier, gamma, new_tokens, -1
-  )
-  alone = functools.partial(_extend_loop, prompts, new_tokens, gamma)
-  programs = {
-    'drafter_step': (alone, pair.drafter, pair.drafter_params, 1),
-    'verifier_step': (alone, pair.verifier, pair.verifier_params, 1),
-    'verifier_block': (alone, pair.verifier, pair.verifier_params, gamma + 1),
-    'iteration': (
-      _cascade_loop, cascade, pair.params, prompts, temperature, alpha,
-    ),
-  }  # fmt: skip
-  loops = {k: f(*args) for k, (f, *args) in programs.items()}
-  start = time.perf_counter()
-  jax.block_until_ready(loops['iteration'](_SHORT))
-  compile_seconds = time.perf_counter() - start
-  for loop in loops.values():
-    jax.block_until_ready(loop(_LONG))
-  medians = _medians(loops, rounds)
-  committed_B = loops['iteration'](_COUNTED)[0]
-  return Row(
-    batch=prompts.rows,
-    gamma=gamma,
-    tokens=float(committed_B.mean()) / _COUNTED,
-    compile_seconds=compile_seconds,
-    **medians,
-  )
+    Returns:
+      Tuple of milliseconds: so many drafter steps and the narrowest block that
+      holds them. The schedule `cost` takes it.
+    """
+    return tuple(
+      d * self.drafter_step
+      + self.verifier_block[min(w for w in widths if w >= d)]
+      for d in range(1, G + 1)
+    )
 
 
-def costs(pair, prompts, gamma, rounds=5):
-  """What an iteration of the schedule `cost` takes, by the tokens drafted.
+def costs(pair, prompts, widths, new_tokens, rounds=5):
+  """Times the parts of decoding.
 
   Args:
     pair: pairs.Pair.
-    prompts: results.Prompts.
-    gamma: longest draft length.
+    prompts: list of results.Prompts of different widths S and as many rows;
+      steps and blocks are timed after the first.
+    widths: T of the verifier blocks.
+    new_tokens: most tokens generated, for which caches are made.
     rounds: how often each part is timed.
 
   Returns:
-    list of milliseconds at 1, 2, ..., gamma + 1 tokens: so many drafter steps
-    and the narrowest verifier block that holds them.
+    Costs.
   """
-  widths = blocks.widths(gamma + 1, fixed=False)
-  alone = functools.partial(_extend_loop, prompts, gamma + 1, gamma)
-  loops = {w: alone(pair.verifier, pair.verifier_params, w) for w in widths}
-  loops[0] = alone(pair.drafter, pair.drafter_params, 1)
+  loops = parts(pair, prompts[0], widths, new_tokens)
+  for p in prompts:
+    for role in ('drafter', 'verifier'):
+      model, params = getattr(pair, role), getattr(pair, f'{role}_params')
+      S = p.token_PxS.shape[1]
+      loops[S, role] = _prefill_loop(p, new_tokens, max(widths), model, params)
+  ms = medians(turns(loops, rounds))
+  return Costs(
+    drafter_step=ms['drafter', 1],
+    verifier_block={T: ms['verifier', T] for T in widths},
+    prefill={
+      S: {role: ms[S, role] for role in ('drafter', 'verifier')}
+      for S in (p.token_PxS.shape[1] for p in prompts)
+    },
+  )
+
+
+def turns(loops, rounds):
+  """Times loops in turn, round by round, after a first run of each.
+
+  Args:
+    loops: {name: (turns, round) -> what the loop ends with}.
+    rounds: how often each is timed.
+
+  Returns:
+    {name: milliseconds of a turn in each round}.
+  """
   for loop in loops.values():
-    jax.block_until_ready(loop(_LONG))
-  medians = _medians(loops, rounds)
-  return [
-    drafted * medians[0] + medians[min(w for w in widths if w >= drafted)]
-    for drafted in range(1, gamma + 2)
-  ]
-
-
-def _medians(loops, rounds):
-  """Milliseconds of a turn of each loop, timed in turns."""
-  times = {k: [] for k in loops}
-  for _ in range(rounds):
+    seconds(loop, LONG, 0)
+  ms = {name: np.zeros(rounds) for name in loops}
+  for r in range(rounds):
     for name, loop in loops.items():
-      times[name].append(_seconds(loop, _LONG) - _seconds(loop, _SHORT))
-  turns = _LONG - _SHORT
-  return {k: float(np.median(v)) / turns * 1e3 for k, v in times.items()}
+      longer = seconds(loop, LONG, r) - seconds(loop, SHORT, r)
+      ms[name][r] = longer / (LONG - SHORT) * 1e3
+  return ms
 
 
-def table(rows):
-  """Markdown: a line a batch size, times in milliseconds."""
-  lines = [
-    '| batch | γ | drafter step | verifier step | verifier block | parts '
-    '| iteration | iteration / parts | tokens | ms a token | verifier alone '
-    '| compile |',
-    '|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|',
-  ]
-  lines += [
-    f'| {r.batch} | {r.gamma} | {r.drafter_step:.3f} | {r.verifier_step:.2f} '
-    f'| {r.verifier_block:.2f} | {r.parts:.2f} | {r.iteration:.2f} '
-    f'| {r.iteration / r.parts:.2f} | {r.tokens:.2f} '
-    f'| {r.iteration / r.tokens / r.batch:.2f} '
-    f'| {r.verifier_step / r.batch:.2f} | {r.compile_seconds:.1f} s |'
-    for r in rows
-  ]
-  return '\n'.join(lines)
+def medians(ms):
+  """The median of each value's rounds."""
+  return {name: float(np.median(ms_R)) for name, ms_R in ms.items()}
 
 
-def _seconds(loop, turns):
+def seconds(loop, turns, r):
+  """Seconds of so many turns of a loop, as in round r."""
   start = time.perf_counter()
-  jax.block_until_ready(loop(turns))
+  jax.block_until_ready(loop(turns, r))
   return time.perf_counter() - start
 
 
-def _extend_loop(prompts, new_tokens, gamma, model, params, T):
-  """Turns -> tokens: greedy blocks of T, rewound each turn."""
+def parts(pair, prompts, widths, new_tokens):
+  """The loops of a drafter step and of verifier blocks.
+
+  Args:
+    pair: pairs.Pair.
+    prompts: results.Prompts.
+    widths: T of the blocks.
+    new_tokens: most tokens generated, for which caches are made.
+
+  Returns:
+    {('drafter', 1) or ('verifier', T): (turns, round) -> tokens}.
+  """
+  block = max(widths)
+  alone = functools.partial(_extend_loop, prompts, new_tokens, block)
+  loops = {
+    ('verifier', T): alone(pair.verifier, pair.verifier_params, T)
+    for T in sorted(widths)
+  }
+  loops['drafter', 1] = alone(pair.drafter, pair.drafter_params, 1)
+  return loops
+
+
+def _extend_loop(prompts, new_tokens, block, model, params, T):
+  """(turns, round) -> tokens: greedy blocks of T, rewound each turn."""
 
   @jax.jit
   def loop(params, prompts, turns):
-    cache, last_B = model.prefill(
-      params,
-      prompts.token_PxS,
-      prompts.length_P,
-      new_tokens=new_tokens,
-      block=gamma + 1,
-    )
+    cache, last_B = _prefill(model, params, prompts, new_tokens, block)
     length_B = cache.length_B
 
     def turn(_, carry):
@@ -177,33 +165,31 @@ def _extend_loop(prompts, new_tokens, gamma, model, params, T):
     block_BxT = jnp.tile(last_B[:, None], T)
     return lax.fori_loop(0, turns, turn, (cache, block_BxT))[1]
 
-  return functools.partial(loop, params, jax.tree.map(jnp.asarray, prompts))
+  prompts = jax.tree.map(jnp.asarray, prompts)
+  return lambda turns, r: loop(params, prompts, turns)
 
 
-def _cascade_loop(cascade, params, prompts, temperature, alpha):
-  """Turns -> (lengths, tokens, counts): iterations of the real loop."""
-  B = prompts.rows
-  sampling = distributions.Sampling(jnp.full(B, temperature), jnp.ones(B))
-  key = jax.random.key(0)
-  alpha_B = jnp.full(B, alpha)
-
-  index = cascade.rules.index(rules.token_v3)
+def _prefill_loop(prompts, new_tokens, block, model, params):
+  """(turns, round) -> cache: prompts read, rolled on before each turn."""
 
   @jax.jit
-  def loop(params, prompts, rule, turns):
-    state = cascade_lib.init(cascade, params, prompts)
-    step = functools.partial(
-      cascade_lib.iterate,
-      cascade,
-      params,
-      sampling,
-      rule,
-      alpha_B,
-      cascade_lib.uniforms(cascade, prompts, key),
-      (),
-    )
-    state = lax.fori_loop(0, turns, lambda _, s: step(s), state)
-    return state.length_B, state.token_BxM, cascade_lib.counts(state)
+  def loop(params, prompts, turns):
+    def turn(k, _):
+      token_PxS = jnp.roll(prompts.token_PxS, k, 1)
+      rolled = prompts.replace(token_PxS=token_PxS)
+      return _prefill(model, params, rolled, new_tokens, block)
+
+    return lax.fori_loop(1, turns, turn, turn(0, None))
 
   prompts = jax.tree.map(jnp.asarray, prompts)
-  return functools.partial(loop, params, prompts, index)
+  return lambda turns, r: loop(params, prompts, turns)
+
+
+def _prefill(model, params, prompts, new_tokens, block):
+  return model.prefill(
+    params,
+    prompts.token_PxS,
+    prompts.length_P,
+    new_tokens=new_tokens,
+    block=block,
+  )

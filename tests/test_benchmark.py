@@ -1,3 +1,6 @@
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 
@@ -5,33 +8,59 @@ from speccascade import benchmark, pairs
 from speccascade.decoding import results
 from tests.sweeps import tiny_pair
 
+COSTS = benchmark.Costs(
+  drafter_step=0.5,
+  verifier_block={1: 3.0, 2: 4.0, 4: 5.0, 9: 6.0},
+  prefill={32: {'drafter': 1.0, 'verifier': 7.0}},
+)
 
-def test_parts_and_table_of_a_known_row():
-  row = benchmark.Row(
-    batch=3,
-    gamma=5,
-    drafter_step=0.5,
-    verifier_step=6.0,
-    verifier_block=7.0,
-    iteration=11.0,
-    tokens=5.5,
-    compile_seconds=2.0,
-  )
-  assert row.parts == 10.0
-  table = benchmark.table([row])
-  assert '| 10.00 | 11.00 | 1.10 | 5.50 | 0.67 | 2.00 | 2.0 s |' in table
+
+def test_costs_are_made_again_from_json():
+  text = json.dumps(dataclasses.asdict(COSTS))
+  assert benchmark.Costs(**json.loads(text)) == COSTS
+
+
+def test_an_iteration_is_its_steps_and_the_narrowest_block_that_holds_them():
+  assert COSTS.iteration_G((2, 4), 4) == (4.5, 5.0, 6.5, 7.0)
+  assert COSTS.iteration_G((9,), 3) == (6.5, 7.0, 7.5)
+
+
+def test_turns_are_a_difference_of_loops_timed_side_by_side(monkeypatch):
+  """A clock that the loops move: a start, and so much a turn and round."""
+  now, calls = 0.0, []
+
+  def loop(name, a_turn):
+    def run(turns, r):
+      nonlocal now
+      calls.append((name, turns, r))
+      now += 100 + turns * (a_turn + r)
+
+    return run
+
+  monkeypatch.setattr(benchmark.time, 'perf_counter', lambda: now)
+  ms = benchmark.turns({'a': loop('a', 2), 'b': loop('b', 5)}, rounds=3)
+  np.testing.assert_allclose(ms['a'], [2000, 3000, 4000])
+  np.testing.assert_allclose(ms['b'], [5000, 6000, 7000])
+  assert benchmark.medians(ms) == {'a': 3000, 'b': 6000}
+  assert [call[0] for call in calls[2:]] == [*'aabb'] * 3  # After a first run.
+
+
+@pytest.fixture(scope='module')
+def prompts():
+  """Of two widths, ragged."""
+  return [
+    results.Prompts(np.full((3, S), 9), np.array([S, 1, 2]), np.arange(3))
+    for S in (4, 8)
+  ]
 
 
 @pytest.mark.slow
-def test_every_part_of_a_tiny_pair_is_timed(tmp_path):
+def test_every_part_of_a_tiny_pair_is_timed(tmp_path, prompts):
   pair = pairs.load(tiny_pair.save(tmp_path / 'pair'))
-  prompts = results.Prompts(
-    np.full((3, 4), 9), np.array([4, 1, 2]), np.arange(3)
-  )
-  row = benchmark.measure(pair, prompts, gamma=2, rounds=3)
-  assert row.batch == 3
-  assert row.compile_seconds > 0
-  assert 1 <= row.tokens <= 3
+  costs = benchmark.costs(pair, prompts, (1, 3), new_tokens=8, rounds=3)
+  assert set(costs.verifier_block) == {1, 3}
+  assert set(costs.prefill) == {4, 8}
   # Differences of short loops; a busy machine may turn one around.
-  times = (row.drafter_step, row.verifier_block, row.iteration)
+  times = (costs.drafter_step, *costs.verifier_block.values())
+  times += tuple(ms for both in costs.prefill.values() for ms in both.values())
   assert np.isfinite(times).all()

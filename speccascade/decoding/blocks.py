@@ -16,8 +16,13 @@ from speccascade import sharding
 
 
 def widths(G, fixed):
-  """Widths that a program is compiled for, the widest G; G alone if fixed."""
-  return (G,) if fixed else tuple(sorted({-(-G // 4), -(-G // 2), G}))
+  """Widths that a program is compiled for, the widest G; G alone if fixed.
+
+  Each takes as long to compile as the first. The quarters leave little to
+  spare at good acceptance, the eighth serves a poor drafter.
+  """
+  eighths = (8,) if fixed else (1, 2, 4, 6, 8)
+  return tuple(sorted({-(-G * n // 8) for n in eighths}))
 
 
 def extend(model, params, cache, block_BxG, length_B, widths):
@@ -35,14 +40,14 @@ def extend(model, params, cache, block_BxG, length_B, widths):
     (logits_BxGxV, zeros past the width chosen; cache, to be rewound).
   """
 
-  def run(width, carry):
+  def run(width, carry, block_BxG):
     _, cache = carry
     logits, cache = model.extend(params, cache, block_BxG[:, :width])
     spare = block_BxG.shape[1] - width
     return jnp.pad(logits, ((0, 0), (0, spare), (0, 0))), cache
 
   if len(widths) == 1:
-    return run(*widths, (None, cache))
+    return run(*widths, (None, cache), block_BxG)
   shape = jax.eval_shape(model.extend, params, cache, block_BxG)[0]
   logits_BxGxV = sharding.constrain(
     jnp.zeros(shape.shape, shape.dtype), sharding.LOGITS
@@ -50,14 +55,22 @@ def extend(model, params, cache, block_BxG, length_B, widths):
   chosen = (length_B.max() > jnp.array(widths[:-1])).sum()
   carry = logits_BxGxV, cache
   for i, width in enumerate(widths):
-    carry = when(chosen == i, functools.partial(run, width), carry)
+    carry = when(chosen == i, functools.partial(run, width), carry, block_BxG)
   return carry
 
 
-def when(condition, function, carry):
-  """`function(carry)` if the condition holds, else `carry`, in place.
+def when(condition, function, carry, *inputs):
+  """`function(carry, *inputs)` if the condition holds, else `carry`, in place.
 
-  A loop of at most one turn: `lax.cond` would copy the caches in a carry.
+  A loop of at most one turn: `lax.cond` would copy the caches in a carry. The
+  inputs are in it too, and spent: what hangs on a loop's constants alone, as a
+  first layer's projections of a block do, XLA computes before the loop,
+  whether it has a turn or not.
   """
+
+  def turn(_, loop):
+    carry, inputs = loop
+    return function(carry, *inputs), jax.tree.map(jnp.zeros_like, inputs)
+
   turns = jnp.asarray(condition).astype(jnp.int32)
-  return lax.fori_loop(0, turns, lambda _, x: function(x), carry)
+  return lax.fori_loop(0, turns, turn, (carry, inputs))[0]

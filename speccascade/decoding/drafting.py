@@ -35,6 +35,7 @@ class _Loop:
   last_B: jax.Array
   wants_B: jax.Array
   length_B: jax.Array
+  confidence_BxG: jax.Array
   token_GxB: jax.Array
   q_GxBxV: jax.Array
   q_raw_GxBxV: jax.Array
@@ -51,8 +52,8 @@ def draft(model, params, cache, last_B, active_B, sampling, u_BxG, more):
     active_B: rows that are to be continued.
     sampling: Sampling.
     u_BxG: uniforms of the draws.
-    more: (tokens drafted, the last of them, its row's max q hat) -> whether
-      each row wants another; None for G tokens always.
+    more: (tokens drafted, the last of them, confidence_BxG: max q hat of each,
+      1 past them) -> whether each row wants another; None for G tokens always.
 
   Returns:
     (Draft, cache of y[-1] and all drafted tokens but the last).
@@ -72,15 +73,19 @@ def draft(model, params, cache, last_B, active_B, sampling, u_BxG, more):
     q_Bx1xV = distributions.probabilities(logits_Bx1xV, raw_Bx1xV, sampling)
     token_B = distributions.draw(q_Bx1xV[:, 0], u_BxG[:, loop.step])
     put = lambda x, row: lax.dynamic_update_index_in_dim(x, row, loop.step, 0)  # noqa: E731
-    wants_B = loop.wants_B
+    wants_B, confidence_BxG = loop.wants_B, loop.confidence_BxG
     if more is not None:
-      wants_B &= more(loop.step + 1, token_B, raw_Bx1xV[:, 0].max(-1))
+      confidence_BxG = lax.dynamic_update_slice_in_dim(
+        confidence_BxG, raw_Bx1xV.max(-1), loop.step, 1
+      )
+      wants_B &= more(loop.step + 1, token_B, confidence_BxG)
     return _Loop(
       step=loop.step + 1,
       cache=cache,
       last_B=token_B,
       wants_B=wants_B,
       length_B=loop.length_B + loop.wants_B,
+      confidence_BxG=confidence_BxG,
       token_GxB=put(loop.token_GxB, token_B),
       q_GxBxV=put(loop.q_GxBxV, q_Bx1xV[:, 0]),
       q_raw_GxBxV=put(loop.q_raw_GxBxV, raw_Bx1xV[:, 0]),
@@ -95,6 +100,7 @@ def draft(model, params, cache, last_B, active_B, sampling, u_BxG, more):
       last_B=last_B,
       wants_B=active_B,
       length_B=jnp.zeros(B, jnp.int32),
+      confidence_BxG=jnp.ones((B, G), dtype),
       token_GxB=jnp.zeros((G, B), jnp.int32),
       q_GxBxV=zeros_GxBxV,
       q_raw_GxBxV=zeros_GxBxV,

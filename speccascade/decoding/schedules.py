@@ -5,9 +5,10 @@ draws every schedule emits the same. Each row has its own, and a schedule is
 three pure functions of a run-time parameter:
 
   init(parameter, B, G) -> state
-  more(parameter, state, drafted, confidence_B) -> whether each row, having
-    drafted so many tokens, the last with this probability under q hat,
-    wants another; it gets none past its EOS and none past G = gamma + 1.
+  more(parameter, state, drafted, confidence_BxG) -> whether each row, having
+    drafted so many tokens, wants another; it gets none past its EOS and none
+    past G = gamma + 1. A token's confidence is the largest probability of q
+    hat it was drawn by; past the drafted ones it is 1.
   update(parameter, state, drafted_B, accepted_B) -> state, after a block.
 
 Letters: B rows, G = gamma + 1, most tokens of a draft.
@@ -18,8 +19,13 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 
-_FORGET = 0.95  # Weight of the past after each block, in `cost`.
-_PRIOR = (1.6, 2.0)  # Accepted and tried drafts before the first block.
+_FIRST_GUESS = 20  # Tokens of the first draft, in `adaptive`.
+
+# Of `cost`: an undrafted token's chance of acceptance; what a block changes
+# the distrust of a row's confidences by, which is 1 at first; its bounds.
+_UNDRAFTED = 0.95
+_STEP = 1.25
+_LEAST, _MOST = 0.1, 2.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,18 +47,18 @@ def _none(parameter, B, G):
   return ()
 
 
-def _confident(parameter, state, drafted, confidence_B):
+def _confident(parameter, state, drafted, confidence_BxG):
   del state, drafted
-  return confidence_B >= parameter
+  return confidence_BxG.min(1) >= parameter
 
 
 def _first_guess(parameter, B, G):
   del parameter
-  return jnp.full(B, min(5, G)), jnp.int32(G)
+  return jnp.full(B, min(_FIRST_GUESS, G)), jnp.int32(G)
 
 
-def _as_many_as_wanted(parameter, state, drafted, confidence_B):
-  del parameter, confidence_B
+def _as_many_as_wanted(parameter, state, drafted, confidence_BxG):
+  del parameter, confidence_BxG
   return drafted < state[0]
 
 
@@ -64,29 +70,42 @@ def _grow_or_shrink(parameter, state, drafted_B, accepted_B):
   return jnp.where(drafted_B > 0, changed_B, wanted_B), G
 
 
-def _cheapest_first(parameter, B, G):
+def _at_first(parameter, B, G):
   del G
-  accepted_B, tried_B = (jnp.full(B, x) for x in _PRIOR)
-  return _cheapest(parameter, accepted_B / tried_B), accepted_B, tried_B
+  return jnp.ones(B), _least_log_survival(parameter)
 
 
-def _cheapest_next(parameter, state, drafted_B, accepted_B):
-  _, old_accepted_B, old_tried_B = state
-  tried_B = accepted_B + (accepted_B < drafted_B)
-  new_accepted_B = _FORGET * old_accepted_B + accepted_B
-  new_tried_B = _FORGET * old_tried_B + tried_B
-  active_B = drafted_B > 0
-  new_accepted_B = jnp.where(active_B, new_accepted_B, old_accepted_B)
-  new_tried_B = jnp.where(active_B, new_tried_B, old_tried_B)
-  wanted_B = _cheapest(parameter, new_accepted_B / new_tried_B)
-  return wanted_B, new_accepted_B, new_tried_B
+def _while_it_pays(parameter, state, drafted, confidence_BxG):
+  del parameter
+  distrust_B, least_G = state
+  log_survival_B = -distrust_B * (1 - confidence_BxG).sum(1)
+  return log_survival_B >= least_G[drafted - 1]
 
 
-def _cheapest(cost_G, acceptance_B):
-  """Draft length of the most expected tokens per cost."""
-  i_G = jnp.arange(cost_G.shape[0])
-  tokens_BxG = jnp.cumsum(acceptance_B[:, None] ** i_G, 1)
-  return jnp.argmax(tokens_BxG / cost_G, 1).astype(jnp.int32) + 1
+def _trust_or_doubt(parameter, state, drafted_B, accepted_B):
+  del parameter
+  distrust_B, least_G = state
+  factor_B = jnp.where(accepted_B == drafted_B, 1 / _STEP, _STEP)
+  factor_B = jnp.where(drafted_B > 0, factor_B, 1)
+  return jnp.clip(factor_B * distrust_B, _LEAST, _MOST), least_G
+
+
+def _least_log_survival(cost_G):
+  """Log chance that all drafts so far stand, from which on more are worth it.
+
+  For 1..G tokens drafted. More are worth it if, for some number of them, the
+  expected tokens at the rate of the best draft cost no less than they add.
+  """
+  cost_G = jnp.asarray(cost_G)
+  d_G = jnp.arange(1, cost_G.shape[0] + 1)
+  tokens_G = (1 - _UNDRAFTED**d_G) / (1 - _UNDRAFTED)
+  cost_a_token = (cost_G / tokens_G).min()
+  longer_GxG = d_G[None] - d_G[:, None]
+  gain_GxG = cost_a_token * tokens_G[longer_GxG - 1]
+  price_GxG = cost_G[None] - cost_G[:, None]
+  least_GxG = jnp.where(longer_GxG > 0, price_GxG / gain_GxG, jnp.inf)
+  tiny = jnp.finfo(least_GxG.dtype).tiny  # Longer may even cost less.
+  return jnp.log(jnp.maximum(least_GxG.min(1), tiny))
 
 
 # Always gamma + 1 tokens. No parameter: ().
@@ -98,15 +117,17 @@ FIXED = Schedule(_none, None, _same)
 CONFIDENCE = Schedule(_none, _confident, _same)
 
 # Two tokens more after a draft that was accepted whole, one fewer after a
-# rejection; 5 at first. The heuristic of Hugging Face's assisted generation.
+# rejection; 20 at first. The heuristic of Hugging Face's assisted generation.
 # No parameter: ().
 ADAPTIVE = Schedule(_first_guess, _as_many_as_wanted, _grow_or_shrink)
 
-# The length d that maximises the expected tokens per cost,
-# (1 + a + ... + a^(d - 1)) / cost_d, a the row's running acceptance
-# (Leviathan et al. 2023, section 3.5, for a cost that is not linear). The
-# parameter is cost_G: what an iteration costs at 1..G tokens, in any unit.
-COST = Schedule(_cheapest_first, _as_many_as_wanted, _cheapest_next)
+# While more tokens promise more than they cost. The chance that all so far are
+# accepted is taken to be exp(-b * doubt): doubt sums what their confidences
+# lack of 1, b is the row's distrust, more after a rejection, less after a draft
+# that was accepted whole. A token is worth what the best fixed draft pays for
+# one at a steady acceptance. The parameter is cost_G: what an iteration costs
+# at 1..G tokens, in any unit.
+COST = Schedule(_at_first, _while_it_pays, _trust_or_doubt)
 
 SCHEDULES = {
   'fixed': FIXED,

@@ -9,7 +9,7 @@ import pytest
 import tiny
 
 from speccascade import rules
-from speccascade.decoding import blocks, cascade, schedules
+from speccascade.decoding import blocks, cascade, drafting, schedules
 
 pytestmark = pytest.mark.usefixtures('float64')
 
@@ -117,49 +117,120 @@ def test_confidence_stops_at_the_first_unsure_token():
       np.testing.assert_array_equal(drafted_B[ended], result.length_B[ended])
 
 
+def test_a_draft_goes_on_by_the_confidences_of_its_tokens():
+  prompts, params = jax.tree.map(
+    jnp.asarray, (tiny.prompts(), tiny.params()[0])
+  )
+  cache, last_B = tiny.DRAFTER.prefill(
+    params, prompts.token_PxS, prompts.length_P, new_tokens=tiny.N, block=G
+  )
+  least_B = np.linspace(0.01, 0.5, tiny.ROWS)
+  u_BxG = np.random.default_rng(0).uniform(size=(tiny.ROWS, G))
+  active_B = np.arange(tiny.ROWS) != 2
+  draft, _ = drafting.draft(
+    tiny.DRAFTER,
+    params,
+    cache,
+    last_B.astype(jnp.int32),
+    jnp.array(active_B),
+    tiny.sampling(),
+    jnp.array(u_BxG),
+    lambda drafted, token_B, confidence_BxG: confidence_BxG.prod(1) >= least_B,
+  )
+  chance_BxG = draft.q_raw_BxGxV.max(-1).cumprod(1)
+  for b, length in enumerate(draft.length_B):
+    before, at = chance_BxG[b, : max(length - 1, 0)], chance_BxG[b, length - 1]
+    assert (before >= least_B[b]).all()
+    assert length == G or not active_B[b] or at < least_B[b]
+  np.testing.assert_array_equal(draft.length_B > 0, active_B)
+  assert len(set(draft.length_B.tolist())) > 3
+
+
 def test_adaptive_by_hand():
-  state = schedules.ADAPTIVE.init((), 3, 9)
-  more = functools.partial(schedules.ADAPTIVE.more, (), drafted=5)
-  assert not more(state, confidence_B=jnp.ones(3)).any()
+  state = schedules.ADAPTIVE.init((), 3, 22)
+  more = functools.partial(schedules.ADAPTIVE.more, (), confidence_BxG=None)
+  assert more(state, 19).all()
+  assert not more(state, 20).any()
   for drafted_B, accepted_B, wanted_B in (
-    ([5, 5, 0], [5, 2, 0], [7, 4, 5]),  # The last row is done.
-    ([7, 4, 0], [7, 0, 0], [9, 3, 5]),
-    ([9, 3, 0], [9, 3, 0], [9, 5, 5]),  # No more than G.
+    ([20, 20, 0], [20, 2, 0], [22, 19, 20]),  # The last row is done.
+    ([22, 4, 0], [22, 4, 0], [22, 21, 20]),  # No more than G.
+    ([22, 21, 0], [21, 0, 0], [21, 20, 20]),
   ):
     state = schedules.ADAPTIVE.update(
       (), state, jnp.array(drafted_B), jnp.array(accepted_B)
     )
     np.testing.assert_array_equal(state[0], wanted_B)
-  for _ in range(9):
+  for _ in range(30):
     state = schedules.ADAPTIVE.update(
       (), state, jnp.ones(3, int), jnp.zeros(3, int)
     )
   np.testing.assert_array_equal(state[0], [1, 1, 1])
 
 
-def test_cost_takes_the_best_length():
-  cost_G = np.array([1.0, 1.1, 1.2, 2.0, 2.1, 2.2])
-  for acceptance in (0.0, 0.3, 0.6, 0.9, 0.99, 1.0):
-    best = max(
-      range(1, 7),
-      key=lambda d: sum(acceptance**i for i in range(d)) / cost_G[d - 1],  # noqa: B023
-    )
-    got = schedules._cheapest(cost_G, jnp.full(2, acceptance))
-    np.testing.assert_array_equal(got, best)
+def _asked(parameter, state, confidence_BxG):
+  """Tokens drafted by each row whose confidences would be these."""
+  B, G = confidence_BxG.shape
+  wants_B, drafted_B = np.ones(B, bool), np.zeros(B, int)
+  for d in range(1, G + 1):
+    drafted_B += wants_B
+    seen_BxG = np.where(np.arange(G) < d, confidence_BxG, 1)
+    wants_B &= schedules.COST.more(parameter, state, d, jnp.array(seen_BxG))
+  return drafted_B
 
 
-def test_cost_learns_the_acceptance_of_each_row():
-  parameter = jnp.array([1.0, 1.3, 1.6, 1.9])
-  state = schedules.COST.init(parameter, 3, 4)
-  for _ in range(30):
-    drafted_B = state[0].at[2].set(0)
-    state = schedules.COST.update(
-      parameter, state, drafted_B, drafted_B * jnp.array([1, 0, 0])
-    )
-  np.testing.assert_array_equal(state[0][:2], [4, 1])
-  np.testing.assert_array_equal(
-    state[0][2], schedules.COST.init(parameter, 3, 4)[0][2]
+def _best_value(cost_G, stands, drafted):
+  """The most that any longer draft gains over its price, tokens as paid best.
+
+  By enumeration: a draft of n tokens commits 1 + a + .. + a^(n - 1).
+  """
+  a = 0.95
+  tokens = [sum(a**i for i in range(n)) for n in range(len(cost_G) + 1)]
+  paid = min(cost / tokens[n] for n, cost in enumerate(cost_G, 1))
+  return max(
+    paid * stands * tokens[n - drafted] - (cost_G[n - 1] - cost_G[drafted - 1])
+    for n in range(drafted + 1, len(cost_G) + 1)
   )
+
+
+@pytest.mark.parametrize(
+  'cost_G',
+  [
+    np.linspace(4, 9, 12),
+    np.repeat([3.0, 5.0, 6.0], 4) + 0.1 * np.arange(12),  # Widths of 4, 8, 12.
+    np.linspace(1, 12, 12),  # Drafting as dear as verifying.
+    np.array([5.0, 4.9, *[9.0] * 9, 8.5]),  # Some longer drafts cost less.
+  ],
+)
+def test_cost_drafts_on_while_more_tokens_promise_more_than_they_cost(cost_G):
+  rng = np.random.default_rng(0)
+  confidence_BxG = rng.uniform(0, 1, (40, 12)) ** rng.uniform(0, 1, (40, 1))
+  parameter = jnp.array(cost_G)
+  state = schedules.COST.init(parameter, 40, 12)
+  drafted_B = _asked(parameter, state, confidence_BxG)
+  for confidence_G, drafted in zip(confidence_BxG, drafted_B, strict=True):
+    stands_G = np.exp(-np.cumsum(1 - confidence_G))
+    for d in range(1, drafted):
+      assert _best_value(cost_G, stands_G[d - 1], d) >= 0
+    if drafted < 12:
+      assert _best_value(cost_G, stands_G[drafted - 1], drafted) < 0
+  assert (drafted_B < 12).any()
+
+
+def test_cost_learns_how_far_to_trust_each_row():
+  parameter = jnp.linspace(4.0, 8.0, 10)
+  state = schedules.COST.init(parameter, 3, 10)
+  confidence_BxG = np.full((3, 10), 0.8)
+  first_B = _asked(parameter, state, confidence_BxG)
+  drafted_B = jnp.array([5, 5, 0])  # The last row is done.
+  update = functools.partial(schedules.COST.update, parameter)
+  once = update(state, drafted_B, jnp.array([5, 4, 0]))
+  np.testing.assert_allclose(once[0], [0.8, 1.25, 1.0])
+  for _ in range(30):
+    state = update(state, drafted_B, jnp.array([5, 4, 0]))
+  np.testing.assert_allclose(state[0], [0.1, 2.0, 1.0])
+  trusted, doubted, same = _asked(parameter, state, confidence_BxG)
+  assert trusted == 10
+  assert doubted < same == first_B[2] < 10
 
 
 def test_a_block_is_no_wider_than_needed():
@@ -170,7 +241,7 @@ def test_a_block_is_no_wider_than_needed():
       return logits, cache + width
 
   assert blocks.widths(9, fixed=True) == (9,)
-  assert blocks.widths(9, fixed=False) == (3, 5, 9)
+  assert blocks.widths(25, fixed=False) == (4, 7, 13, 19, 25)
   assert blocks.widths(1, fixed=False) == (1,)
   run = jax.jit(
     lambda length_B: blocks.extend(
@@ -182,6 +253,26 @@ def test_a_block_is_no_wider_than_needed():
     assert cache == width
     np.testing.assert_array_equal(logits[:, :width], width + 0.5)
     np.testing.assert_array_equal(logits[:, width:], 0)
+
+
+def test_a_width_that_is_not_chosen_costs_nothing():
+  """What a block alone decides is computed in the loop of its width."""
+
+  class Model:
+    def extend(self, params, cache, token_BxT):
+      with jax.named_scope('first_layer'):
+        x_BxTxV = params[token_BxT] @ params
+      return x_BxTxV * cache, cache + token_BxT.shape[1]
+
+  def run(params, cache, block_BxG, length_B):
+    widths = blocks.widths(9, fixed=False)
+    return blocks.extend(Model(), params, cache, block_BxG, length_B, widths)
+
+  shapes = jnp.ones((32, 32)), 1.0, jnp.zeros((3, 9), int), jnp.ones(3, int)
+  program = jax.jit(run).lower(*shapes).compile().as_text()
+  before, after = program.split('ENTRY')
+  assert 'first_layer' in before
+  assert 'first_layer' not in after
 
 
 @pytest.mark.parametrize(
