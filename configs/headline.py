@@ -21,7 +21,7 @@ def get_config():
   config.rules = ml_collections.ConfigDict({'strict': (), 'token_v3': (0.7,)})
   config.gammas = (8, 16, 24)
   config.temperatures = (0.0,)
-  config.top_p = 1.0
+  config.top_ps = (1.0,)
   config.top_k = 0
   config.seed = 0
 

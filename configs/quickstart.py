@@ -41,7 +41,7 @@ def get_config():
   )
   config.gammas = (8,)
   config.temperatures = (0.0,)
-  config.top_p = 1.0
+  config.top_ps = (1.0,)
   config.top_k = 0
   config.seed = 0
 

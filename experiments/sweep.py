@@ -24,11 +24,11 @@ def main(argv):
   if len(argv) > 1:
     raise SystemExit(f'{argv[1]!r}: only flags are taken')
   try:
-    records = run.run(_CONFIG.value, _WORKDIR.value)
+    records = run.run_all(_CONFIG.value, _WORKDIR.value)
     print(report.write(records, _WORKDIR.value))
   except ValueError as error:
     raise SystemExit(f'sweep: {error}') from None
-  print(f'Written to {_WORKDIR.value}: records, outputs, table and figures.')
+  print(f'Written to {_WORKDIR.value}: records, outputs and report.html.')
 
 
 if __name__ == '__main__':

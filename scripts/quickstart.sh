@@ -15,6 +15,7 @@ workdir=results/quickstart
   --workdir="$workdir"
 
 echo
-echo "Table:   $workdir/table.md"
+echo "Report:  $workdir/report.html"
+echo "Table:   $workdir/report.md"
 printf 'Figure:  %s\n' "$workdir"/*.png
 echo "Records: $workdir/records.jsonl"

@@ -33,11 +33,14 @@ FIELDS = {
   'seed': int,
   'num_examples': int,  # behind quality, output_length and counts
   'metric': str,
-  'quality': _NUMBER,  # mean score of an example, higher is better
-  'quality_stderr': _NUMBER,
+  'quality': _NUMBER,  # the metric over all examples, higher is better
+  'quality_stderr': _NUMBER,  # bootstrap over the examples
+  'example_statistics': list,  # what `scoring.quality` sums, an example each
   'output_length': _NUMBER,  # mean tokens an example, EOS included
   'latency_examples': int,  # prompts timed in each trial, batch 1
-  'seconds': list,  # per trial
+  'seconds': list,  # per trial, over all timed examples
+  'example_seconds': list,  # per timed example, mean of the trials
+  'predicted_seconds': (*_NUMBER, _NULL),  # of all timed examples, by counts
   'verifier_seconds': list,  # the verifier alone: same prompts, same trial
   'strict_seconds': (list, _NULL),  # rule strict drafting alike, likewise
   'relative_latency': list,  # seconds / verifier_seconds, per trial
@@ -58,6 +61,7 @@ COUNTS = {
   'accepted': int,
   'rejected': int,
   'deferred': int,
+  'divergence': _NUMBER,  # rejections expected: sum of D_TV(pi, q)
   'accepted_lengths': list,  # blocks that kept 0, 1, ..., gamma + 1 drafts
 }
 

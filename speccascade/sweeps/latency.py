@@ -1,21 +1,24 @@
 """Wall time at batch 1: every point beside the verifier alone, in one run.
 
-A turn takes one prompt through all points of a temperature, the verifier
-alone and strict among them, so that a slow moment of the machine falls on
+A turn takes one prompt through all points of a sampling, the verifier alone
+and strict among them, so that a slow moment of the machine falls on
 all. Turns lie in `timings.jsonl`, a line each, and a resumed sweep takes those
 that are missing. Compiling and a first run come before the clock starts.
+
+Letters: T trials, P prompts.
 """
 
 import json
 import time
 
 import jax
+import numpy as np
 
 from speccascade import records
 from speccascade.sweeps import settings as settings_lib
 from speccascade.sweeps import workload as workload_lib
 
-_KEY = ('temperature', 'trial', 'example')
+_KEY = ('temperature', 'top_p', 'trial', 'example')
 
 
 def points(settings, plans):
@@ -28,34 +31,34 @@ def points(settings, plans):
 
 
 def measure(workload, points, num_prompts, trials, path, advance):
-  """Times points of one temperature.
+  """Times points of one sampling.
 
   Args:
     workload: Workload.
     points: from `points`.
     num_prompts: how many examples, from the first on.
     trials: turns of each prompt.
-    path: JSONL file of the turns, of all temperatures.
+    path: JSONL file of the turns, of all samplings.
     advance: called with 1 for each turn.
 
   Returns:
-    {point id: seconds of each trial, summed over the prompts}.
+    {point id: seconds_TxP of each trial and prompt}.
   """
   records.repair(path)
-  temperature = points[0][0].temperature
+  sampling = points[0][0].sampling
   done = _read(path)
   keys = [
-    (temperature, trial, example)
+    (*sampling, trial, example)
     for trial in range(trials)
     for example in range(num_prompts)
   ]
   missing = [key for key in keys if key not in done]
   advance(len(keys) - len(missing))
-  prompts = {e: workload_lib.prompts(workload, [e]) for _, _, e in missing}
+  prompts = {e: workload_lib.prompts(workload, [e]) for *_, e in missing}
   _warm_up(workload, prompts.values(), points)
   for key in missing:
     seconds = {
-      setting.id(plan): _seconds(workload, prompts[key[2]], setting, plan)
+      setting.id(plan): _seconds(workload, prompts[key[-1]], setting, plan)
       for setting, plan in points
     }
     turn = dict(zip(_KEY, key, strict=True), seconds=seconds)
@@ -63,16 +66,18 @@ def measure(workload, points, num_prompts, trials, path, advance):
     done[key] = seconds
     advance(1)
   return {
-    name: [
-      sum(done[temperature, trial, e][name] for e in range(num_prompts))
-      for trial in range(trials)
-    ]
+    name: np.array(
+      [
+        [done[*sampling, trial, e][name] for e in range(num_prompts)]
+        for trial in range(trials)
+      ]
+    )
     for name in (setting.id(plan) for setting, plan in points)
   }
 
 
 def _read(path):
-  """{(temperature, trial, example): seconds of each point}."""
+  """{(temperature, top-p, trial, example): seconds of each point}."""
 
   def parse(line):
     turn = json.loads(line)
@@ -104,8 +109,9 @@ def summarise(seconds, setting, plan):
   if plan is not None:
     strict = seconds[settings_lib.like(setting, 'strict').id(plan)]
   return {
-    'seconds': own,
-    'verifier_seconds': base,
-    'strict_seconds': strict,
-    'relative_latency': [a / b for a, b in zip(own, base, strict=True)],
+    'seconds': own.sum(1).tolist(),
+    'example_seconds': own.mean(0).tolist(),
+    'verifier_seconds': base.sum(1).tolist(),
+    'strict_seconds': None if strict is None else strict.sum(1).tolist(),
+    'relative_latency': (own.sum(1) / base.sum(1)).tolist(),
   }

@@ -11,10 +11,12 @@ import json
 
 import numpy as np
 
-from speccascade import records
+from speccascade import records, scoring
 from speccascade.decoding import replay
 from speccascade.sweeps import settings as settings_lib
 from speccascade.sweeps import workload as workload_lib
+
+_RESAMPLES = 400  # Behind a standard error of quality.
 
 
 def collect(
@@ -106,6 +108,7 @@ def _outputs(workload, plan, result):
     reference = workload.examples[example].reference
     line = {
       'score': workload.task.score(text, reference),
+      'statistics': workload.task.statistics(text, reference),
       'tokens': length,
       'text': text,
     }
@@ -120,37 +123,45 @@ def _outputs(workload, plan, result):
 
 
 # What depends on the text and not on how drafts were sized.
-_OF_TEXT = ('deferred',)
+_OF_TEXT = ('deferred', 'divergence')
 
 
 def _counts(result):
   """A function from a row and its example to what the row took."""
   names = ('verifier_calls', 'drafter_steps', 'deferred')
   counts = {k: np.asarray(getattr(result.counts, f'{k}_B')) for k in names}
+  divergence_B = np.asarray(result.counts.divergence_B)
   lengths_BxG = np.asarray(result.counts.accepted_lengths_BxG)
 
   def tell(row, example):
     del example
     own = {name: int(value_B[row]) for name, value_B in counts.items()}
-    return own | {'accepted_lengths': lengths_BxG[row].tolist()}
+    return own | {
+      'divergence': float(divergence_B[row]),
+      'accepted_lengths': lengths_BxG[row].tolist(),
+    }
 
   return tell
 
 
-def summarise(outputs, setting, plan, counted=None):
+def summarise(outputs, metric, setting, plan, counted=None):
   """The fields of a record that outputs tell.
 
   Args:
     outputs: lines of `collect`, of a setting.
+    metric: the task's.
     setting: Setting.
     plan: Plan of the point, or None.
     counted: lines of `collect` with `counts_only`, where the plan's schedule
       is not 'fixed'.
   """
-  score = np.array([x['score'] for x in outputs], np.float64)
-  n, tokens = len(score), sum(x['tokens'] for x in outputs)
+  n, tokens = len(outputs), sum(x['tokens'] for x in outputs)
+  statistics = [x['statistics'] for x in outputs]
+  resampled_R = scoring.resampled(
+    metric, statistics, scoring.resamples(n, _RESAMPLES)
+  )
   counts = dict.fromkeys(records.COUNTS, 0)
-  counts |= {'tokens': tokens, 'accepted_lengths': []}
+  counts |= {'tokens': tokens, 'divergence': 0.0, 'accepted_lengths': []}
   if setting.rule in settings_lib.ALONE:
     role = setting.rule.removesuffix('_alone')
     steps = {'verifier': 'verifier_calls', 'drafter': 'drafter_steps'}[role]
@@ -161,13 +172,15 @@ def summarise(outputs, setting, plan, counted=None):
       'accepted': accepted,
       'rejected': tokens - accepted,
       'deferred': sum(x['deferred'] for x in outputs),
+      'divergence': sum(x['divergence'] for x in outputs),
       **_blocks(outputs, plan, counted),
     }
   calls = counts['verifier_calls']
   return {
     'num_examples': n,
-    'quality': float(score.mean()),
-    'quality_stderr': float(score.std(ddof=1) / n**0.5) if n > 1 else 0.0,
+    'quality': scoring.quality(metric, statistics),
+    'quality_stderr': float(resampled_R.std()),
+    'example_statistics': statistics,
     'output_length': tokens / n,
     'counts': counts,
     'block_efficiency': tokens / calls if calls else 1.0,

@@ -7,10 +7,35 @@ from etils import epath
 
 from speccascade import benchmark, progress, records
 from speccascade import workdir as workdir_lib
-from speccascade.sweeps import latency, quality, settings, workload
+from speccascade.decoding import blocks
+from speccascade.sweeps import latency, prediction, quality, settings, workload
 
 # A timed decoding counts as much as so many outputs in the progress bar.
 _TIMED = 4
+
+
+def run_all(config, workdir):
+  """Runs the sweep of a config, or each of its `cells` in a folder of its own.
+
+  Args:
+    config: ConfigDict of a sweep, or with `cells`: {name: such a ConfigDict}.
+    workdir: folder; the same one resumes.
+
+  Returns:
+    All records, in order.
+
+  Raises:
+    ValueError: as `run`, before anything is decoded.
+  """
+  if 'cells' not in config:
+    return run(config, workdir)
+  for cell in config.cells.values():
+    settings.by_rule(cell)
+  return [
+    record
+    for name, cell in config.cells.items()
+    for record in run(cell, epath.Path(workdir) / name)
+  ]
 
 
 def run(config, workdir):
@@ -39,19 +64,18 @@ def run(config, workdir):
   environment = records.environment()
   done = {record['id'] for record in records.read(path)}
   plans = settings.plans(config)
-  load = _with_costs(load, plans, workdir / 'costs.json')
+  widths = [
+    workload.padded(length)
+    for length in load.length_N[: config.latency_examples]
+  ]
+  load = _with_costs(load, plans, widths, workdir / 'costs.json')
   scheduled = [plan for plan in plans if plan.schedule != 'fixed']
+  every = [setting for group in by_rule.values() for setting in group]
   points = {
-    temperature: latency.points(
-      [
-        setting
-        for settings_ in by_rule.values()
-        for setting in settings_
-        if setting.temperature == temperature
-      ],
-      plans,
+    sampling: latency.points(
+      [setting for setting in every if setting.sampling == sampling], plans
     )
-    for temperature in config.temperatures
+    for sampling in dict.fromkeys(setting.sampling for setting in every)
   }
   turns = config.latency_examples * config.trials
   decoded = [
@@ -76,12 +100,12 @@ def run(config, workdir):
         bar.advance,
         counts_only,
       )
-    for temperature, own in points.items():
+    for (temperature, top_p), own in points.items():
       weight = len(own) * _TIMED
       if all(setting.id(plan) in done for setting, plan in own):
         bar.advance(turns * weight)
         continue
-      bar.describe(f'latency at temperature {temperature:g}')
+      bar.describe(f'latency at temperature {temperature:g}, top-p {top_p:g}')
       seconds = latency.measure(
         load,
         own,
@@ -98,8 +122,13 @@ def run(config, workdir):
         records.append(
           path,
           _identity(config, load.task.metric, setting, plan)
-          | quality.summarise(text, setting, plan, counted)
+          | quality.summarise(text, load.task.metric, setting, plan, counted)
           | latency.summarise(seconds, setting, plan)
+          | {
+            'predicted_seconds': prediction.seconds(
+              text[: config.latency_examples], widths, load.costs, setting, plan
+            )
+          }
           | environment,
         )
   return records.read(path)
@@ -110,17 +139,28 @@ def _quality_plan(config):
   return settings.Plan(sorted(config.gammas)[len(config.gammas) // 2])
 
 
-def _with_costs(load, plans, path):
-  """The workload with what drafts cost, measured once a folder."""
-  longest = max((p.gamma for p in plans if p.schedule == 'cost'), default=None)
-  if longest is None:
-    return load
+def _with_costs(load, plans, widths, path):
+  """The workload with what the parts of an answer cost, measured once."""
   try:
-    cost_G = json.loads(path.read_text())
+    costs = benchmark.Costs(**json.loads(path.read_text()))
   except (FileNotFoundError, ValueError):  # None yet, or torn.
-    cost_G = benchmark.costs(load.pair, workload.prompts(load, [0]), longest)
-    path.write_text(json.dumps(cost_G) + '\n')
-  return dataclasses.replace(load, cost_G=tuple(cost_G))
+    prompts = [
+      workload.prompts(load, [widths.index(width)])
+      for width in sorted(set(widths))
+    ]
+    costs = benchmark.costs(
+      load.pair, prompts, _block_widths(plans), load.task.max_new_tokens
+    )
+    path.write_text(json.dumps(dataclasses.asdict(costs)) + '\n')
+  return dataclasses.replace(load, costs=costs)
+
+
+def _block_widths(plans):
+  """Widths of all blocks that the verifier may be given, 1 among them."""
+  found = {1}
+  for plan in plans:
+    found |= set(blocks.widths(plan.gamma + 1, plan.schedule == 'fixed'))
+  return sorted(found)
 
 
 def _identity(config, metric, setting, plan):

@@ -1,6 +1,7 @@
 """The points of a sweep and everything that can be wrong with its config."""
 
 import dataclasses
+import itertools
 import types
 
 import numpy as np
@@ -82,6 +83,11 @@ class Setting:
     return '-'.join(parts)
 
   @property
+  def sampling(self):
+    """(temperature, top-p): settings that share it are timed together."""
+    return self.temperature, self.top_p
+
+  @property
   def drafts(self):
     """Whether a plan applies."""
     return self.rule in rules.RULES or self.rule == BILD_ROLLBACK
@@ -116,11 +122,12 @@ def by_rule(config):
         rule=rule,
         alpha=None if alpha is None else float(alpha),
         temperature=float(temperature),
-        top_p=float(config.top_p),
+        top_p=float(top_p),
         top_k=config.top_k,
         seed=config.seed,
       )
       for temperature in config.temperatures
+      for top_p in config.top_ps
       for alpha in alphas[rule]
     ]
     for rule in alphas
@@ -177,7 +184,7 @@ def _check(config):
       raise ValueError(f'rules.{name}={tuple(alphas)}: {name} takes {what}')
     rules.check_alpha(rule, alphas)
     _check_distinct(f'rules.{name}', alphas)
-  for name in ('gammas', 'temperatures'):
+  for name in ('gammas', 'temperatures', 'top_ps'):
     values = tuple(config[name])
     if not values:
       raise ValueError(f'{name}=() must have at least one value')
@@ -185,11 +192,11 @@ def _check(config):
   for gamma in config.gammas:
     checks.check_gamma(gamma)
   one = lambda x: np.full(1, float(x))  # noqa: E731
-  for temperature in config.temperatures:
+  for temperature, top_p in itertools.product(
+    config.temperatures, config.top_ps
+  ):
     checks.check_sampling(
-      distributions.Sampling(
-        one(temperature), one(config.top_p), top_k=config.top_k
-      ),
+      distributions.Sampling(one(temperature), one(top_p), top_k=config.top_k),
       rows=1,
     )
   for name in ('num_examples', 'latency_examples', 'trials', 'batch_size'):

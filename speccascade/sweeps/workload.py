@@ -12,6 +12,7 @@ import numpy as np
 from speccascade import distributions, pairs, rules, tasks
 from speccascade.decoding import (
   autoregressive,
+  blocks,
   cascade,
   deferral,
   results,
@@ -34,8 +35,7 @@ class Workload:
   examples: list
   token_NxS: np.ndarray
   length_N: np.ndarray
-  # What an iteration of 1.. drafts costs, for the schedule 'cost'.
-  cost_G: tuple[float, ...] = ()
+  costs: Any = None  # benchmark.Costs, for the schedules that weigh them.
 
 
 def load(config):
@@ -135,7 +135,8 @@ def decode(workload, prompts, settings, plan=None):
   )
   parameter = () if plan.parameter is None else plan.parameter
   if plan.schedule == 'cost':
-    parameter = np.array(workload.cost_G[: plan.gamma + 1])
+    G = plan.gamma + 1
+    parameter = workload.costs.iteration_G(blocks.widths(G, False), G)
   return cascade.decode(
     decoder, *rest, rules.RULES[rule], alpha_B, key, parameter
   )

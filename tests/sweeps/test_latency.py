@@ -1,6 +1,7 @@
 import json
 
 import jax
+import numpy as np
 import pytest
 
 from speccascade.sweeps import latency, settings
@@ -64,23 +65,49 @@ def test_a_resumed_measurement_takes_the_missing_turns(decoded, tmp_path):
   assert [e for e, _ in timed] == [1] * len(points) + [2] * len(points)
   assert sum(turns) == 6
   assert path.read_text().splitlines(keepends=True)[:4] == lines[:4]
-  # Every decoding took one tick: three prompts a trial.
-  assert seconds == {s.id(plan): [3, 3] for s, plan in points}
+  # Every decoding took one tick: two trials of three prompts.
+  assert seconds.keys() == {s.id(plan) for s, plan in points}
+  for seconds_TxP in seconds.values():
+    np.testing.assert_array_equal(seconds_TxP, np.ones((2, 3)))
 
 
 def test_a_point_is_compared_at_its_own_draft_length():
   points = _points()
-  seconds = {s.id(plan): [i + 1.0] for i, (s, plan) in enumerate(points)}
+  seconds = {
+    s.id(plan): (i + 1) * np.array([[1.0, 2.0], [5.0, 3.0], [3.0, 1.0]])
+    for i, (s, plan) in enumerate(points)
+  }
   setting = next(s for s, _ in points if s.rule == 'chow')
   fields = latency.summarise(seconds, setting, settings.Plan(3))
   names = [s.id(plan) for s, plan in points]
   at = lambda start: names.index(start + '-t1-p1-k0-s0') + 1.0  # noqa: E731
+  relative = at('chow-a0.3-g3') / at('verifier_alone')
   assert fields == {
-    'seconds': [at('chow-a0.3-g3')],
-    'verifier_seconds': [at('verifier_alone')],
-    'strict_seconds': [at('strict-g3')],
-    'relative_latency': [at('chow-a0.3-g3') / at('verifier_alone')],
+    'seconds': [at('chow-a0.3-g3') * x for x in (3, 8, 4)],
+    'example_seconds': [at('chow-a0.3-g3') * x for x in (3, 2)],
+    'verifier_seconds': [at('verifier_alone') * x for x in (3, 8, 4)],
+    'strict_seconds': [at('strict-g3') * x for x in (3, 8, 4)],
+    'relative_latency': [pytest.approx(relative)] * 3,
   }
   alone = latency.summarise(seconds, points[0][0], None)
   assert alone['strict_seconds'] is None
-  assert alone['relative_latency'] == [1.0]
+  assert alone['relative_latency'] == [1.0] * 3
+
+
+def test_samplings_are_timed_apart(decoded, tmp_path):
+  config = tiny_pair.config('any')
+  config.temperatures, config.top_ps = (1.0,), (1.0, 0.9)
+  every = sum(settings.by_rule(config).values(), [])
+  path = tmp_path / 'timings.jsonl'
+  for sampling in ((1.0, 1.0), (1.0, 0.9)):
+    own = latency.points(
+      [s for s in every if s.sampling == sampling], settings.plans(config)
+    )
+    decoded.clear()
+    latency.measure(None, own, 1, 1, path, lambda n: None)
+    assert {i for _, i in decoded} == {s.id(plan) for s, plan in own}
+  turns = [json.loads(line) for line in path.open()]
+  assert [(t['temperature'], t['top_p']) for t in turns] == [
+    (1.0, 1.0),
+    (1.0, 0.9),
+  ]

@@ -8,9 +8,11 @@ from speccascade.sweeps import quality, settings
 def _output(score, from_drafter, deferred):
   return {
     'score': score,
+    'statistics': [score, 1],
     'tokens': len(from_drafter),
     'from_drafter': from_drafter,
     'deferred': deferred,
+    'divergence': deferred / 2,
   }
 
 
@@ -19,7 +21,9 @@ def _setting(rule):
 
 
 def _counts(outputs, rule, plan=None, counted=None):
-  return quality.summarise(outputs, _setting(rule), plan, counted)['counts']
+  return quality.summarise(
+    outputs, 'exact_match', _setting(rule), plan, counted
+  )['counts']
 
 
 def test_summary_of_three_ragged_outputs_by_hand():
@@ -28,7 +32,9 @@ def test_summary_of_three_ragged_outputs_by_hand():
     _output(0.0, '00', 2),  # 0, 0.
     _output(1.0, '11111', 0),  # 11, 11, 1.
   ]
-  record = quality.summarise(outputs, _setting('token_v3'), settings.Plan(1))
+  record = quality.summarise(
+    outputs, 'exact_match', _setting('token_v3'), settings.Plan(1)
+  )
   assert record['counts'] == {
     'tokens': 11,
     'verifier_calls': 8,
@@ -37,18 +43,24 @@ def test_summary_of_three_ragged_outputs_by_hand():
     'accepted': 8,
     'rejected': 3,
     'deferred': 3,
+    'divergence': 1.5,
     'accepted_lengths': [3, 2, 3],
   }
   assert record['quality'] == pytest.approx(2 / 3)
-  # Sample deviation of 1, 0, 1 is sqrt(1/3); over sqrt(3) examples.
-  assert record['quality_stderr'] == pytest.approx(1 / 3)
+  assert record['example_statistics'] == [[1.0, 1], [0.0, 1], [1.0, 1]]
+  # The bootstrap's variance is p (1 - p) / 3, off by sqrt(1 / 800) = 3.5 % as
+  # it has 400 resamples.
+  assert record['quality_stderr'] == pytest.approx((2 / 27) ** 0.5, rel=0.14)
   assert record['output_length'] == pytest.approx(11 / 3)
   assert record['block_efficiency'] == pytest.approx(11 / 8)
   assert record['rejection_rate'] == pytest.approx(3 / 11)
 
 
 def test_summary_of_a_model_alone_counts_its_own_calls():
-  outputs = [{'score': 1.0, 'tokens': 5}, {'score': 0.0, 'tokens': 7}]
+  outputs = [
+    {'statistics': [1.0, 1], 'tokens': 5},
+    {'statistics': [0.0, 1], 'tokens': 7},
+  ]
   counts = _counts(outputs, settings.DRAFTER_ALONE)
   assert (counts['drafter_steps'], counts['verifier_calls']) == (12, 0)
   counts = _counts(outputs, settings.VERIFIER_ALONE)
@@ -73,6 +85,7 @@ def test_summary_of_a_schedule_and_of_a_sequential_cascade():
     'accepted': 3,
     'rejected': 3,
     'deferred': 3,
+    'divergence': 1.5,
     'accepted_lengths': [3, 1, 1],
   }
 

@@ -5,9 +5,11 @@ import subprocess
 import sys
 import time
 
+import ml_collections
 import pytest
 
 from speccascade import records
+from speccascade.sweeps import run
 from tests.sweeps import tiny_pair
 
 _ROOT = pathlib.Path(__file__).parents[2]
@@ -16,6 +18,8 @@ _KILLS = 10
 _OF_THE_MOMENT = (
   'git_revision',
   'seconds',
+  'example_seconds',
+  'predicted_seconds',
   'verifier_seconds',
   'strict_seconds',
   'relative_latency',
@@ -134,3 +138,20 @@ def test_a_mistyped_field_is_one_line(sweep, tmp_path):
   assert process.returncode == 1
   assert 'num_exmples' in output
   assert 'Traceback' not in output
+
+
+def test_cells_are_sweeps_in_folders_of_their_own(monkeypatch, tmp_path):
+  config = ml_collections.ConfigDict(
+    {'cells': {'one': tiny_pair.config('a'), 'two': tiny_pair.config('b')}}
+  )
+  ran = []
+  monkeypatch.setattr(
+    run, 'run', lambda c, workdir: ran.append((c.pair, workdir)) or [c.pair]
+  )
+  assert run.run_all(config, str(tmp_path)) == ['a', 'b']
+  assert ran == [('a', tmp_path / 'one'), ('b', tmp_path / 'two')]
+  ran.clear()
+  config.cells.two.trials = 0
+  with pytest.raises(ValueError, match='trials=0'):
+    run.run_all(config, str(tmp_path))
+  assert not ran  # Before the first is begun.

@@ -72,5 +72,5 @@ def test_token_cascade_has_the_text_of_chow(sweep):
 
 def test_costs_are_measured_once(sweep):
   workdir, _ = sweep
-  cost_G = json.loads((workdir / 'costs.json').read_text())
-  assert len(cost_G) == 5
+  costs = json.loads((workdir / 'costs.json').read_text())
+  assert {int(w) for w in costs['verifier_block']} >= {1, 4, 5}

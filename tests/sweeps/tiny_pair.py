@@ -45,7 +45,7 @@ def config(pair):
       schedules=dict(),
       schedule_gamma=4,
       temperatures=(0.0, 1.0),
-      top_p=1.0,
+      top_ps=(1.0,),
       top_k=0,
       seed=0,
       batch_size=8,

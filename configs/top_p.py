@@ -1,0 +1,42 @@
+"""Quality against latency with both models truncated to top-p.
+
+python experiments/sweep.py --config=configs/top_p.py --workdir=results/top_p
+
+The translation pair; `configs/top_p.py:word_problems` is the other.
+"""
+
+import ml_collections
+
+
+def get_config(pair='translation'):
+  config = ml_collections.ConfigDict()
+  config.pair = pair
+  config.task = pair
+  config.task_args = ml_collections.ConfigDict({'seed': 0})
+  config.split = 'test'
+  config.num_examples = 200
+  config.max_prompt_tokens = 112
+  config.dtype = 'float32'
+
+  # Points: rules x alpha x gamma x top-p.
+  config.rules = ml_collections.ConfigDict(
+    {
+      'strict': (),
+      'chow': (0.02, 0.1, 0.3),
+      'opt': (-0.2, 0.0, 0.3),
+      'token_v3': (0.3, 0.9, 0.99),
+      'lossy': (0.2, 0.5, 0.9),
+    }
+  )
+  config.gammas = (5,)
+  config.temperatures = (1.0,)
+  config.top_ps = (0.5, 0.8, 0.9, 1.0)
+  config.top_k = 0
+  config.seed = 0
+
+  # Quality: rows of a batch, settings times prompts.
+  config.batch_size = 48
+  # Latency: batch 1.
+  config.latency_examples = 8
+  config.trials = 4
+  return config
