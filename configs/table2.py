@@ -47,7 +47,7 @@ def _cell(name, gammas):
   config.task = name
   config.task_args = ml_collections.ConfigDict({'seed': 0})
   config.split = 'test'
-  config.num_examples = 200
+  config.num_examples = 150
   config.max_prompt_tokens = 112
   config.dtype = 'float32'
 

@@ -15,7 +15,7 @@ def get_config(pair='translation'):
   config.task = pair
   config.task_args = ml_collections.ConfigDict({'seed': 0})
   config.split = 'test'
-  config.num_examples = 200
+  config.num_examples = 100
   config.max_prompt_tokens = 112
   config.dtype = 'float32'
 
@@ -43,6 +43,6 @@ def get_config(pair='translation'):
   # Quality: rows of a batch, settings times prompts.
   config.batch_size = 48
   # Latency: batch 1.
-  config.latency_examples = 8
+  config.latency_examples = 6
   config.trials = 4
   return config

@@ -66,6 +66,18 @@ def sections(records: list[dict]) -> list[str | tables.Table]:
   return blocks
 
 
+def shown(records: list[dict]) -> list[dict]:
+  """Returns the points of one sampling whose latencies the tables show."""
+  quality = _verifier_quality(records)
+  found = []
+  for group in points.by_rule(records).values():
+    found += [best(group), fastest(group, quality)]
+    for plan in points.plans(group):
+      own = [r for r in group if points.plan(r) == plan]
+      found.append(fastest(own, quality))
+  return [r for r in found if r is not None]
+
+
 def header(records: list[dict]) -> str:
   """Returns what was run, on what and with what, in one paragraph."""
   for field in _COMMON:

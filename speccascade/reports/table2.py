@@ -8,15 +8,15 @@ more than the verifier's latency, over every alpha and plan of drafts recorded
 import functools
 import math
 
-from speccascade.reports import bootstrap, cells, points, tables
+from speccascade.reports import bootstrap, cells, details, points, tables
 
 _CAPTION = """\
 Latency: the speed-up over the verifier alone at no less than its quality, the
 fastest of the alphas and draft plans swept. Quality: the best at no more than
 the verifier's latency. In brackets the 95 % interval of a bootstrap over the
 examples that makes the whole choice anew; where some resamples do not reach
-the mark, the share of them that do. Largest relative standard error of a
-latency over its trials: {error}."""
+the mark, the share of them that do. Largest relative standard error, over the
+trials, of a latency here or in the tables of the points: {error}."""
 
 
 def summary(records: list[dict]) -> dict[points.Sampling, tables.Table]:
@@ -63,7 +63,9 @@ def _table(group, numbers):
         _text(own[rule].quality, quality),
       ]
     rows.append(row)
-  error = largest_error(group)
+  error = largest_error(
+    [r for own in cells.by_cell(group).values() for r in details.shown(own)]
+  )
   known = 'not known, of one trial' if math.isnan(error) else f'{error:.1%}'
   return tables.Table(columns, rows, _CAPTION.format(error=known))
 
@@ -75,8 +77,9 @@ def _name(cell):
 
 
 def _text(estimate, form, unit=''):
-  share = '' if estimate.reached == 1 else f' ({estimate.reached:.0%})'
+  share = f' ({estimate.reached:.0%})'
+  share = '' if share == ' (100%)' else share
   if estimate.value is None:
-    return 'not reached' + (share if estimate.reached else '')
+    return 'not reached' + ('' if share == ' (0%)' else share)
   low, high = form(estimate.low), form(estimate.high)
   return f'{form(estimate.value)}{unit} [{low}, {high}]{share}'

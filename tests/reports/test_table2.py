@@ -53,9 +53,7 @@ def test_bleu_has_one_decimal():
 
 def test_what_is_not_reached_says_in_how_many_resamples_it_is():
   records = _cell('word_problems')
-  worse = synthetic.record(
-    'chow', 0.1, 5, latency=0.5, scores=[1] * 2 + [0] * 6
-  )
+  worse = synthetic.record('chow', 0.1, 5, latency=0.5, scores=[*SCORES[:7], 0])
   never = synthetic.record('diff', 0.1, 5, latency=0.5, scores=[0] * 8)
   (table,) = table2.summary([*records, worse, never]).values()
   rows = {row[0]: row[1:] for row in table.rows}
@@ -74,4 +72,13 @@ def test_the_largest_error_is_printed():
   records[2] |= {'relative_latency': [0.36, 0.4, 0.44]}
   assert table2.largest_error(records) == pytest.approx(0.04 / 3**0.5 / 0.4)
   (table,) = table2.summary(records).values()
-  assert table.caption.endswith('over its trials: 5.8%.')
+  assert table.caption.endswith('tables of the points: 5.8%.')
+  # A point that no table shows does not count.
+  (table,) = table2.summary(
+    [
+      *records,
+      synthetic.record('token_v3', 0.9, 5, scores=[0] * 8)
+      | {'relative_latency': [0.3, 0.6, 0.9]},
+    ]
+  ).values()
+  assert table.caption.endswith('tables of the points: 5.8%.')
