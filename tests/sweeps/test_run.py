@@ -112,7 +112,7 @@ def test_killed_ten_times_it_gives_the_records_of_an_undisturbed_run(
     assert sorted(again.read_text().splitlines()) == sorted(
       path.read_text().splitlines()
     )
-  assert (killed / 'table.md').exists()
+  assert (killed / 'report.md').exists()
   assert (killed / 'quality_latency.png').exists()
 
   # 2 models alone; strict, chow and two token_v3 at 2 gammas; 2 temperatures.
