@@ -13,6 +13,7 @@ import numpy as np
 import sacrebleu
 
 _SEED = 0  # Of the resamples: equal for all points, so that they compare.
+_RESAMPLES = 400  # Behind a standard error.
 _ORDERS = 4  # BLEU's n-grams.
 
 
@@ -59,6 +60,14 @@ def resampled(metric, statistics_NxK, index_RxN) -> np.ndarray:
   return np.array(
     [_of_sums(metric, statistics_NxK[i_N].sum(0)) for i_N in index_RxN]
   )
+
+
+def standard_error(
+  metric: str, statistics_NxK: Sequence[Sequence[float]]
+) -> float:
+  """Standard error of the quality: the bootstrap's, over the examples."""
+  index_RxN = resamples(len(statistics_NxK), _RESAMPLES)
+  return float(resampled(metric, statistics_NxK, index_RxN).std())
 
 
 def _of_sums(metric, sums_K):

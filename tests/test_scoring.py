@@ -60,3 +60,12 @@ def test_resamples_are_the_qualities_of_their_rows():
 def test_no_outputs_are_an_error():
   with pytest.raises(ValueError, match='no outputs'):
     scoring.quality('bleu', [])
+
+
+def test_standard_error():
+  scores_N = np.array([1.0, 0, 0, 1, 1, 0, 1, 0] * 8)
+  got = scoring.standard_error(
+    'exact_match', [*map(scoring.of_score, scores_N)]
+  )
+  # sqrt(0.25 / 64), known to sqrt(1 / 800) from 400 resamples.
+  assert got == pytest.approx(0.0625, rel=4 / 800**0.5)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from speccascade import scoring
-from speccascade.reports import cells, points, tables
+from speccascade.reports import cells, law, points, tables
 
 LOSSES = (0.0, 0.01, 0.02, 0.05)  # of the verifier's quality
 _LOSS_OF_RULES = 0.01
@@ -23,7 +23,7 @@ verifier's quality, on the examples of even index (0, 2, ...). Quality, the
 verifier's quality, loss and speed-up are those of the odd ones, which took no
 part in the choice; held: the loss there is no more than wanted either. Latency
 is of the timed examples of the half, or of all of them where it has fewer than
-{_FEWEST_TIMED}."""
+{_FEWEST_TIMED}. {law.NOTE}"""
 
 
 class Half(NamedTuple):

@@ -92,7 +92,10 @@ def quality_text(metric: str, value: float) -> str:
 
 
 def to_csv(records: list[dict]) -> str:
-  """Returns every record as a row.
+  """Returns every record as a row, its values raw, as they were measured.
+
+  So the verifier alone and strict have a quality each, that of its own sample,
+  where the report's tables and figures have one of both.
 
   Each count and version has a column; trials and accepted lengths are numbers
   in one cell, parted by spaces. What is told of single examples is left out.

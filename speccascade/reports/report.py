@@ -10,6 +10,7 @@ from speccascade.reports import (
   cells,
   details,
   figures,
+  law,
   page,
   points,
   table2,
@@ -19,11 +20,12 @@ from speccascade.reports import (
 _CURVES = {
   'quality_latency': (
     figures.quality_latency,
-    'Quality against latency relative to the verifier alone.',
+    f'Quality against latency relative to the verifier alone. {law.NOTE}',
   ),
   'quality_rejection': (
     figures.quality_rejection,
-    'Quality against the share of emitted tokens that were rejected.',
+    'Quality against the share of emitted tokens that were rejected. '
+    + law.NOTE,
   ),
 }
 
@@ -51,7 +53,7 @@ def write(records: list[dict], out: epath.PathLike) -> str:
   (out / 'tables.tex').write_text(
     '\n'.join(map(tables.latex, _of_kind(found, tables.Table)))
   )
-  for sampling, table in table2.summary(records).items():
+  for sampling, table in table2.summary(law.pooled(records)).items():
     name = str(sampling).replace(', ', '_').replace(' ', '')
     (out / f'table2_{name}.csv').write_text(tables.csv(table))
   for figure in _of_kind(found, page.Figure):
@@ -62,11 +64,15 @@ def write(records: list[dict], out: epath.PathLike) -> str:
 def sections(records: list[dict]) -> list[page.Section]:
   """Returns the report's sections, tables and figures in them.
 
+  The verifier alone and strict have one quality in all of them, see
+  `law.pooled`.
+
   Raises:
     ValueError: as `write`.
   """
   if not records:
     raise ValueError('no records to report')
+  records = law.pooled(records)
   groups = cells.by_cell(records)
   summary = [
     block

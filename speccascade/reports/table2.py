@@ -8,15 +8,16 @@ more than the verifier's latency, over every alpha and plan of drafts recorded
 import functools
 import math
 
-from speccascade.reports import bootstrap, cells, details, points, tables
+from speccascade.reports import bootstrap, cells, details, law, points, tables
 
-_CAPTION = """\
+_CAPTION = f"""\
 Latency: the speed-up over the verifier alone at no less than its quality, the
 fastest of the alphas and draft plans swept. Quality: the best at no more than
 the verifier's latency. In brackets the 95 % interval of a bootstrap over the
 examples that makes the whole choice anew; where some resamples do not reach
-the mark, the share of them that do. Largest relative standard error, over the
-trials, of a latency here or in the tables of the points: {error}."""
+the mark, the share of them that do. {law.NOTE}
+Largest relative standard error, over the trials, of a latency here or in the
+tables of the points: {{error}}."""
 
 
 def summary(records: list[dict]) -> dict[points.Sampling, tables.Table]:
