@@ -15,11 +15,17 @@ from matplotlib import figure, lines
 
 from speccascade.reports import cells, points, styles, tables
 
-_ACCURACY = """\
+# It rejects every token outside its acceptance set, whatever the drafter gave
+# it, and so not with the probability D_TV(π, q).
+_NOT_BY_DIVERGENCE = 'bild_rollback'
+
+_ACCURACY = f"""\
 Rejections: D_TV(π, q) summed over the emitted positions, against the tokens
-rejected. Latency: the costs of drafter steps and verifier blocks, measured
-alone, times their counts, against the seconds measured. Error: the mean of
-|expected / measured − 1| over the points that measured any."""
+rejected; a text counts once, as plans of drafts change no token, and
+{_NOT_BY_DIVERGENCE}, which does not reject by D_TV, not at all. Latency: the
+costs of drafter steps and verifier blocks, measured alone, times their counts,
+over the same of the verifier alone, against the latencies measured. Error: the
+mean of |expected / measured − 1| over those that measured any."""
 
 _RANK = """\
 Rank correlation (Spearman) of rejection rate and relative latency over the
@@ -38,6 +44,20 @@ def select(records: list[dict]) -> list[dict]:
   ]
 
 
+def texts(records: list[dict]) -> list[dict]:
+  """Returns a record of each text whose rejections D_TV(π, q) foretells.
+
+  Records that differ in nothing but their plan of drafts are one text, with
+  one number of rejections.
+  """
+  found = {}
+  fields = (*cells.Cell._fields, *points.Sampling._fields, 'rule', 'alpha')
+  for record in select(records):
+    if record['rule'] != _NOT_BY_DIVERGENCE:
+      found.setdefault(tuple(record[k] for k in fields), record)
+  return list(found.values())
+
+
 def expected_rejection_rate(record: dict) -> float:
   """Returns the mean D_TV(π, q) of an emitted position."""
   return record['counts']['divergence'] / record['counts']['tokens']
@@ -49,11 +69,26 @@ def rejection_error(record: dict) -> float:
   return math.sqrt(rate * (1 - rate) / record['counts']['tokens'])
 
 
-def predicted_latency(record: dict) -> float:
-  """Returns the seconds predicted over the verifier's measured.
+def predicted_latency(record: dict, records: list[dict]) -> float:
+  """Returns the seconds predicted over the verifier's.
 
-  Averaged over the trials, as is `points.relative_latency`.
+  Over those predicted of it, so that it does not count if the machine was
+  slower or faster when costs were measured than when points were timed. Where
+  these are not known, over those measured, averaged over the trials as
+  `points.relative_latency` is.
+
+  Args:
+    record: a point with a prediction.
+    records: those of its pair and task, the verifier alone among them or not.
   """
+  fields = points.Sampling._fields
+  for other in records:
+    if (
+      other['rule'] == points.VERIFIER
+      and all(other[k] == record[k] for k in fields)
+      and other['predicted_seconds']
+    ):
+      return record['predicted_seconds'] / other['predicted_seconds']
   return statistics.fmean(
     record['predicted_seconds'] / seconds
     for seconds in record['verifier_seconds']
@@ -64,7 +99,8 @@ def draw(records: list[dict]) -> figure.Figure:
   """Draws a row for each pair and task: rejections, then latency.
 
   Dots are coloured by rule; shaped by plan where latency is shown, as the plan
-  changes no token and hence no rejection. On the line both agree.
+  changes no token and hence no rejection; so rejections have a dot a text. On
+  the line both agree.
 
   Raises:
     ValueError: no record has a prediction.
@@ -85,8 +121,9 @@ def draw(records: list[dict]) -> figure.Figure:
   )
   fig.legend(handles=legend, loc='outside right center', frameon=False)
   axes = fig.subplots(len(groups), 2, squeeze=False)
+  all_groups = cells.by_cell(records)
   for (left, right), (cell, group) in zip(axes, groups.items(), strict=True):
-    for (rule, plan), own in _by_look(group).items():
+    for rule, own in points.by_rule(texts(group)).items():
       _dots(
         left,
         map(expected_rejection_rate, own),
@@ -95,9 +132,10 @@ def draw(records: list[dict]) -> figure.Figure:
         marker='o',
         **colors[rule],
       )
+    for (rule, plan), own in _by_look(group).items():
       _dots(
         right,
-        map(predicted_latency, own),
+        [predicted_latency(r, all_groups[cell]) for r in own],
         map(points.relative_latency, own),
         map(points.latency_error, own),
         marker=markers[plan],
@@ -116,29 +154,32 @@ def draw(records: list[dict]) -> figure.Figure:
 def accuracy(records: list[dict]) -> tables.Table:
   """Tabulates how well each is foretold, by pair, task and sampling."""
   rows = []
-  for cell, group in cells.by_cell(select(records)).items():
-    for sampling, own in points.by_sampling(group).items():
+  for cell, group in cells.by_cell(records).items():
+    for sampling, own in points.by_sampling(select(group)).items():
+      once = texts(own)
       rejections = (
-        [expected_rejection_rate(r) for r in own],
-        [r['rejection_rate'] for r in own],
+        [expected_rejection_rate(r) for r in once],
+        [r['rejection_rate'] for r in once],
       )
       latencies = (
-        [predicted_latency(r) for r in own],
+        [predicted_latency(r, group) for r in own],
         [points.relative_latency(r) for r in own],
       )
       rows.append(
         [
           *cell,
           str(sampling),
-          str(len(own)),
+          str(len(once)),
           _number(correlation(*rejections), 3),
           _percent(error(*rejections)),
+          str(len(own)),
           _number(correlation(*latencies), 3),
           _percent(error(*latencies)),
         ]
       )
-  columns = ['pair', 'task', 'sampling', 'points', 'rejections: correlation']
-  columns += ['error', 'latency: correlation', 'error']
+  columns = ['pair', 'task', 'sampling']
+  columns += ['texts', 'rejections: correlation', 'error']
+  columns += ['points', 'latency: correlation', 'error']
   return tables.Table(columns, rows, ' '.join(_ACCURACY.split()))
 
 
@@ -169,16 +210,14 @@ def answer(records: list[dict]) -> str:
     for own in points.by_sampling(group).values():
       within += _within(own).values()
       over.append(_rejection_and_latency(own))
-  within = sorted(x for x in within if not math.isnan(x))
+  within = [x for x in within if not math.isnan(x)]
   over = [x for x in over if not math.isnan(x)]
   if not within:
     return 'Too few points to tell whether the rejection rate tells latency.'
   return (
     'Does the rejection rate tell latency? Among points of one plan of drafts '
-    f'and one sampling, their rank correlation is '
-    f'{statistics.median(within):.2f} in the median of {len(within)} such '
-    f'groups ({within[0]:.2f} to {within[-1]:.2f}); among points of one '
-    f'sampling under all plans it is {statistics.median(over):.2f}.'
+    f'and one sampling, their rank correlation is {_middle(within)}; among '
+    f'points of one sampling under all plans it is {_middle(over)}.'
   )
 
 
@@ -209,6 +248,17 @@ def _ranks(values):
   """Ranks, equal values sharing the mean of theirs."""
   x = np.array(values)
   return (x > x[:, None]).sum(0) + (x == x[:, None]).sum(0) / 2
+
+
+def _middle(values):
+  """The median, and of how many values between which."""
+  text = f'{statistics.median(values):.2f}'
+  if len(values) == 1:
+    return text
+  return (
+    f'{text} in the median of {len(values)} such groups '
+    f'({min(values):.2f} to {max(values):.2f})'
+  )
 
 
 def _within(records):

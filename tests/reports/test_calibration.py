@@ -55,7 +55,6 @@ def test_dots_are_where_they_were_measured(cells):
   # sqrt(0.1 * 0.9 / 1000), sqrt(0.05 * 0.95 / 1000)
   assert [dot[:3] for dot in rejections] == [
     pytest.approx((0.09, 0.1, 0.009487), abs=1e-6),
-    pytest.approx((0.09, 0.1, 0.009487), abs=1e-6),
     pytest.approx((0.05, 0.05, 0.006892), abs=1e-6),
   ]
   # Two examples of a second each under the verifier: 0.6 s are 0.3.
@@ -70,7 +69,7 @@ def test_dots_are_where_they_were_measured(cells):
 def test_latency_is_averaged_over_trials():
   trials = dict(verifier_seconds=[2.0, 4.0], relative_latency=[0.5, 0.7])
   record = _point('opt', 0.1, 0.5, predicted_seconds=1.0, **trials)
-  assert calibration.predicted_latency(record) == pytest.approx(0.375)
+  assert calibration.predicted_latency(record, []) == pytest.approx(0.375)
   ((x, y, error, _),) = _dots(calibration.draw([record]).axes[1])
   assert (x, y, error) == pytest.approx((0.375, 0.6, 0.1))
 
@@ -89,10 +88,10 @@ def test_rules_have_colours_and_plans_shapes(cells):
     for ax in fig.axes
     for *_, line in _dots(ax)
   ]
-  strict, opt = '#000000', looks[2][0]
+  strict, opt = '#000000', looks[1][0]
   assert opt not in (strict, '#888888')
   assert looks == [
-    *[(strict, 'o'), (strict, 'o'), (opt, 'o')],
+    *[(strict, 'o'), (opt, 'o')],
     *[(strict, 'o'), (strict, 's'), (opt, 'o')],
     *[(opt, 'o'), (opt, 'o')],
   ]
@@ -151,6 +150,8 @@ def test_no_prediction_no_figure(cells):
 def test_accuracy():
   records = [
     synthetic.record('verifier_alone'),
+    # The first text under another plan.
+    _point('a', 0.1, 0.6, 5, divergence=90.0, predicted_seconds=1.2),
     # Expected over measured: 0.9, 1.2, 1, and one that measured none.
     _point('a', 0.1, 0.5, divergence=90.0, predicted_seconds=0.9),
     _point('b', 0.2, 0.4, divergence=240.0, predicted_seconds=0.8),
@@ -163,16 +164,70 @@ def test_accuracy():
   assert table.rows == [
     # Rejections: covariance of (90, 240, 210, 0) and (100, 200, 300, 0) is
     # 39000 / 3, variances 36900 / 3 and 50000 / 3; errors 10, 20 and 30%.
-    # Latency: of (.45, .4, .64, .2) and (.5, .4, .8, .2) it is .13425 / 3,
-    # variances .098075 / 3 and .1875 / 3; errors 10, 0, 20 and 0%.
-    ['word_problems', 'word_problems', 'temperature 0', '4']
-    + ['0.908', '20.0%', '0.990', '7.5%'],
-    ['word_problems', 'word_problems', 'temperature 1', '1']
-    + ['–', '0.0%', '–', '0.0%'],
-    ['word_problems', 'translation', 'temperature 0', '1']
-    + ['–', '0.0%', '–', '0.0%'],
+    # Latency: of (.6, .45, .4, .64, .2) and (.6, .5, .4, .8, .2) it is .152
+    # / 4, variances .12328 / 4 and .2 / 4; errors 0, 10, 0, 20 and 0%.
+    ['word_problems', 'word_problems', 'temperature 0']
+    + ['4', '0.908', '20.0%', '5', '0.968', '6.0%'],
+    ['word_problems', 'word_problems', 'temperature 1']
+    + ['1', '–', '0.0%', '1', '–', '0.0%'],
+    ['word_problems', 'translation', 'temperature 0']
+    + ['1', '–', '0.0%', '1', '–', '0.0%'],
   ]
-  assert len(table.columns) == 8
+  assert table.columns[3:] == [
+    *['texts', 'rejections: correlation', 'error'],
+    *['points', 'latency: correlation', 'error'],
+  ]
+
+
+def test_drift_since_costs_were_measured_cancels():
+  # Costs were measured on a machine half as fast as when points were timed.
+  slow = dict(predicted_seconds=4.0, temperature=1.0)
+  records = [
+    synthetic.record('verifier_alone', temperature=0.0),
+    synthetic.record('verifier_alone', task='x', **slow),
+    synthetic.record('verifier_alone', **slow),
+    _point('opt', 0.1, 0.3, **slow | {'predicted_seconds': 1.2}),
+  ]
+  own = [records[0], *records[2:]]
+  assert calibration.predicted_latency(own[-1], own) == pytest.approx(0.3)
+  ((x, y, *_),) = _dots(calibration.draw(records).axes[1])
+  assert (x, y) == pytest.approx((0.3, 0.3))
+  assert calibration.accuracy(records).rows[0][-1] == '0.0%'
+  # Without a prediction of the verifier: 1.2 s over the 2 s measured.
+  own[1] |= {'predicted_seconds': None}
+  assert calibration.predicted_latency(own[-1], own) == pytest.approx(0.6)
+
+
+def test_what_does_not_reject_by_divergence_has_latency_alone():
+  records = [
+    _point('a', 0.1, 0.5),
+    _point('bild_rollback', 0.1, 0.4, divergence=900.0),
+  ]
+  left, right = calibration.draw(records).axes
+  assert len(_dots(left)) == 1
+  assert len(_dots(right)) == 2
+  ((*_, texts, _, error, counted, _, _),) = calibration.accuracy(records).rows
+  assert (texts, error, counted) == ('1', '0.0%', '2')
+
+
+def test_each_text_counts_once():
+  same = [_point('a', 0.1, 0.5, gamma) for gamma in (3, 5, 9)]
+  same[1] |= {'predicted_seconds': None}
+  others = [
+    _point('a', 0.2, 0.5) | {'alpha': 0.75},  # That of the others is 0.5.
+    _point('b', 0.1, 0.5),
+    _point('a', 0.1, 0.5, temperature=1.0),
+    _point('a', 0.1, 0.5, task='x'),
+  ]
+  assert calibration.texts(same + others) == [same[0], *others]
+
+
+def test_one_group_is_no_median():
+  records = [_point(rule, 0.1 * i, 0.2 * i) for i, rule in enumerate('abc')]
+  assert calibration.answer(records).endswith(
+    'their rank correlation is 1.00; among points of one sampling under all '
+    'plans it is 1.00.'
+  )
 
 
 def test_error_without_anything_measured():
