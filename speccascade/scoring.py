@@ -12,7 +12,6 @@ from collections.abc import Sequence
 import numpy as np
 import sacrebleu
 
-_SEED = 0  # Of the resamples: equal for all points, so that they compare.
 _RESAMPLES = 400  # Behind a standard error.
 _ORDERS = 4  # BLEU's n-grams.
 
@@ -48,9 +47,16 @@ def quality(metric: str, statistics_NxK: Sequence[Sequence[float]]) -> float:
   return _of_sums(metric, np.sum(statistics_NxK, axis=0))
 
 
-def resamples(num_examples: int, count: int) -> np.ndarray:
-  """Examples drawn with replacement for the bootstrap: int index_RxN."""
-  rng = np.random.default_rng(_SEED)
+def resamples(num_examples: int, count: int, seed: int = 0) -> np.ndarray:
+  """Examples drawn with replacement for the bootstrap: int index_RxN.
+
+  Args:
+    num_examples: N.
+    count: R.
+    seed: equal for all points, so that they compare; one for each kind of
+      example, so that kinds are drawn apart where there are as many of both.
+  """
+  rng = np.random.default_rng(seed)
   return rng.integers(num_examples, size=(count, num_examples))
 
 

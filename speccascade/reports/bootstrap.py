@@ -2,10 +2,12 @@
 
 Each resample draws examples with replacement, the same ones for all points,
 and goes through the whole choice again: what the verifier's quality is, which
-points reach it, which of them is fastest. Examples of quality and timed ones
-are drawn apart.
+points reach it, which of them is fastest. Examples of quality, timed ones and
+the trials these were timed in are drawn apart. Of a trial records tell the
+seconds of all examples together: the trials drawn make a resample of examples
+slower or faster by one factor.
 
-Letters: P points, N examples, R resamples.
+Letters: P points, N examples, T trials, R resamples.
 """
 
 from typing import NamedTuple
@@ -17,6 +19,8 @@ from speccascade.reports import points
 
 _RESAMPLES = 400
 _INTERVAL = (2.5, 97.5)  # Percentiles.
+_Z = 1.96  # Of the normal distribution, for the same interval.
+_TIMED, _TRIALS = 1, 2  # Seeds; examples of quality have scoring's.
 
 
 class Estimate(NamedTuple):
@@ -24,7 +28,8 @@ class Estimate(NamedTuple):
 
   Attributes:
     value: on the examples themselves; None where it is not reached.
-    low: start of the 95 % interval over the resamples that reach it.
+    low: start of the 95 % interval over the resamples that reach it; where a
+      score of 0 or 1 is the same for all examples, Wilson's if that is wider.
     high: its end.
     reached: share of the resamples that reach it.
   """
@@ -68,14 +73,41 @@ def numbers(group: list[dict]) -> dict[str, Numbers]:
   speedup_PxR[:, 0] = [points.speedup(r) for r in group]
   good_PxR = quality_PxR >= quality_PxR[i]
   fast_PxR = speedup_PxR >= 1
-  return {
-    rule: Numbers(
-      _estimate(speedup_PxR[rows], good_PxR[rows]),
-      _estimate(quality_PxR[rows], fast_PxR[rows]),
-    )
-    for rule in points.by_rule(group)
-    for rows in [[r['rule'] == rule for r in group]]
-  }
+  found = {}
+  for rule in points.by_rule(group):
+    rows = [r['rule'] == rule for r in group]
+    quality = _estimate(quality_PxR[rows], fast_PxR[rows])
+    if verifier['metric'] == 'exact_match':
+      quality = _widened(quality, verifier['num_examples'])
+    speedup = _estimate(speedup_PxR[rows], good_PxR[rows])
+    found[rule] = Numbers(speedup, quality)
+  return found
+
+
+def seconds(record: dict, rows: slice = slice(None)) -> np.ndarray:
+  """Returns the seconds of each resample of the timed examples and trials.
+
+  Args:
+    record: of any point; the same draws for all that have as many examples
+      and trials, which go in turns.
+    rows: the timed examples to draw from.
+
+  Returns:
+    Array of R.
+  """
+  seconds_N = np.array(record['example_seconds'][rows])
+  index_RxN = scoring.resamples(len(seconds_N), _RESAMPLES, _TIMED)
+  seconds_T = np.array(record['seconds'])
+  index_RxT = scoring.resamples(len(seconds_T), _RESAMPLES, _TRIALS)
+  ratio_R = seconds_T[index_RxT].mean(1) / seconds_T.mean()
+  return seconds_N[index_RxN].sum(1) * ratio_R
+
+
+def qualities(record: dict, rows: slice = slice(None)) -> np.ndarray:
+  """Returns the quality of each resample of the examples: an array of R."""
+  statistics_NxK = np.array(record['example_statistics'])[rows]
+  index_RxN = scoring.resamples(len(statistics_NxK), _RESAMPLES)
+  return scoring.resampled(record['metric'], statistics_NxK, index_RxN)
 
 
 def _verifier(group):
@@ -102,22 +134,12 @@ def _qualities(record):
   # A plan of drafts changes no text.
   key = tuple(record[k] for k in ('rule', 'alpha', *points.Sampling._fields))
 
-  def values():
-    index_RxN = scoring.resamples(record['num_examples'], _RESAMPLES)
-    statistics = record['example_statistics']
-    resampled_R = scoring.resampled(record['metric'], statistics, index_RxN)
-    return [record['quality'], *resampled_R]
-
-  return key, values
+  return key, lambda: [record['quality'], *qualities(record)]
 
 
 def _seconds(record):
-  def values():
-    index_RxN = scoring.resamples(record['latency_examples'], _RESAMPLES)
-    seconds_N = np.array(record['example_seconds'])
-    return [seconds_N.sum(), *seconds_N[index_RxN].sum(1)]
-
-  return record['id'], values
+  whole = sum(record['example_seconds'])
+  return record['id'], lambda: [whole, *seconds(record)]
 
 
 def _estimate(value_PxR, allowed_PxR):
@@ -132,3 +154,18 @@ def _estimate(value_PxR, allowed_PxR):
     high=float(high),
     reached=len(reached) / len(resampled),
   )
+
+
+def _widened(estimate, num_examples):
+  """Bounds of a share of examples that is 0 or 1, where resamples are alike.
+
+  Wilson's (Journal of the American Statistical Association 22, 1927; advised
+  by Brown, Cai and DasGupta, Statistical Science 16, 2001). Two samples of an
+  example count as one, which errs on the wide side.
+  """
+  beyond = _Z**2 / (num_examples + _Z**2)
+  if estimate.value == 1:
+    return estimate._replace(low=min(estimate.low, 1 - beyond))
+  if estimate.value == 0:
+    return estimate._replace(high=max(estimate.high, beyond))
+  return estimate

@@ -14,8 +14,11 @@ _CAPTION = f"""\
 Latency: the speed-up over the verifier alone at no less than its quality, the
 fastest of the alphas and draft plans swept. Quality: the best at no more than
 the verifier's latency. In brackets the 95 % interval of a bootstrap over the
-examples that makes the whole choice anew; where some resamples do not reach
-the mark, the share of them that do. {law.NOTE}
+examples, and over the trials of a latency, that makes the whole choice anew;
+its percentiles are over the resamples that reach the mark, whose share is told
+where some do not. The fastest of many points is chosen, which favours it a
+little; the interval redoes the choice. Where the answers are all right or all
+wrong, the interval reaches as far as Wilson's. {law.NOTE}
 Largest relative standard error, over the trials, of a latency here or in the
 tables of the points: {{error}}."""
 

@@ -56,6 +56,73 @@ def test_latency_varies_with_the_examples_timed():
   assert 1 <= speedup.low < 1.5 < 2.5 < speedup.high <= 4
 
 
+def test_examples_of_quality_and_timed_ones_are_drawn_apart():
+  # As many of both: what is right is slow, but the draws do not know.
+  record = synthetic.record(
+    'opt', 0.1, 5, [1.0 + score for score in SCORES * 4], SCORES * 4
+  )
+  right_R, seconds_R = bootstrap.qualities(record), bootstrap.seconds(record)
+  # Of independent ones the correlation is 0 ± 0.05 over 400 resamples.
+  assert abs(np.corrcoef(right_R, seconds_R)[0, 1]) < 0.2
+
+
+def test_latency_varies_with_the_trials():
+  noisy = dict(seconds=[4.0, 6.0, 4.0, 6.0])
+  group = [
+    synthetic.record('verifier_alone', scores=SCORES, seconds=[10.0] * 4),
+    synthetic.record('opt', 0.1, 5, 0.5, SCORES, **noisy),
+  ]
+  # Examples are alike: the mean of four trials is 5, ± 1 / sqrt(4).
+  seconds_R = bootstrap.seconds(group[1])
+  assert seconds_R.mean() == pytest.approx(5, rel=0.02)
+  assert seconds_R.std() == pytest.approx(0.5, rel=0.15)
+  speedup, _ = bootstrap.numbers(group)['opt']
+  assert speedup.value == pytest.approx(2)
+  assert 1.66 < speedup.low < 1.85 < 2.2 < speedup.high < 2.51
+
+
+def test_all_points_draw_the_same_trials():
+  # Trials go in turns: what slows one slows all of that turn.
+  trials = [1.0, 2.0, 1.0, 3.0]
+  group = [
+    synthetic.record('verifier_alone', scores=SCORES, seconds=trials),
+    synthetic.record(
+      'opt', 0.1, 5, 0.5, SCORES, seconds=[0.5 * x for x in trials]
+    ),
+  ]
+  speedup, _ = bootstrap.numbers(group)['opt']
+  assert (speedup.low, speedup.high) == pytest.approx((2, 2))
+
+
+@pytest.mark.parametrize(
+  ('score', 'low', 'high'), [(1, 0.722, 1.0), (0, 0.0, 0.278)]
+)
+def test_equal_scores_are_no_certainty(score, low, high):
+  # Wilson's interval of 10 of 10: 10 / (10 + 1.96²) to 1.
+  records = [
+    synthetic.record(rule, scores=[score] * 10)
+    for rule in ('verifier_alone', 'opt')
+  ]
+  for _, quality in bootstrap.numbers(records).values():
+    assert quality.value == score
+    assert (quality.low, quality.high) == pytest.approx((low, high), abs=5e-4)
+
+
+def test_an_interval_that_is_wider_already_stays():
+  # Too slow where the last example is drawn twice: another point is chosen.
+  group = _group(synthetic.record('a', 0.1, 5, [0.85] * 9 + [2.0], [1] * 10))
+  group += [synthetic.record('a', 0.2, 5, 0.5, [0] * 10)]
+  _, quality = bootstrap.numbers(group)['a']
+  assert (quality.value, quality.high) == (1, 1)
+  assert quality.low == 0
+
+
+def test_other_metrics_have_no_such_bound():
+  group = [synthetic.record('verifier_alone', scores=[1] * 10, metric='rouge2')]
+  _, quality = bootstrap.numbers(group)['verifier_alone']
+  assert (quality.low, quality.high) == (1, 1)
+
+
 def test_the_verifier_is_needed():
   with pytest.raises(ValueError, match='no record of the verifier alone'):
     bootstrap.numbers([synthetic.record('opt', 0.1, 5)])

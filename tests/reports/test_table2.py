@@ -82,3 +82,15 @@ def test_the_largest_error_is_printed():
     ]
   ).values()
   assert table.caption.endswith('tables of the points: 5.8%.')
+
+
+def test_the_caption_tells_what_intervals_are():
+  (table,) = table2.summary(_cell('word_problems')).values()
+  caption = ' '.join(table.caption.split())
+  for part in (
+    'over the trials of a latency',
+    'percentiles are over the resamples that reach the mark',
+    'fastest of many points is chosen, which favours it a little; the interval '
+    'redoes the choice',
+  ):
+    assert part in caption
