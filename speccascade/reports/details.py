@@ -11,11 +11,12 @@ _CAPTION = f"""\
 Speed-up: the latency of the verifier alone over that of the point, ± its
 standard error over the trials, which take the same prompts in turn; other
 prompts would vary it further. Same quality: the fastest point of the rule whose
-{{metric}} is no lower than the verifier's, sampling error included; over strict
-(its speed-up over that of strict at its fastest γ), blocks, rejected and length
-(tokens per verifier call, share of tokens rejected, mean tokens an example) are
-of that point. Same latency: the best point no slower than the verifier. ± of a
-quality is its standard error over the examples. {law.NOTE}"""
+{{metric}} is no lower than the verifier's as measured, with no allowance for
+sampling error; over strict (its speed-up over that of strict at its fastest γ),
+blocks, rejected and length (tokens per verifier call, share of tokens rejected,
+mean tokens an example) are of that point. Same latency: the best point no
+slower than the verifier. ± of a quality is its standard error over the
+examples. {law.NOTE}"""
 
 
 def fastest(group: list[dict], quality: float) -> dict | None:

@@ -175,3 +175,13 @@ def test_an_unfinished_sweep_says_so(make_record):
   text = _markdown(records)
   assert 'verifier alone has no record here yet' in text
   assert 'not reached' in text
+
+
+def test_the_caption_allows_for_no_error(make_record):
+  records = [
+    make_record('verifier_alone', quality=0.9),
+    make_record('opt', 0.1, 5, quality=0.8999, latency=0.5),
+  ]
+  assert _cells(details.table(records))['opt'][0] == 'not reached'
+  caption = ' '.join(details.sections(records)[-1].split())
+  assert 'as measured, with no allowance for sampling error' in caption
