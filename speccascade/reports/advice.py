@@ -4,13 +4,14 @@ Chosen on the examples of even index alone, then looked at on the others: what
 is best of many points on the examples that it was chosen by is partly luck.
 """
 
+import functools
 import math
 from typing import NamedTuple
 
 import numpy as np
 
 from speccascade import scoring
-from speccascade.reports import cells, law, points, tables
+from speccascade.reports import bootstrap, cells, law, points, tables
 
 LOSSES = (0.0, 0.01, 0.02, 0.05)  # of the verifier's quality
 _LOSS_OF_RULES = 0.01
@@ -21,9 +22,11 @@ _CAPTION = f"""\
 The fastest point of {{which}} that loses no more than wanted, relative to the
 verifier's quality, on the examples of even index (0, 2, ...). Quality, the
 verifier's quality, loss and speed-up are those of the odd ones, which took no
-part in the choice; held: the loss there is no more than wanted either. Latency
-is of the timed examples of the half, or of all of them where it has fewer than
-{_FEWEST_TIMED}. {law.NOTE}"""
+part in the choice; held: the loss there is no more than wanted either, and the
+share of bootstrap resamples of these examples in which it is. ± of a speed-up
+is its relative standard error over resamples of timed examples and trials.
+Latency is of the timed examples of the half, or of all of them where it has
+fewer than {_FEWEST_TIMED}. {law.NOTE}"""
 
 
 class Half(NamedTuple):
@@ -141,11 +144,24 @@ def _check_alike(records, verifier):
 def _half(record, start):
   """The examples of index start, start + 2, ..."""
   statistics_NxK = np.array(record['example_statistics'])[start::2]
-  timed, own = record['example_seconds'], record['example_seconds'][start::2]
   return Half(
     float(scoring.quality(record['metric'], statistics_NxK)),
-    sum(own if len(own) >= _FEWEST_TIMED else timed),
+    sum(record['example_seconds'][_timed(record, start)]),
   )
+
+
+def _timed(record, start):
+  """Which timed examples tell the latency of a half."""
+  own = slice(start, None, 2)
+  enough = len(record['example_seconds'][own]) >= _FEWEST_TIMED
+  return own if enough else slice(None)
+
+
+def _odd_resamples(record):
+  """The odd half in each resample: of all records the same draws."""
+  quality_R = bootstrap.qualities(record, slice(1, None, 2))
+  seconds_R = bootstrap.seconds(record, _timed(record, 1))
+  return list(map(Half, quality_R.tolist(), seconds_R.tolist()))
 
 
 def _row(rule, choice, verifier, wanted):
@@ -154,15 +170,22 @@ def _row(rule, choice, verifier, wanted):
   if choice is None:
     return [*chosen_for, '–', '–', 'not reached', *'––––']
   record = choice.record
+  text = functools.partial(points.quality_text, record['metric'])
+  drawn = list(
+    zip(*map(_odd_resamples, (record, verifier.record)), strict=True)
+  )
+  held = np.mean([holds(*halves, wanted) for halves in drawn])
+  speedup = verifier.odd.seconds / choice.odd.seconds
+  error = np.std([other.seconds / own.seconds for own, other in drawn])
   return [
     *chosen_for,
     '–' if record['alpha'] is None else f'{record["alpha"]:g}',
     points.plan(record) or '–',
-    f'{choice.odd.quality:.3f}',
-    f'{verifier.odd.quality:.3f}',
+    text(choice.odd.quality),
+    text(verifier.odd.quality),
     f'{100 * loss(choice.odd, verifier.odd):z.1f}%',
-    'yes' if holds(choice.odd, verifier.odd, wanted) else 'no',
-    f'{verifier.odd.seconds / choice.odd.seconds:.2f}×',
+    f'{"yes" if holds(choice.odd, verifier.odd, wanted) else "no"}, {held:.0%}',
+    f'{speedup:.2f}× ± {error / speedup:.1%}',
   ]
 
 
