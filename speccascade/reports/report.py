@@ -1,6 +1,9 @@
 """Writes the report of records: Markdown, LaTeX, CSV, figures and one page."""
 
 import io
+import pathlib
+import re
+from collections.abc import Iterable
 
 from etils import epath
 
@@ -80,8 +83,9 @@ def sections(records: list[dict]) -> list[page.Section]:
     for block in (f'{str(sampling).capitalize()}:', table)
   ]
   found = [page.Section('Table 2', summary)] if summary else []
+  prefixes = file_prefixes(groups)
   for cell, own in groups.items():
-    where = f'{cell.pair}_{cell.task}_' if len(groups) > 1 else ''
+    where = prefixes[cell]
     heading = f'Task {cell.task}, pair {cell.pair}'
     body = details.sections(own)
     body += [_figure(where + name, *_CURVES[name], own) for name in _CURVES]
@@ -93,6 +97,28 @@ def sections(records: list[dict]) -> list[page.Section]:
     body = [chosen, advice.by_rule(records)]
     found.append(page.Section('Which rule, threshold and draft length', body))
   return found
+
+
+def file_prefixes(all_cells: Iterable[cells.Cell]) -> dict[cells.Cell, str]:
+  """Returns how the file names of each pair and task begin.
+
+  A pair may be a folder's path: its last component is the name, so that files
+  stay in the report's folder. Distinct; empty for a cell that is alone.
+  """
+  all_cells = list(all_cells)
+  if len(all_cells) == 1:
+    return {all_cells[0]: ''}
+  prefixes = {}
+  for cell in all_cells:
+    names = [pathlib.PurePath(name).name for name in cell]
+    # Markdown, for one, ends a link at a space.
+    name = '_'.join(re.sub(r'[^\w.-]', '-', name) for name in names)
+    prefix, i = f'{name}_', 1
+    while prefix in prefixes.values():
+      i += 1
+      prefix = f'{name}_{i}_'
+    prefixes[cell] = prefix
+  return prefixes
 
 
 def _calibration(records):

@@ -6,10 +6,11 @@ import subprocess
 import sys
 
 import pytest
+import synthetic
 from matplotlib import image
 
 from speccascade import records as records_lib
-from speccascade.reports import report
+from speccascade.reports import cells, report
 
 _ROOT = pathlib.Path(__file__).parents[2]
 
@@ -72,3 +73,106 @@ def test_command_says_what_is_missing(tmp_path, content):
   assert done.stderr.splitlines() == [
     f'report: no finished record in {path}; run a sweep first'
   ]
+
+
+def _write(path, records):
+  path.parent.mkdir(parents=True, exist_ok=True)
+  records_lib.append_lines(path, records)
+  return path
+
+
+def _error(*flags):
+  done = _run(*flags)
+  assert done.returncode == 1
+  (line,) = done.stderr.splitlines()
+  return line
+
+
+def test_figures_of_a_pair_that_is_a_path_stay_in_the_folder(tmp_path):
+  # Two that share their last component, and one with what a link ends at.
+  pairs = [f'{tmp_path}/a/pair', f'{tmp_path}/b/pair', '../my pair/']
+  records = [synthetic.record('verifier_alone', pair=pair) for pair in pairs]
+  records += [synthetic.record('strict', None, 5, pair=p) for p in pairs]
+  out = tmp_path / 'reports' / 'out'
+  text = report.write(records, out)
+  prefixes = ['pair_word_problems_', 'pair_word_problems_2_']
+  prefixes += ['my-pair_word_problems_']
+  names = [
+    f'{prefix}{curve}.png'
+    for prefix in prefixes
+    for curve in ('quality_latency', 'quality_rejection')
+  ]
+  assert {path.name for path in out.glob('*.png')} == (
+    {*names, 'calibration.png'}
+  )
+  assert all(f']({name})' in text for name in names)
+  assert {path.name for path in tmp_path.iterdir()} == {'reports'}
+  assert [path.name for path in out.parent.iterdir()] == ['out']
+
+
+@pytest.mark.parametrize(
+  'names',
+  [
+    [('a/x', 't'), ('b/x', 't'), ('x', 't_2'), ('c/x', 't')],
+    [('x', 't'), ('x', 't/'), ('x', '..'), ('/', '/'), ('a|b', 'c:d')],
+  ],
+)
+def test_prefixes_are_distinct_and_safe(names):
+  prefixes = report.file_prefixes([cells.Cell(*name) for name in names])
+  assert len(set(prefixes.values())) == len(names)
+  for prefix in prefixes.values():
+    assert not set(prefix) & set('/\\|: ')
+
+
+def test_a_folder_stands_for_its_records(tmp_path):
+  record = synthetic.record('verifier_alone')
+  own = _write(tmp_path / 'one' / 'records.jsonl', [record]).parent
+  done = _run(f'--records={own}')
+  assert done.returncode == 0, done.stderr
+  assert (own / 'report.md').exists()
+  other = record | {'task': 'other'}
+  _write(tmp_path / 'two' / 'records.jsonl', [other])
+  (tmp_path / 'outputs').mkdir()
+  done = _run(f'--records={tmp_path}')
+  assert done.returncode == 0, done.stderr
+  text = (tmp_path / 'report.md').read_text()
+  assert text.index('Task word_problems') < text.index('Task other')
+  nothing = tmp_path / 'outputs'
+  assert _error(f'--records={nothing}') == (
+    f'report: no finished record in {nothing}/records.jsonl; run a sweep first'
+  )
+
+
+def test_a_record_given_twice_is_refused(tmp_path):
+  record = synthetic.record('verifier_alone')
+  one, two = (
+    _write(tmp_path / name / 'records.jsonl', [record]) for name in 'ab'
+  )
+  assert _error(f'--records={one}', f'--records={two}') == (
+    "report: record 'verifier_alone-None-None-0' of pair word_problems, task "
+    f'word_problems is both in {one} and in {two}; give one of the two'
+  )
+
+
+def test_devices_of_a_cell_do_not_mix(tmp_path):
+  tpu = dict(device='TPU v5e × 8')
+  records = [
+    synthetic.record('verifier_alone'),
+    # Another task may be of another device.
+    synthetic.record('drafter_alone', task='other', **tpu),
+    synthetic.record('strict', None, 5, **tpu),
+  ]
+  one = _write(tmp_path / 'a.jsonl', records[:1])
+  two = _write(tmp_path / 'b.jsonl', records[1:])
+  assert _error(f'--records={one}', f'--records={two}') == (
+    'report: latencies of pair word_problems, task word_problems are from '
+    f"several devices: 'cpu (AMD EPYC), 2 cores' in {one} and 'TPU v5e × 8' in "
+    f'{two}; report each device on its own'
+  )
+
+
+def test_an_error_of_the_system_is_one_line(tmp_path):
+  path = _write(tmp_path / 'r.jsonl', [synthetic.record('verifier_alone')])
+  line = _error(f'--records={path}', f'--out={path}/out')
+  assert line.startswith('report: ')
+  assert f'{path}/out' in line
