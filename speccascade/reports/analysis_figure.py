@@ -2,10 +2,9 @@
 
 from matplotlib import figure, lines, ticker
 
-from speccascade import analysis_summary
 from speccascade.reports import styles as styles_lib
 
-_STRICT = dict(color='black', marker='*', markersize=9)
+TENTHS = 10  # of an answer
 
 
 def label(row):
@@ -25,7 +24,8 @@ def draw(rows, title):
     matplotlib Figure.
   """
   temperatures = list(dict.fromkeys(r['temperature'] for r in rows))
-  styles = _styles(rows)
+  named = dict.fromkeys(label(r) for r in rows if r['table'] == 'rule')
+  styles = styles_lib.lines(named)
   fig = figure.Figure(
     figsize=(14, 0.9 + 3.6 * len(temperatures)), layout='constrained'
   )
@@ -97,7 +97,7 @@ def _answers(ax, rows, styles):
     if own:
       _line(ax, own, 'decile', 'rejected', style, dx)
   ax.set_ylim(bottom=0)
-  ax.set_xticks(range(1, analysis_summary.DECILES + 1))
+  ax.set_xticks(range(1, TENTHS + 1))
   ax.set_xlabel('tenth of the answer')
   ax.set_ylabel('rejected')
 
@@ -115,21 +115,3 @@ def _line(ax, rows, x, y, style, dx):
 def _spread(number, width):
   """Offsets that keep the marks of several rules apart."""
   return [width * ((i + 0.5) / number - 0.5) for i in range(number)]
-
-
-def _styles(rows):
-  """One colour and marker for each rule and alpha; strict is black."""
-  styles = {}
-  colors, markers = styles_lib.COLORS, styles_lib.MARKERS
-  for rule in dict.fromkeys(label(r) for r in rows if r['table'] == 'rule'):
-    i = len(styles.keys() - {'strict'})
-    styles[rule] = dict(
-      color=colors[i % len(colors)],
-      # A colour's second turn has other markers.
-      marker=markers[(i + 3 * (i // len(colors))) % len(markers)],
-      markersize=4.5,
-    )
-    if rule == 'strict':
-      styles[rule] = dict(_STRICT)
-    styles[rule]['linewidth'] = 1.2
-  return styles

@@ -3,11 +3,9 @@
 import io
 import json
 
-import tabulate
 from etils import epath
 
-from speccascade import analysis_summary
-from speccascade.reports import analysis_figure
+from speccascade.reports import analysis_figure, tables
 
 _CAPTION = """\
 ± is the standard error over the examples. Rejected: measured. D_TV(π, q): mean
@@ -84,8 +82,9 @@ def _verdict(rows):
   best = max(as_good, key=lambda r: r['bound'])
   ceiling = next(
     r
-    for r in rows
-    if r['rule'] == analysis_summary.NOTHING_REJECTED
+    for r in _of(rows, 'calls')
+    # No rule's own: strict's answers, had nothing been rejected.
+    if r['rule'] not in {other['rule'] for other in overall}
     and r['gamma'] == strict['longest_gamma']
   )
   return (
@@ -188,7 +187,7 @@ def _classes(rows):
       ]
     )
     before = label
-  return _grid(columns, cells, left=2)
+  return _grid(columns, cells)
 
 
 def _drafts(rows):
@@ -210,11 +209,11 @@ def _drafts(rows):
 
 def _answers(rows):
   columns = ['rejected, by tenth of the answer']
-  columns += map(str, range(1, analysis_summary.DECILES + 1))
+  columns += map(str, range(1, analysis_figure.TENTHS + 1))
   cells = []
   for label, row in _by_rule(rows, 'answer').items():
     by = {r['decile']: _measured(r, 'rejected', '{:.3f}') for r in row}
-    tenths = range(1, analysis_summary.DECILES + 1)
+    tenths = range(1, analysis_figure.TENTHS + 1)
     cells.append([label, *(by.get(i, '–') for i in tenths)])
   return _grid(columns, cells)
 
@@ -229,11 +228,5 @@ def _padded(cells, width):
   return cells + ['–'] * (width - len(cells))
 
 
-def _grid(columns, cells, left=1):
-  return tabulate.tabulate(
-    cells,
-    columns,
-    tablefmt='pipe',
-    disable_numparse=True,
-    colalign=[*['left'] * left, *['right'] * (len(columns) - left)],
-  )
+def _grid(columns, rows):
+  return tables.markdown(tables.Table(columns, rows)).rstrip()

@@ -111,7 +111,8 @@ def draw(records: list[dict]) -> figure.Figure:
       'no record predicts its latency; calibrate with records of rules'
     )
   used = {record['rule'] for group in groups.values() for record in group}
-  colors = styles.rule_colors(records)  # of all: alike in every figure
+  # Of all: alike in every figure.
+  colors = styles.dots(styles.drawn(records))
   colors = {rule: style for rule, style in colors.items() if rule in used}
   markers = styles.plan_markers(select(records))
   legend = _legend(colors, markers)
@@ -148,6 +149,9 @@ def draw(records: list[dict]) -> figure.Figure:
     left.set_ylabel('rejection rate, measured')
     right.set_xlabel('latency, predicted (the verifier: 1)')
     right.set_ylabel('latency, measured')
+  # Square panels shrink in the layout and get other ticks, of other widths: a
+  # first layout lets the second know them.
+  fig.draw_without_rendering()
   return fig
 
 

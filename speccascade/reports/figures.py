@@ -4,8 +4,6 @@ from matplotlib import figure, lines
 
 from speccascade.reports import points, styles
 
-_STRICT = dict(color='black', marker='*', markersize=12, zorder=4)
-
 
 def quality_latency(records: list[dict]) -> figure.Figure:
   """Draws quality against latency: a row a sampling, a column a plan."""
@@ -101,23 +99,10 @@ def _models(group):
 
 
 def _styles(records):
-  """Gives each rule one colour and marker for all panels and both figures."""
-  made = {}
+  """Gives each rule one look for all panels and both figures."""
+  made = styles.lines(styles.drawn(records))
   for rule, group in points.by_rule(records).items():
-    if rule in (points.VERIFIER, points.DRAFTER):
-      continue
-    i = len(made.keys() - {'strict'})
-    turn = i // len(styles.COLORS)
-    made[rule] = dict(
-      color=styles.COLORS[i % len(styles.COLORS)],
-      # A colour's second turn has other markers.
-      marker=styles.MARKERS[(i + 3 * turn) % len(styles.MARKERS)],
-      markersize=4.5,
-      linewidth=1.2,
-    )
-    if rule == 'strict':
-      made[rule] = dict(_STRICT)
-    if all(r['alpha'] is None for r in group):
+    if rule in made and all(r['alpha'] is None for r in group):
       made[rule]['linestyle'] = 'none'  # a point, not a line
   return made
 

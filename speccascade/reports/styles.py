@@ -1,5 +1,7 @@
 """One colour for each rule and one marker for each plan, in every figure."""
 
+from collections.abc import Iterable
+
 from speccascade.reports import points
 
 # Paul Tol's "muted" scheme, distinct for colour-blind readers, and a grey.
@@ -16,24 +18,54 @@ COLORS = (
   '#888888',
 )
 MARKERS = 'os^DvPX<>p'
+_FILLS = ('full', 'none', 'left', 'top')
+_STRICT = 'strict'  # The reference: black.
 
 
-def rule_colors(records: list[dict]) -> dict[str, dict]:
-  """Gives each rule the colour of its dots; strict, the reference, is black.
+def drawn(records: list[dict]) -> list[str]:
+  """Returns the rules of records, the models alone left out."""
+  models = (points.VERIFIER, points.DRAFTER)
+  return [rule for rule in points.by_rule(records) if rule not in models]
+
+
+def lines(names: Iterable[str]) -> dict[str, dict]:
+  """Gives each name a line of its own colour and marker.
 
   Returns:
-    {rule: keywords of a plotted dot}, both models alone left out. Past the
-    last colour they begin again, as rings instead of dots.
+    {name: keywords of a plotted line}. Past the last colour they begin again,
+    with other markers.
   """
   styles = {}
-  for rule in points.by_rule(records):
-    if rule in (points.VERIFIER, points.DRAFTER):
-      continue
-    i = len(styles.keys() - {'strict'})
-    color = 'black' if rule == 'strict' else COLORS[i % len(COLORS)]
-    ring = rule != 'strict' and i // len(COLORS) % 2
-    styles[rule] = dict(color=color, markerfacecolor='none' if ring else color)
+  for name, i, turn in _turns(names):
+    marker = MARKERS[(i + 3 * turn) % len(MARKERS)]
+    look = dict(color=COLORS[i], marker=marker, markersize=4.5)
+    if name == _STRICT:
+      look = dict(color='black', marker='*', markersize=12, zorder=4)
+    styles[name] = look | dict(linewidth=1.2)
   return styles
+
+
+def dots(names: Iterable[str]) -> dict[str, dict]:
+  """Gives each name the colour that `lines` does, for dots of any shape.
+
+  Returns:
+    {name: keywords of a plotted dot}. Past the last colour they begin again,
+    as rings, then as half dots.
+  """
+  styles = {}
+  for name, i, turn in _turns(names):
+    styles[name] = dict(color=COLORS[i], fillstyle=_FILLS[turn % len(_FILLS)])
+    if name == _STRICT:
+      styles[name] = dict(color='black', fillstyle='full')
+  return styles
+
+
+def _turns(names):
+  """Each name, its colour and how often all colours went before it."""
+  i = 0
+  for name in names:
+    yield name, i % len(COLORS), i // len(COLORS)
+    i += name != _STRICT
 
 
 def plan_markers(records: list[dict]) -> dict[str | None, str]:

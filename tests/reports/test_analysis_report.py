@@ -1,6 +1,8 @@
 """The tables and the figure of an analysis of hand-made answers."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -162,3 +164,22 @@ def test_nothing_is_clipped(rows):
     assert fig.bbox.x0 <= tight.x0
     assert tight.x1 <= legend.x0
   assert legend.x1 <= fig.bbox.x1
+
+
+def test_reports_need_no_decoding():
+  code = (
+    'import sys, speccascade.reports.report, '
+    'speccascade.reports.analysis_report; '
+    "print([m for m in sys.modules if m == 'jax' or 'decoding' in m])"
+  )
+  done = subprocess.run(
+    [sys.executable, '-c', code], capture_output=True, text=True, check=True
+  )
+  assert done.stdout.strip() == '[]'
+
+
+def test_tenths_and_rules_are_those_of_the_rows(rows):
+  assert analysis_figure.TENTHS == analysis_summary.DECILES
+  overall = {r['rule'] for r in rows if r['table'] == 'rule'}
+  calls = {r['rule'] for r in rows if r['table'] == 'calls'}
+  assert calls - overall == {analysis_summary.NOTHING_REJECTED}

@@ -102,16 +102,16 @@ def test_rules_have_colours_and_plans_shapes(cells):
 
 
 def test_many_rules_look_apart_and_as_with_fewer():
-  records = [_point(f'rule_{i}', 0.1, 0.5) for i in range(17)]
+  records = [_point(f'rule_{i}', 0.1, 0.5) for i in range(25)]
   records.insert(3, _point('strict', 0.1, 0.5))
 
   def looks(records):
     return {
-      h.get_label(): (colors.to_hex(h.get_color()), h.get_markerfacecolor())
+      h.get_label(): (colors.to_hex(h.get_color()), h.get_fillstyle())
       for h in calibration.draw(records).legends[0].legend_handles[:-1]
     }
 
-  assert len(set(looks(records).values())) == len(records) == 18
+  assert len(set(looks(records).values())) == len(records) == 26
   # A rule that has no prediction yet keeps its colour for later.
   without = [records[0] | {'predicted_seconds': None}, *records[1:]]
   assert looks(without).items() < looks(records).items()
@@ -140,6 +140,20 @@ def test_nothing_is_clipped():
   assert legend.x1 <= fig.bbox.x1
   for ax in fig.axes:
     assert ax.get_tightbbox().x1 <= legend.x0
+
+
+def test_wide_ticks_are_not_clipped():
+  # Ticks of three digits in panels that a wide legend makes smaller.
+  records = [
+    _point(
+      f'lossy_beta_half_{i}', highest * i / 16, 0.2 + highest * i / 5, task=task
+    )
+    for task, highest in (('x', 0.18), ('y', 0.045))
+    for i in range(17)
+  ]
+  fig = calibration.draw(records)
+  fig.draw_without_rendering()
+  assert min(ax.get_tightbbox().x0 for ax in fig.axes) >= 0
 
 
 def test_no_prediction_no_figure(cells):
