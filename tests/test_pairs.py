@@ -1,4 +1,6 @@
 import json
+import pathlib
+import shutil
 
 import pytest
 
@@ -26,3 +28,15 @@ def test_a_missing_model_is_named(tmp_path):
   (tmp_path / 'pair' / 'verifier.safetensors').unlink()
   with pytest.raises(ValueError, match='verifier.safetensors: no such'):
     pairs.load(folder)
+
+
+def test_pairs_of_one_folder_name_are_told_apart(tmp_path):
+  first = pathlib.Path(tiny_pair.save(tmp_path / 'pair'))
+  (tmp_path / 'other').mkdir()
+  second = shutil.copytree(first, tmp_path / 'other' / 'pair')
+  assert pairs.load(first).name == pairs.load(second).name == 'pair'
+  assert pairs.digests(first) == pairs.digests(second)
+  model = second / 'drafter.safetensors'
+  model.write_bytes(model.read_bytes()[:-1] + b'\x01')
+  a, b = pairs.digests(first), pairs.digests(second)
+  assert [k for k in a if a[k] != b[k]] == ['drafter.safetensors']

@@ -1,6 +1,7 @@
 """Pairs of a drafter and a verifier that share a tokenizer."""
 
 import dataclasses
+import hashlib
 import importlib.resources
 import json
 from typing import Any
@@ -43,12 +44,7 @@ def load(name, dtype='float32'):
   Raises:
     ValueError: a file is missing, torn or does not fit the others.
   """
-  shipped = epath.Path(str(importlib.resources.files(__name__))) / name
-  folder = shipped if shipped.exists() else epath.Path(name)
-  if not folder.exists():
-    raise ValueError(
-      f'no pair {name!r}: neither shipped with speccascade nor a folder'
-    )
+  folder = _folder(name)
   provenance, path = {}, folder / 'provenance.json'
   if path.exists():
     try:
@@ -82,3 +78,25 @@ def load(name, dtype='float32'):
     verifier_params=models['verifier'][1],
     tokenizer=tokenizer,
   )
+
+
+def digests(name):
+  """SHA-256, its first 16 digits, of each file that a pair decodes with.
+
+  Two folders of one name, or one whose models were trained again, differ.
+  """
+  files = ('drafter.safetensors', 'verifier.safetensors', 'tokenizer.model')
+  return {
+    file: hashlib.sha256((_folder(name) / file).read_bytes()).hexdigest()[:16]
+    for file in files
+  }
+
+
+def _folder(name):
+  shipped = epath.Path(str(importlib.resources.files(__name__))) / name
+  folder = shipped if shipped.exists() else epath.Path(name)
+  if not folder.exists():
+    raise ValueError(
+      f'no pair {name!r}: neither shipped with speccascade nor a folder'
+    )
+  return folder

@@ -1,11 +1,13 @@
 """A sweep from its config to its records; killed, it goes on where it was."""
 
+import contextlib
 import dataclasses
 import json
+from typing import Any
 
 from etils import epath
 
-from speccascade import benchmark, progress, records
+from speccascade import benchmark, pairs, progress, records
 from speccascade import workdir as workdir_lib
 from speccascade.decoding import blocks
 from speccascade.sweeps import latency, prediction, quality, settings, workload
@@ -25,25 +27,27 @@ def run_all(config, workdir):
     All records, in order.
 
   Raises:
-    ValueError: as `run`, before anything is decoded.
+    ValueError: as `run`, for any of them before one is decoded.
   """
   if 'cells' not in config:
     return run(config, workdir)
   for cell in config.cells.values():
     settings.by_rule(cell)
-  return [
-    record
-    for name, cell in config.cells.items()
-    for record in run(cell, epath.Path(workdir) / name)
-  ]
+  with contextlib.ExitStack() as stack:
+    begun = []
+    for name, cell in config.cells.items():
+      own = _begin(cell, epath.Path(workdir) / name)
+      begun.append(stack.enter_context(own))
+    return [record for sweep in begun for record in _measure(sweep)]
 
 
 def run(config, workdir):
   """Measures every point that `workdir` has no record of yet.
 
-  Writes to `workdir`: config.json, outputs/ (every generated text with its
-  score), timings.jsonl (a line a prompt and trial) and records.jsonl (a point
-  a line). Each line is appended as soon as it is known.
+  Writes to `workdir`: config.json, environment.json (what measures), outputs/
+  (every generated text with its score), timings.jsonl (a line a prompt and
+  trial) and records.jsonl (a point a line). Each line is appended as soon as
+  it is known.
 
   Args:
     config: ConfigDict; see configs/quickstart.py.
@@ -53,15 +57,45 @@ def run(config, workdir):
     All records, in order.
 
   Raises:
-    ValueError: the config is out of range or not the one of `workdir`.
+    ValueError: the config is out of range, `workdir` is of another config, or
+      made by another machine, code or pair, or another process writes to it.
   """
-  by_rule = settings.by_rule(config)
+  with _begin(config, workdir) as begun:
+    return _measure(begun)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Begun:
+  """A sweep whose workdir is claimed and locked."""
+
+  config: Any
+  workdir: epath.Path
+  load: workload.Workload
+  environment: dict
+
+
+@contextlib.contextmanager
+def _begin(config, workdir):
+  """Loads what a config names and holds its workdir; see `run`."""
+  settings.by_rule(config)
   load = workload.load(config)
   workdir = epath.Path(workdir)
-  workdir_lib.claim(config, workdir / 'config.json')
+  environment = records.environment()
+  with workdir_lib.lock(workdir):
+    workdir_lib.claim(config, workdir / 'config.json')
+    workdir_lib.claim_environment(
+      environment | {'sha256': pairs.digests(config.pair)},
+      workdir / 'environment.json',
+    )
+    yield _Begun(config, workdir, load, environment)
+
+
+def _measure(begun):
+  """Measures what is missing and returns all records."""
+  config, workdir, load = begun.config, begun.workdir, begun.load
+  by_rule = settings.by_rule(config)
   path = workdir / 'records.jsonl'
   records.repair(path)
-  environment = records.environment()
   done = {record['id'] for record in records.read(path)}
   plans = settings.plans(config)
   widths = [
@@ -129,7 +163,7 @@ def run(config, workdir):
               text[: config.latency_examples], widths, load.costs, setting, plan
             )
           }
-          | environment,
+          | begun.environment,
         )
   return records.read(path)
 

@@ -1,6 +1,7 @@
 import os
 import pathlib
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -8,7 +9,7 @@ import time
 import ml_collections
 import pytest
 
-from speccascade import records
+from speccascade import records, workdir
 from speccascade.sweeps import run
 from tests.sweeps import tiny_pair
 
@@ -40,6 +41,7 @@ def sweep(tmp_path_factory):
     os.environ,
     PYTHONPATH=str(_ROOT),
     JAX_PLATFORMS='cpu',
+    GIT_DIR=os.devnull,  # Edits while this runs do no harm.
     XLA_FLAGS='',
     JAX_COMPILATION_CACHE_DIR=str(folder / 'compiled'),
     JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS='0',
@@ -140,18 +142,82 @@ def test_a_mistyped_field_is_one_line(sweep, tmp_path):
   assert 'Traceback' not in output
 
 
-def test_cells_are_sweeps_in_folders_of_their_own(monkeypatch, tmp_path):
-  config = ml_collections.ConfigDict(
-    {'cells': {'one': tiny_pair.config('a'), 'two': tiny_pair.config('b')}}
-  )
-  ran = []
+@pytest.fixture(scope='module')
+def pair(tmp_path_factory):
+  return tiny_pair.save(tmp_path_factory.mktemp('cells') / 'pair')
+
+
+@pytest.fixture
+def two_cells(pair, tmp_path, monkeypatch):
+  """A config of two pairs that share a task; what `_measure` was given."""
+  cells = {
+    name: tiny_pair.config(
+      str(shutil.copytree(pair, tmp_path / f'{name}_pair'))
+    )
+    for name in ('one', 'two')
+  }
+  measured = []
   monkeypatch.setattr(
-    run, 'run', lambda c, workdir: ran.append((c.pair, workdir)) or [c.pair]
+    run,
+    '_measure',
+    lambda begun: measured.append(begun.workdir) or [begun.load.pair.name],
   )
-  assert run.run_all(config, str(tmp_path)) == ['a', 'b']
-  assert ran == [('a', tmp_path / 'one'), ('b', tmp_path / 'two')]
-  ran.clear()
-  config.cells.two.trials = 0
-  with pytest.raises(ValueError, match='trials=0'):
-    run.run_all(config, str(tmp_path))
-  assert not ran  # Before the first is begun.
+  return ml_collections.ConfigDict({'cells': cells}), measured
+
+
+def test_cells_are_sweeps_in_folders_of_their_own(two_cells, tmp_path):
+  config, measured = two_cells
+  assert run.run_all(config, str(tmp_path)) == ['one_pair', 'two_pair']
+  assert measured == [tmp_path / 'one', tmp_path / 'two']
+
+
+@pytest.mark.parametrize(
+  ('field', 'value', 'told'),
+  [
+    ('trials', 0, 'trials=0'),
+    ('pair', 'nobody', "no pair 'nobody'"),
+    ('task', 'nothing', "unknown task 'nothing'"),
+    ('max_prompt_tokens', 3, 'more than max_length 3'),
+  ],
+)
+def test_the_last_cell_is_checked_before_the_first_is_begun(
+  two_cells, tmp_path, field, value, told
+):
+  config, measured = two_cells
+  config.cells.two[field] = value
+  with pytest.raises(ValueError, match=told):
+    run.run_all(config, tmp_path)
+  assert not measured
+
+
+def test_a_foreign_folder_of_the_last_cell_is_told_first(two_cells, tmp_path):
+  config, measured = two_cells
+  run.run(config.cells.two, tmp_path / 'two')
+  measured.clear()
+  config.cells.two.seed = 1
+  with pytest.raises(ValueError, match='two holds a run with another seed'):
+    run.run_all(config, tmp_path)
+  with workdir.lock(tmp_path / 'two'):
+    with pytest.raises(ValueError, match='another process is writing to'):
+      run.run_all(config, tmp_path)
+  assert not measured
+
+
+def test_a_sweep_goes_on_with_the_models_and_code_that_began_it(
+  two_cells, tmp_path, monkeypatch
+):
+  config = two_cells[0].cells.one
+  run.run(config, tmp_path / 'x')
+  run.run(config, tmp_path / 'x')
+  model = pathlib.Path(config.pair) / 'drafter.safetensors'
+  kept = model.read_bytes()
+  model.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
+  with pytest.raises(ValueError, match=r'made with sha256\.drafter'):
+    run.run(config, tmp_path / 'x')
+  model.write_bytes(kept)
+  now = records.environment() | {'git_revision': 'other'}
+  monkeypatch.setattr(records, 'environment', lambda: now)
+  with pytest.raises(
+    ValueError, match=r'git_revision .* \(now other\); choose'
+  ):
+    run.run(config, tmp_path / 'x')
