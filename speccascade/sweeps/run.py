@@ -34,10 +34,16 @@ def run_all(config, workdir):
   for cell in config.cells.values():
     settings.by_rule(cell)
   with contextlib.ExitStack() as stack:
-    begun = []
+    begun, owners = [], {}
     for name, cell in config.cells.items():
       own = _begin(cell, epath.Path(workdir) / name)
       begun.append(stack.enter_context(own))
+      key = begun[-1].load.pair.name, cell.task
+      if (other := owners.setdefault(key, name)) != name:
+        raise ValueError(
+          f'cells {other} and {name} are both pair {key[0]} and task {key[1]}: '
+          'one report could not tell them apart; sweep one on its own'
+        )
     return [record for sweep in begun for record in _measure(sweep)]
 
 
@@ -155,7 +161,7 @@ def _measure(begun):
         text, counted = outputs[setting.id()], outputs.get(name)
         records.append(
           path,
-          _identity(config, load.task.metric, setting, plan)
+          _identity(config, load, setting, plan)
           | quality.summarise(text, load.task.metric, setting, plan, counted)
           | latency.summarise(seconds, setting, plan)
           | {
@@ -197,11 +203,11 @@ def _block_widths(plans):
   return sorted(found)
 
 
-def _identity(config, metric, setting, plan):
+def _identity(config, load, setting, plan):
   return {
     'id': setting.id(plan),
     'task': config.task,
-    'pair': config.pair,
+    'pair': load.pair.name,
     'rule': setting.rule,
     'alpha': setting.alpha,
     'gamma': plan and plan.gamma,
@@ -211,7 +217,7 @@ def _identity(config, metric, setting, plan):
     'top_p': setting.top_p,
     'top_k': setting.top_k,
     'seed': setting.seed,
-    'metric': metric,
+    'metric': load.task.metric,
     'latency_examples': config.latency_examples,
     'dtype': config.dtype,
   }

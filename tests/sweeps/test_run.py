@@ -122,6 +122,7 @@ def test_killed_ten_times_it_gives_the_records_of_an_undisturbed_run(
   assert len(rows) == (2 + 4 * 2) * 2
   for row in rows:
     counts = row['counts']
+    assert row['pair'] == 'pair'  # Not the path of this machine.
     assert row['num_examples'] == 10
     assert len(row['seconds']) == len(row['relative_latency']) == 2
     if row['gamma'] is not None:
@@ -200,6 +201,14 @@ def test_a_foreign_folder_of_the_last_cell_is_told_first(two_cells, tmp_path):
   with workdir.lock(tmp_path / 'two'):
     with pytest.raises(ValueError, match='another process is writing to'):
       run.run_all(config, tmp_path)
+  assert not measured
+
+
+def test_cells_that_a_report_would_mix_are_told(two_cells, tmp_path):
+  config, measured = two_cells
+  config.cells.two.pair = config.cells.one.pair
+  with pytest.raises(ValueError, match='cells one and two are both pair one_p'):
+    run.run_all(config, tmp_path)
   assert not measured
 
 
