@@ -1,21 +1,23 @@
 """Tasks: a module each, with `task(**args)` that makes it."""
 
-import importlib.util
+import importlib
 import inspect
+
+TASKS = ('gsm8k', 'summaries', 'translation', 'wmt', 'word_problems', 'xsum')
 
 
 def load(name, args):
   """The task of a config.
 
   Args:
-    name: a module of this package.
+    name: one of TASKS.
     args: arguments of its function `task`.
 
   Raises:
     ValueError: there is no such task, or it takes no such argument.
   """
-  if importlib.util.find_spec(f'{__name__}.{name}') is None:
-    raise ValueError(f'unknown task {name!r}: no module {__name__}.{name}')
+  if name not in TASKS:
+    raise ValueError(f'unknown task {name!r}; known: {", ".join(TASKS)}')
   make = importlib.import_module(f'{__name__}.{name}').task
   try:
     inspect.signature(make).bind(**args)
