@@ -378,12 +378,6 @@ def frame(draw: Draw, *categories: str, without=()) -> Frame:
       return drawn
 
 
-def doer_kind(*frames: Frame) -> str:
-  """Returns the kind of a subject that suits all frames."""
-  kinds = {f.subject for f in frames} - {'person'}
-  return max(kinds, key='adult'.__ne__) if kinds else 'person'
-
-
 @functools.cache
 def frames_with(name: str) -> tuple[Frame, ...]:
   """Returns the frames of a category or with an option."""

@@ -169,6 +169,12 @@ class Lexicon:
   spots: dict[str, tuple[Noun, ...]]
 
 
+def doer_kind(*frames: Frame) -> str:
+  """Returns the kind of a subject that suits all frames."""
+  kinds = {f.subject for f in frames} - {'person'}
+  return max(kinds, key='adult'.__ne__) if kinds else 'person'
+
+
 def plural(english: str) -> str:
   """Returns the regular plural: 'boxes', 'parties', 'dogs'."""
   if re.search('(s|x|z|ch|sh)$', english):

@@ -187,7 +187,7 @@ def and_(draw: Draw) -> Sentence:
   one, other = (
     clauses.frame(draw, name, without=never) for name in choice(draw, pairs)
   )
-  doer = clauses.subject(draw, clauses.doer_kind(one, other))
+  doer = clauses.subject(draw, lexicon.doer_kind(one, other))
   first = clauses.plain(draw, one, doer, 'past')
   clauses.set_time(draw, first)
   return _joined(first, clauses.plain(draw, other, doer, 'past'))

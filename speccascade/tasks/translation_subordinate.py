@@ -3,6 +3,7 @@
 from speccascade.tasks import translation_clauses as clauses
 from speccascade.tasks import translation_english as english
 from speccascade.tasks import translation_german as german
+from speccascade.tasks import translation_lexicon as lexicon
 from speccascade.tasks.translation_clauses import LEXICON
 from speccascade.tasks.translation_phrases import (
   Draw,
@@ -237,7 +238,7 @@ def before(draw: Draw) -> Sentence:
   """'Before she went to bed, she called her mother.'."""
   leading = draw(0, 1) == 0
   earlier, later = _in_turn(draw)
-  doer, again = doers(draw, clauses.doer_kind(earlier, later))
+  doer, again = doers(draw, lexicon.doer_kind(earlier, later))
   first, second = (again, doer) if leading else (doer, again)
   main = clauses.plain(draw, earlier, first, 'past')
   other = clauses.plain(draw, later, second, 'past')
@@ -248,7 +249,7 @@ def before(draw: Draw) -> Sentence:
 def after(draw: Draw) -> Sentence:
   """'After he had tidied his room, he watched television.'."""
   earlier, later = _in_turn(draw)
-  doer, again = doers(draw, clauses.doer_kind(earlier, later))
+  doer, again = doers(draw, lexicon.doer_kind(earlier, later))
   other = clauses.plain(draw, earlier, doer, 'pluperfect')
   main = clauses.plain(draw, later, again, 'past')
   return _subordinate(main, other, ('after', ('nachdem',), ()), leading=True)
