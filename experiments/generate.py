@@ -8,21 +8,23 @@ import sys
 
 from absl import app, flags, logging
 
-from speccascade import generation, pairs
+from speccascade import generation, pairs, tasks
 from speccascade import rules as rules_lib
-from speccascade.tasks import word_problems
 
-_PROMPT = flags.DEFINE_string('prompt', None, 'A question of your own.')
+_PROMPT = flags.DEFINE_string('prompt', None, 'A text of your own.')
 _EXAMPLE = flags.DEFINE_integer(
-  'example', 12, 'Test problem, without --prompt.'
+  'example', 12, 'Test example, without --prompt.'
 )
 _PAIR = flags.DEFINE_string('pair', 'word_problems', 'Shipped, or a folder.')
+_TASK = flags.DEFINE_string('task', None, "By default the pair's namesake.")
 _RULE = flags.DEFINE_string('rule', 'token_v3', 'Deferral rule.')
 _ALPHA = flags.DEFINE_float('alpha', 0.3, 'Its threshold, if it takes one.')
 _GAMMA = flags.DEFINE_integer('gamma', 8, 'Draft length.')
 _TEMPERATURE = flags.DEFINE_float('temperature', 0, '0 takes the best token.')
 _SEED = flags.DEFINE_integer('seed', 0, 'Of all draws.', 0, 2**31 - 1)
-_MAX_NEW_TOKENS = flags.DEFINE_integer('max_new_tokens', 128, 'Longest answer.')
+_MAX_NEW_TOKENS = flags.DEFINE_integer(
+  'max_new_tokens', None, "Longest answer; by default the task's."
+)
 _DTYPE = flags.DEFINE_enum('dtype', 'float32', ['float32', 'bfloat16'], 'Type.')
 _COLOR = flags.DEFINE_enum(
   'color', 'auto', ['auto', 'always', 'never'], 'Colours; auto: on a terminal.'
@@ -42,11 +44,13 @@ def main(argv):
 
 def _generate():
   rule = rules_lib.get(_RULE.value)
-  if _PROMPT.value is None:
-    prompt = word_problems.task().example('test', _EXAMPLE.value).prompt
-  else:
-    prompt = f'{_PROMPT.value.strip()}\n'  # As a question of the task ends.
   pair = pairs.load(_PAIR.value, _DTYPE.value)
+  task = tasks.load(_TASK.value or pair.name, {})
+  prompt = task.example('test', _EXAMPLE.value).prompt
+  if _PROMPT.value is not None:
+    ending = prompt[len(prompt.rstrip()) :]  # As those of the task end.
+    prompt = _PROMPT.value.strip() + ending
+  new_tokens = _MAX_NEW_TOKENS.value
   calls = generation.calls(
     pair,
     prompt,
@@ -54,7 +58,7 @@ def _generate():
     _ALPHA.value,
     gamma=_GAMMA.value,
     temperature=_TEMPERATURE.value,
-    max_new_tokens=_MAX_NEW_TOKENS.value,
+    max_new_tokens=task.max_new_tokens if new_tokens is None else new_tokens,
     seed=_SEED.value,
   )
   print('Compiling, then timing...\n', file=sys.stderr)

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from speccascade import generation, pairs, rules
+from speccascade import generation, pairs, rules, tasks
 from speccascade.decoding import results
 from speccascade.models import gemma
 from speccascade.tasks import tokenizer as tokenizer_lib
@@ -196,25 +196,57 @@ def test_bad_settings_are_told_before_a_call(setting, message, tokenizer):
   assert '\n' not in str(error.value)
 
 
+_COMMAND = _ROOT / 'experiments' / 'generate.py'
+
+
+def _start(*command):
+  return subprocess.Popen(
+    [sys.executable, *command],
+    env=os.environ | {'JAX_PLATFORMS': 'cpu', 'PYTHONPATH': str(_ROOT)},
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+
+
 def test_the_command_ends_with_one_line():
   expected = {
     '--rule=oracle': "generate: unknown rule 'oracle'",
     '--pair=nobody': "generate: no pair 'nobody'",
+    '--task=example': "generate: unknown task 'example'; known: gsm8k",
     f'--prompt={"9 " * 9000}': 'generate: prompt 0 is too long',
   }
-  environ = os.environ | {'JAX_PLATFORMS': 'cpu', 'PYTHONPATH': str(_ROOT)}
-  runs = [
-    subprocess.Popen(
-      [sys.executable, _ROOT / 'experiments' / 'generate.py', flag],
-      env=environ,
-      stdout=subprocess.PIPE,
-      stderr=subprocess.PIPE,
-      text=True,
-    )
-    for flag in expected
-  ]
+  runs = [_start(_COMMAND, flag) for flag in expected]
   for run, message in zip(runs, expected.values(), strict=True):
     out, error = run.communicate(timeout=120)
     assert (run.returncode, out) == (1, '')
     assert error.count('\n') == 1
     assert error.startswith(message)
+
+
+_TELL = """
+import runpy, sys
+from speccascade import generation
+def tell(pair, prompt, *_, max_new_tokens, **__):
+  raise ValueError(f'{pair.name} {max_new_tokens} {prompt!r}')
+generation.calls = tell
+runpy.run_path(sys.argv[0], run_name='__main__')
+"""
+
+
+def test_a_pair_is_given_what_its_task_asks():
+  run_it = f'import sys; sys.argv = sys.argv[1:]{_TELL}'
+  question = tasks.load('word_problems', {}).example('test', 12).prompt
+  sentence = tasks.load('translation', {}).example('test', 12).prompt
+  both = '--pair=translation', '--task=word_problems'
+  expected = {
+    (): f'word_problems 128 {question!r}',
+    ('--pair=translation',): f'translation 80 {sentence!r}',
+    ('--prompt=Nine? ',): "word_problems 128 'Nine?\\n'",
+    ('--pair=translation', '--prompt=Nine.'): "translation 80 'Nine.'",
+    (*both, '--max_new_tokens=7'): f'translation 7 {question!r}',
+  }
+  runs = [_start('-c', run_it, _COMMAND, *flags) for flags in expected]
+  for run, told in zip(runs, expected.values(), strict=True):
+    out, error = run.communicate(timeout=120)
+    assert (out, error) == ('', f'generate: {told}\n')
