@@ -8,6 +8,7 @@ change that from the first drafter.
 """
 
 from absl import app, flags, logging
+from etils import epath
 
 from speccascade import acceptance, pairs, records, tasks
 
@@ -37,6 +38,8 @@ def main(argv):
 
 
 def _compare():
+  if _OUT.value is not None and epath.Path(_OUT.value).exists():
+    raise ValueError(f'{_OUT.value} exists; choose another --out or delete it')
   pair = pairs.load(_PAIR.value, _DTYPE.value)
   task = tasks.load(_TASK.value, {})
   drafters = acceptance.load_drafters(_DRAFTER.value, pair)

@@ -145,10 +145,17 @@ def test_the_command_prints_a_table_and_keeps_its_rows(folder, tmp_path):
   assert 'pair pair, strict, γ = 2, 3 examples' in done.stdout
   (row,) = map(json.loads, out.read_text().splitlines())
   assert (row['gamma'], row['drafter'], row['temperature']) == (2, 'own', 0.5)
-  failed = subprocess.run(
-    [*command, '--drafter=x'], capture_output=True, text=True, cwd=tmp_path
-  )
-  assert failed.returncode == 1
-  assert failed.stderr.strip() == (
-    "acceptance: drafter 'x' must be label=checkpoint, each once"
-  )
+  kept = out.read_bytes()
+  for extra, told in (
+    ([], f'{out} exists; choose another --out or delete it'),
+    (
+      [f'--out={out}.again', '--drafter=x'],
+      "drafter 'x' must be label=checkpoint, each once",
+    ),
+  ):
+    failed = subprocess.run(
+      [*command, *extra], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert failed.returncode == 1
+    assert failed.stderr.strip() == f'acceptance: {told}'
+  assert out.read_bytes() == kept
