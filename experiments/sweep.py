@@ -28,6 +28,10 @@ def main(argv):
     print(report.write(records, _WORKDIR.value))
   except ValueError as error:
     raise SystemExit(f'sweep: {error}') from None
+  except OSError as error:
+    raise SystemExit(
+      f'sweep: {error}; check that --workdir is a folder to write to'
+    ) from None
   print(f'Written to {_WORKDIR.value}: records, outputs and report.html.')
 
 

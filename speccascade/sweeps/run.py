@@ -183,7 +183,7 @@ def _with_costs(load, plans, widths, path):
   """The workload with what the parts of an answer cost, measured once."""
   try:
     costs = benchmark.Costs(**json.loads(path.read_text()))
-  except (FileNotFoundError, ValueError):  # None yet, or torn.
+  except (FileNotFoundError, ValueError, TypeError):  # None yet, or torn.
     prompts = [
       workload.prompts(load, [widths.index(width)])
       for width in sorted(set(widths))

@@ -1,3 +1,4 @@
+import json
 import os
 import pathlib
 import random
@@ -9,8 +10,8 @@ import time
 import ml_collections
 import pytest
 
-from speccascade import records, workdir
-from speccascade.sweeps import run
+from speccascade import benchmark, records, workdir
+from speccascade.sweeps import run, settings, workload
 from tests.sweeps import tiny_pair
 
 _ROOT = pathlib.Path(__file__).parents[2]
@@ -133,6 +134,29 @@ def test_killed_ten_times_it_gives_the_records_of_an_undisturbed_run(
   before = (calm / 'records.jsonl').read_bytes()
   _finish(sweep(calm))
   assert (calm / 'records.jsonl').read_bytes() == before
+
+
+def test_a_workdir_that_cannot_be_written_is_one_line(sweep, tmp_path):
+  file = tmp_path / 'file'
+  file.touch()
+  process = sweep(file)
+  output, _ = process.communicate(timeout=60)
+  assert process.returncode == 1
+  told = f"File exists: '{file}'; check that --workdir is a folder to write to"
+  assert output == f'sweep: [Errno 17] {told}\n'
+
+
+@pytest.mark.parametrize('torn', ['', '{"drafter', '{}', '3'])
+def test_torn_costs_are_measured_again(pair, monkeypatch, tmp_path, torn):
+  costs = benchmark.Costs(1.0, {1: 2.0}, {32: {'drafter': 3.0}})
+  monkeypatch.setattr(benchmark, 'costs', lambda *_: costs)
+  config, path = tiny_pair.config(pair), tmp_path / 'costs.json'
+  path.write_text(torn)
+  load = workload.load(config)
+  widths = [64] * len(load.length_N)
+  got = run._with_costs(load, settings.plans(config), widths, path)
+  assert got.costs == costs
+  assert json.loads(path.read_text())['drafter_step'] == 1.0
 
 
 def test_a_mistyped_field_is_one_line(sweep, tmp_path):
