@@ -10,6 +10,7 @@ import sys
 import types
 
 from absl import app, flags, logging
+from etils import epath
 
 from speccascade import analysis, analysis_summary
 from speccascade.reports import analysis_report
@@ -66,7 +67,7 @@ def _analyze():
 def _config():
   return types.SimpleNamespace(
     pair=_PAIR.value,
-    task=_TASK.value or _PAIR.value,
+    task=_TASK.value or epath.Path(_PAIR.value).name,
     task_args={},
     split='test',
     num_examples=_EXAMPLES.value,

@@ -289,13 +289,20 @@ def test_bad_settings_are_one_line(rule, temperature, message):
   assert '\n' not in str(error.value)
 
 
-def test_the_command_ends_with_one_line(tmp_path):
+@pytest.mark.parametrize('flag', ['--rule=token_v3', '--pair={}/nothing'])
+def test_the_command_ends_with_one_line(tmp_path, flag):
+  shipped = pathlib.Path(pairs.__file__).parent / 'word_problems'
+  (tmp_path / 'nothing').symlink_to(shipped)
+  message = {
+    '--rule=token_v3': 'analyze: token_v3: token_v3 takes an alpha',
+    '--pair={}/nothing': "analyze: unknown task 'nothing'; known: gsm8k",
+  }[flag]
   environ = os.environ | {'JAX_PLATFORMS': 'cpu', 'PYTHONPATH': str(_ROOT)}
   run = subprocess.run(
     [
       sys.executable,
       _ROOT / 'experiments' / 'analyze.py',
-      '--rule=token_v3',
+      flag.format(tmp_path),
       f'--out={tmp_path / "out"}',
     ],
     env=environ,
@@ -304,6 +311,6 @@ def test_the_command_ends_with_one_line(tmp_path):
     timeout=120,
   )
   assert (run.returncode, run.stdout) == (1, '')
-  assert run.stderr.startswith('analyze: token_v3: token_v3 takes an alpha')
+  assert run.stderr.startswith(message)
   assert run.stderr.count('\n') == 1
   assert not (tmp_path / 'out').exists()
