@@ -36,10 +36,14 @@ def main(argv):
   if len(argv) > 1:
     raise SystemExit(f'{argv[1]!r}: only flags are taken')
   try:
-    pair = pairs.load(_PAIR.value, _DTYPE.value)
-    task = tasks.load(_TASK.value or pair.name, {})
+    _benchmark()
   except ValueError as error:
     raise SystemExit(f'benchmark: {error}') from None
+
+
+def _benchmark():
+  pair = pairs.load(_PAIR.value, _DTYPE.value)
+  task = tasks.load(_TASK.value or pair.name, {})
   plans = dict.fromkeys(_SCHEDULE.value, (_LONGEST.value, ()))
   if 'fixed' in plans:
     plans['fixed'] = _GAMMA.value, ()
@@ -62,7 +66,9 @@ def main(argv):
 
 def _prompts(pair, task, batch):
   texts = [e.prompt for e in task.examples('test', batch * _GROUPS)]
-  longest = pair.verifier.longest_prompt(task.max_new_tokens)
+  N = task.max_new_tokens
+  longest = min(m.longest_prompt(N) for m in (pair.drafter, pair.verifier))
+  longest = max(longest, 0)
   token, length = tokenizer_lib.encode_prompts(pair.tokenizer, texts, longest)
   token = token[:, : length.max()]
   groups = np.arange(len(texts)).reshape(_GROUPS, batch)

@@ -15,7 +15,7 @@ import numpy as np
 from jax import lax
 
 from speccascade import benchmark, distributions, rules
-from speccascade.decoding import blocks
+from speccascade.decoding import blocks, checks
 from speccascade.decoding import cascade as cascade_lib
 from speccascade.decoding.schedules import SCHEDULES
 from speccascade.models import cache as cache_lib
@@ -83,7 +83,17 @@ def measure(
 
   Returns:
     List of Row, one a plan.
+
+  Raises:
+    ValueError: the prompts, the temperature or a draft length is out of range;
+      nothing was compiled.
   """
+  checks.check_prompts(prompts[0], (pair.drafter, pair.verifier), new_tokens)
+  checks.check_sampling(
+    _sampling(temperature, prompts[0].rows), prompts[0].rows
+  )
+  for gamma, _ in plans.values():
+    checks.check_gamma(gamma)
   loops, ran, widths, compile_seconds = {}, {}, {1}, {}
   for name, (gamma, parameter) in plans.items():
     schedule = SCHEDULES[name]
@@ -192,7 +202,7 @@ def _loop(cascade, params, parameter, prompts, temperature, alpha):
       cascade_lib.iterate,
       cascade,
       params,
-      distributions.Sampling(jnp.full(B, temperature), jnp.ones(B)),
+      _sampling(temperature, B),
       rule,
       jnp.full(B, alpha),
       cascade_lib.uniforms(cascade, prompts, jax.random.key(0)),
@@ -217,6 +227,10 @@ def _loop(cascade, params, parameter, prompts, temperature, alpha):
   return lambda turns, r: loop(
     params, prompts[r % len(prompts)], rule, parameter, turns
   )
+
+
+def _sampling(temperature, B):
+  return distributions.Sampling(jnp.full(B, temperature), jnp.ones(B))
 
 
 def _restart(first, state):

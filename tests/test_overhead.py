@@ -1,3 +1,8 @@
+import os
+import pathlib
+import subprocess
+import sys
+
 import jax
 import numpy as np
 import pytest
@@ -9,6 +14,7 @@ from tests.sweeps import tiny_pair
 
 N = 6  # Most new tokens: every row ends within the timed turns.
 GAMMA = 4
+_ROOT = pathlib.Path(__file__).parents[1]
 
 
 def test_parts_and_table_of_a_known_row():
@@ -141,3 +147,44 @@ def test_every_schedule_of_a_tiny_pair_is_timed(pair):
     assert row.compile_seconds > 0
     assert np.isfinite((row.parts, row.iteration)).all()
   assert rows[0].steps == rows[0].width == 2
+
+
+@pytest.mark.parametrize(
+  ('changed', 'told'),
+  [
+    ({'temperature': float('nan')}, 'temperature=nan must be 0 or more'),
+    ({'new_tokens': 9000}, 'prompt 0 is too long: 5 tokens'),
+    ({'plans': {'fixed': (-1, ())}}, 'gamma=-1 must be 0 or more'),
+  ],
+)
+def test_bad_arguments_are_told_before_any_compile(
+  pair, monkeypatch, changed, told
+):
+  monkeypatch.setattr(overhead, '_loop', None)
+  arguments = {'plans': {'fixed': (1, ())}, 'new_tokens': N, 'rounds': 1}
+  with pytest.raises(ValueError, match=told) as error:
+    overhead.measure(pair, [_prompts([0, 1, 2])], **arguments | changed)
+  assert '\n' not in str(error.value)
+
+
+def test_the_command_ends_with_one_line():
+  expected = {
+    '--pair=nobody': "benchmark: no pair 'nobody'",
+    '--task=gsm8k': 'benchmark: task_args {}: missing a required',
+    '--temperature=inf': 'benchmark: temperature=inf must be',
+  }
+  runs = [
+    subprocess.Popen(
+      [sys.executable, _ROOT / 'experiments' / 'benchmark.py', flag],
+      env=os.environ | {'JAX_PLATFORMS': 'cpu', 'PYTHONPATH': str(_ROOT)},
+      stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE,
+      text=True,
+    )
+    for flag in expected
+  ]
+  for run, message in zip(runs, expected.values(), strict=True):
+    _, error = run.communicate(timeout=120)
+    assert run.returncode == 1
+    assert error.startswith(message)
+    assert error.count('\n') == 1
