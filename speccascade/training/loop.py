@@ -19,7 +19,7 @@ from etils import epath
 from speccascade import records, sharding
 from speccascade import workdir as workdir_lib
 from speccascade.models import checkpoints
-from speccascade.training import data, metrics
+from speccascade.training import checks, data, metrics
 from speccascade.training import loss as loss_lib
 
 # What a resumed run may change.
@@ -74,11 +74,10 @@ def train(
     The parameters.
 
   Raises:
-    ValueError: the batch does not divide over the devices, an interval is no
-      multiple of `log_every`, or `workdir` was trained with another config or
-      on other data.
+    ValueError: the config is out of range, or `workdir` was trained with
+      another one or on other data.
   """
-  check(config)
+  checks.check_loop(config)
   workdir = epath.Path(workdir).resolve()
   workdir_lib.claim(config, workdir / 'config.json', free=_FREE)
   mesh = sharding.make_mesh(jax.device_count(), 1)
@@ -222,21 +221,6 @@ def _evaluate(eval_step, params, *, frozen, examples, batch_size, place):
     sums.append(eval_step(params, frozen, jax.device_put(batch, place), None))
   total = jax.tree.map(lambda *x: np.sum(x), *jax.device_get(sums))
   return {f'valid_{k}': float(v) for k, v in loss_lib.mean(total).items()}
-
-
-def check(config):
-  """Raises ValueError if a batch or an interval does not divide."""
-  if config.batch_size % jax.device_count():
-    raise ValueError(
-      f'batch_size={config.batch_size} must be a multiple of the '
-      f'{jax.device_count()} devices'
-    )
-  for name in ('eval_every', 'save_every'):
-    if config[name] % config.log_every:
-      raise ValueError(
-        f'{name}={config[name]} must be a multiple of '
-        f'log_every={config.log_every}'
-      )
 
 
 def _checkpoint_manager(workdir):

@@ -7,10 +7,10 @@ import jax
 import numpy as np
 
 from speccascade import pairs, tasks
-from speccascade.decoding import checks
+from speccascade.decoding import checks as decoding_checks
 from speccascade.models import checkpoints
 from speccascade.tasks import tokenizer as tokenizer_lib
-from speccascade.training import answers, data, distillation, loop
+from speccascade.training import answers, checks, data, distillation, loop
 
 
 def run(config, workdir):
@@ -27,7 +27,7 @@ def run(config, workdir):
   Raises:
     ValueError: the config asks for what is not there or does not fit.
   """
-  loop.check(config)  # Before the corpus is made.
+  checks.check(config)  # Before the corpus is made.
   task = tasks.load(config.task, config.task_args)
   if 'distill' in config:
     model, tokenizer, teaching = _from_pair(config, task)
@@ -69,7 +69,7 @@ def _from_scratch(config):
 def _from_pair(config, task):
   """(the pair's drafter, its tokenizer, what `loop.train` takes besides)."""
   pair = pairs.load(config.distill.pair)
-  checks.check_pair(pair.drafter, pair.verifier)
+  decoding_checks.check_pair(pair.drafter, pair.verifier)
   for model in (pair.drafter, pair.verifier):
     apart = hasattr(model.config, 'input_length')
     if apart != ('input_length' in config):
