@@ -21,9 +21,7 @@ _TASK = flags.DEFINE_string('task', None, "By default the pair's namesake.")
 _EXAMPLES = flags.DEFINE_integer('num_examples', 100, 'Of the test split.', 1)
 _RULE = flags.DEFINE_multi_string('rule', ['token_v3:0.5'], 'Rule:alpha.')
 _TEMPERATURE = flags.DEFINE_multi_float('temperature', [1], 'Of both models.')
-_GAMMA = flags.DEFINE_integer(
-  'gamma', 8, 'Draft length of the acceptance by position.', lower_bound=0
-)
+_GAMMA = flags.DEFINE_integer('gamma', 8, 'Of acceptance by position.', 0)
 _GAMMAS = flags.DEFINE_multi_integer(
   'gammas', [1, 3, 5, 8, 16, 24], 'Those to count calls for.', lower_bound=0
 )

@@ -12,9 +12,7 @@ from speccascade import generation, pairs, tasks
 from speccascade import rules as rules_lib
 
 _PROMPT = flags.DEFINE_string('prompt', None, 'A text of your own.')
-_EXAMPLE = flags.DEFINE_integer(
-  'example', 12, 'Test example, without --prompt.'
-)
+_EXAMPLE = flags.DEFINE_integer('example', 12, 'Without --prompt, of test.')
 _PAIR = flags.DEFINE_string('pair', 'word_problems', 'Shipped, or a folder.')
 _TASK = flags.DEFINE_string('task', None, "By default the pair's namesake.")
 _RULE = flags.DEFINE_string('rule', 'token_v3', 'Deferral rule.')
@@ -22,9 +20,7 @@ _ALPHA = flags.DEFINE_float('alpha', 0.3, 'Its threshold, if it takes one.')
 _GAMMA = flags.DEFINE_integer('gamma', 8, 'Draft length.')
 _TEMPERATURE = flags.DEFINE_float('temperature', 0, '0 takes the best token.')
 _SEED = flags.DEFINE_integer('seed', 0, 'Of all draws.', 0, 2**31 - 1)
-_MAX_NEW_TOKENS = flags.DEFINE_integer(
-  'max_new_tokens', None, "Longest answer; by default the task's."
-)
+_MAX_NEW_TOKENS = flags.DEFINE_integer('max_new_tokens', None, 'None: as task.')
 _DTYPE = flags.DEFINE_enum('dtype', 'float32', ['float32', 'bfloat16'], 'Type.')
 _COLOR = flags.DEFINE_enum(
   'color', 'auto', ['auto', 'always', 'never'], 'Colours; auto: on a terminal.'
