@@ -237,9 +237,10 @@ def _restart(first, state):
   """The state with each row that is done back at its first."""
 
   def again(old, new):
-    if new.shape != state.done_B.shape:  # Of no row, and never changed.
+    if new.shape[:1] != state.done_B.shape:  # Of no row, and never changed.
       return new
-    return jnp.where(state.done_B, old, new)
+    done = state.done_B.reshape(-1, *[1] * (new.ndim - 1))
+    return jnp.where(done, old, new)
 
   def rewind(old, new):
     return cache_lib.rewind(new, again(old.length_B, new.length_B))

@@ -248,7 +248,7 @@ def iterate(
     drafter_cache=rewind(drafter_cache, state.drafter_cache),
     verifier_cache=rewind(verifier_cache, state.verifier_cache),
     schedule=cascade.schedule.update(
-      parameter, state.schedule, draft.length_B, kept_B
+      parameter, state.schedule, draft.length_B, kept_B, draft.confidence_BxG
     ),
     tally=_add(state, draft, target.pi_BxGxV, emitted_B, accepted_B),
   )

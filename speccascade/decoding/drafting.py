@@ -20,12 +20,14 @@ class Draft:
     q_BxGxV: what each was drawn from.
     q_raw_BxGxV: the same before temperature, top-k and top-p.
     length_B: tokens of each row's draft, 0 for a row that is done.
+    confidence_BxG: max q hat of each, 1 past them and where no schedule asks.
   """
 
   token_BxG: jax.Array
   q_BxGxV: jax.Array
   q_raw_BxGxV: jax.Array
   length_B: jax.Array
+  confidence_BxG: jax.Array
 
 
 @flax.struct.dataclass
@@ -111,5 +113,6 @@ def draft(model, params, cache, last_B, active_B, sampling, u_BxG, more):
     q_BxGxV=loop.q_GxBxV.swapaxes(0, 1),
     q_raw_BxGxV=loop.q_raw_GxBxV.swapaxes(0, 1),
     length_B=loop.length_B,
+    confidence_BxG=loop.confidence_BxG,
   )
   return drafted, loop.cache

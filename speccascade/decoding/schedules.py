@@ -9,7 +9,8 @@ three pure functions of a run-time parameter:
     drafted so many tokens, wants another; it gets none past its EOS and none
     past G = gamma + 1. A token's confidence is the largest probability of q
     hat it was drawn by; past the drafted ones it is 1.
-  update(parameter, state, drafted_B, accepted_B) -> state, after a block.
+  update(parameter, state, drafted_B, accepted_B, confidence_BxG) -> state,
+    after a block.
 
 Letters: B rows, G = gamma + 1, most tokens of a draft.
 """
@@ -18,14 +19,14 @@ import dataclasses
 from collections.abc import Callable
 
 import jax.numpy as jnp
+from jax import lax
 
 _FIRST_GUESS = 20  # Tokens of the first draft, in `adaptive`.
 
-# Of `cost`: an undrafted token's chance of acceptance; what a block changes
-# the distrust of a row's confidences by, which is 1 at first; its bounds.
+# Of `cost`: an undrafted token's chance of acceptance, and the rejections and
+# the doubt that a row is taken to have seen before its first block.
 _UNDRAFTED = 0.95
-_STEP = 1.25
-_LEAST, _MOST = 0.1, 2.0
+_REJECTED, _DOUBT = 0.5, 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +38,8 @@ class Schedule:
   update: Callable
 
 
-def _same(parameter, state, drafted_B, accepted_B):
-  del parameter, drafted_B, accepted_B
+def _same(parameter, state, drafted_B, accepted_B, confidence_BxG):
+  del parameter, drafted_B, accepted_B, confidence_BxG
   return state
 
 
@@ -62,8 +63,8 @@ def _as_many_as_wanted(parameter, state, drafted, confidence_BxG):
   return drafted < state[0]
 
 
-def _grow_or_shrink(parameter, state, drafted_B, accepted_B):
-  del parameter
+def _grow_or_shrink(parameter, state, drafted_B, accepted_B, confidence_BxG):
+  del parameter, confidence_BxG
   wanted_B, G = state
   change_B = jnp.where(accepted_B == drafted_B, 2, -1)
   changed_B = jnp.clip(wanted_B + change_B, 1, G)
@@ -72,22 +73,33 @@ def _grow_or_shrink(parameter, state, drafted_B, accepted_B):
 
 def _at_first(parameter, B, G):
   del G
-  return jnp.ones(B), _least_log_survival(parameter)
+  return _weigh(
+    jnp.full(B, _REJECTED), jnp.full(B, _DOUBT), _least_log_survival(parameter)
+  )
+
+
+def _weigh(rejected_B, doubt_B, least_G):
+  """The state: what was seen, and the doubt up to which a draft goes on."""
+  most_BxG = -least_G * (doubt_B / rejected_B)[:, None]
+  return rejected_B, doubt_B, least_G, most_BxG
 
 
 def _while_it_pays(parameter, state, drafted, confidence_BxG):
   del parameter
-  distrust_B, least_G = state
-  log_survival_B = -distrust_B * (1 - confidence_BxG).sum(1)
-  return log_survival_B >= least_G[drafted - 1]
+  most_B = lax.dynamic_index_in_dim(state[-1], drafted - 1, 1, keepdims=False)
+  return (1 - confidence_BxG).sum(1) <= most_B
 
 
-def _trust_or_doubt(parameter, state, drafted_B, accepted_B):
+def _trust_or_doubt(parameter, state, drafted_B, accepted_B, confidence_BxG):
   del parameter
-  distrust_B, least_G = state
-  factor_B = jnp.where(accepted_B == drafted_B, 1 / _STEP, _STEP)
-  factor_B = jnp.where(drafted_B > 0, factor_B, 1)
-  return jnp.clip(factor_B * distrust_B, _LEAST, _MOST), least_G
+  rejected_B, doubt_B, least_G, _ = state
+  verified_B = jnp.minimum(accepted_B + 1, drafted_B)
+  verified_BxG = jnp.arange(least_G.shape[0]) < verified_B[:, None]
+  return _weigh(
+    rejected_B + (accepted_B < drafted_B),
+    doubt_B + jnp.where(verified_BxG, 1 - confidence_BxG, 0).sum(1),
+    least_G,
+  )
 
 
 def _least_log_survival(cost_G):
@@ -123,10 +135,10 @@ ADAPTIVE = Schedule(_first_guess, _as_many_as_wanted, _grow_or_shrink)
 
 # While more tokens promise more than they cost. The chance that all so far are
 # accepted is taken to be exp(-b * doubt): doubt sums what their confidences
-# lack of 1, b is the row's distrust, more after a rejection, less after a draft
-# that was accepted whole. A token is worth what the best fixed draft pays for
-# one at a steady acceptance. The parameter is cost_G: what an iteration costs
-# at 1..G tokens, in any unit.
+# lack of 1, b is the row's rejections over the doubt of what the verifier has
+# read, the mean of a gamma posterior. A token is worth what the best fixed
+# draft pays for one at a steady acceptance. The parameter is cost_G: what an
+# iteration costs at 1..G tokens, in any unit.
 COST = Schedule(_at_first, _while_it_pays, _trust_or_doubt)
 
 SCHEDULES = {

@@ -157,12 +157,12 @@ def test_adaptive_by_hand():
     ([22, 21, 0], [21, 0, 0], [21, 20, 20]),
   ):
     state = schedules.ADAPTIVE.update(
-      (), state, jnp.array(drafted_B), jnp.array(accepted_B)
+      (), state, jnp.array(drafted_B), jnp.array(accepted_B), None
     )
     np.testing.assert_array_equal(state[0], wanted_B)
   for _ in range(30):
     state = schedules.ADAPTIVE.update(
-      (), state, jnp.ones(3, int), jnp.zeros(3, int)
+      (), state, jnp.ones(3, int), jnp.zeros(3, int), None
     )
   np.testing.assert_array_equal(state[0], [1, 1, 1])
 
@@ -203,12 +203,12 @@ def _best_value(cost_G, stands, drafted):
 )
 def test_cost_drafts_on_while_more_tokens_promise_more_than_they_cost(cost_G):
   rng = np.random.default_rng(0)
-  confidence_BxG = rng.uniform(0, 1, (40, 12)) ** rng.uniform(0, 1, (40, 1))
+  confidence_BxG = rng.uniform(0, 1, (40, 12)) ** rng.uniform(0, 3, (40, 1))
   parameter = jnp.array(cost_G)
   state = schedules.COST.init(parameter, 40, 12)
   drafted_B = _asked(parameter, state, confidence_BxG)
   for confidence_G, drafted in zip(confidence_BxG, drafted_B, strict=True):
-    stands_G = np.exp(-np.cumsum(1 - confidence_G))
+    stands_G = np.exp(-0.5 * np.cumsum(1 - confidence_G))
     for d in range(1, drafted):
       assert _best_value(cost_G, stands_G[d - 1], d) >= 0
     if drafted < 12:
@@ -222,12 +222,20 @@ def test_cost_learns_how_far_to_trust_each_row():
   confidence_BxG = np.full((3, 10), 0.8)
   first_B = _asked(parameter, state, confidence_BxG)
   drafted_B = jnp.array([5, 5, 0])  # The last row is done.
-  update = functools.partial(schedules.COST.update, parameter)
-  once = update(state, drafted_B, jnp.array([5, 4, 0]))
-  np.testing.assert_allclose(once[0], [0.8, 1.25, 1.0])
+  accepted_B = jnp.array([5, 2, 0])
+  update = functools.partial(
+    schedules.COST.update,
+    parameter,
+    drafted_B=drafted_B,
+    accepted_B=accepted_B,
+    confidence_BxG=jnp.array(confidence_BxG),
+  )
+  rejected_B, doubt_B = update(state)[:2]
+  # What stands after a rejection the verifier has not read.
+  np.testing.assert_allclose(rejected_B, [0.5, 1.5, 0.5])
+  np.testing.assert_allclose(doubt_B, [2.0, 1.6, 1.0])
   for _ in range(30):
-    state = update(state, drafted_B, jnp.array([5, 4, 0]))
-  np.testing.assert_allclose(state[0], [0.1, 2.0, 1.0])
+    state = update(state)
   trusted, doubted, same = _asked(parameter, state, confidence_BxG)
   assert trusted == 10
   assert doubted < same == first_B[2] < 10
