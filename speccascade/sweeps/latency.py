@@ -1,9 +1,10 @@
 """Wall time at batch 1: every point beside the verifier alone, in one run.
 
 A turn takes one prompt through all points of a sampling, the verifier alone
-and strict among them, so that a slow moment of the machine falls on
-all. Turns lie in `timings.jsonl`, a line each, and a resumed sweep takes those
-that are missing. Compiling and a first run come before the clock starts.
+and strict among them, so that a slow moment of the machine falls on all; in
+another order each turn, as what ran before leaves the caches warm or cold.
+Turns lie in `timings.jsonl`, a line each, and a resumed sweep takes those that
+are missing. Compiling and a first run come before the clock starts.
 
 Letters: T trials, P prompts.
 """
@@ -59,7 +60,7 @@ def measure(workload, points, num_prompts, trials, path, advance):
   for key in missing:
     seconds = {
       setting.id(plan): _seconds(workload, prompts[key[-1]], setting, plan)
-      for setting, plan in points
+      for setting, plan in _shuffled(points, key)
     }
     turn = dict(zip(_KEY, key, strict=True), seconds=seconds)
     records.append_lines(path, [turn])
@@ -74,6 +75,13 @@ def measure(workload, points, num_prompts, trials, path, advance):
     )
     for name in (setting.id(plan) for setting, plan in points)
   }
+
+
+def _shuffled(points, key):
+  """The points in the order of a turn, the same in a resumed sweep."""
+  *_, trial, example = key
+  order = np.random.default_rng((trial, example)).permutation(len(points))
+  return [points[i] for i in order]
 
 
 def _read(path):

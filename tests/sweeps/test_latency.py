@@ -48,7 +48,12 @@ def test_each_turn_takes_a_prompt_through_every_point(decoded, tmp_path):
   programs = len({(s.rule, plan) for s, plan in points})
   warm, timed = decoded[: 2 * programs], decoded[2 * programs :]
   assert {example for example, _ in warm} == {1, 2}
-  assert timed == [(e, i) for _ in range(2) for e in range(3) for i in ids]
+  n = len(ids)
+  orders = [timed[turn * n : (turn + 1) * n] for turn in range(6)]
+  for turn, order in enumerate(orders):
+    assert sorted(order) == sorted((turn % 3, i) for i in ids)
+  # Another order each turn: what ran before must not favour a point.
+  assert len({tuple(i for _, i in order) for order in orders}) == 6
   assert sum(turns) == 6
   assert [json.loads(line)['example'] for line in path.open()] == [0, 1, 2] * 2
 
