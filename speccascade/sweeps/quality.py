@@ -16,8 +16,6 @@ from speccascade.decoding import replay
 from speccascade.sweeps import settings as settings_lib
 from speccascade.sweeps import workload as workload_lib
 
-_RESAMPLES = 400  # Behind a standard error of quality.
-
 
 def collect(
   workload, settings, plan, batch_size, path, advance, counts_only=False
@@ -157,9 +155,6 @@ def summarise(outputs, metric, setting, plan, counted=None):
   """
   n, tokens = len(outputs), sum(x['tokens'] for x in outputs)
   statistics = [x['statistics'] for x in outputs]
-  resampled_R = scoring.resampled(
-    metric, statistics, scoring.resamples(n, _RESAMPLES)
-  )
   counts = dict.fromkeys(records.COUNTS, 0)
   counts |= {'tokens': tokens, 'divergence': 0.0, 'accepted_lengths': []}
   if setting.rule in settings_lib.ALONE:
@@ -179,7 +174,7 @@ def summarise(outputs, metric, setting, plan, counted=None):
   return {
     'num_examples': n,
     'quality': scoring.quality(metric, statistics),
-    'quality_stderr': float(resampled_R.std()),
+    'quality_stderr': scoring.standard_error(metric, statistics),
     'example_statistics': statistics,
     'output_length': tokens / n,
     'counts': counts,
