@@ -10,10 +10,10 @@ import ml_collections
 _RULES = {
   'strict': (),
   'drafter': (),
-  'chow': (0.02, 0.1, 0.3),
+  'chow': (0.005, 0.02, 0.1, 0.3),
   'diff': (-0.2, 0.0, 0.2),
   'opt': (-0.2, 0.0, 0.3),
-  'token_v1': (0.1, 0.5),
+  'token_v1': (-0.2, 0.1, 0.5),
   'token_v2': (0.05, 0.3, 0.9),
   'token_v3': (0.5, 0.9, 0.98),
   'lossy': (0.2, 0.5, 0.9),
@@ -27,8 +27,8 @@ _RULES = {
   'min_p': (0.1,),
   'bild_rollback': (1.0, 3.0),
   'token_cascade': (0.02, 0.1, 0.3),
-  'sequence_mean': (0.02, 0.1),
-  'sequence_min': (0.3, 0.6),
+  'sequence_mean': (0.005, 0.02, 0.1),
+  'sequence_min': (0.1, 0.3, 0.6),
   'sequence_q10': (0.05, 0.3),
 }
 
