@@ -5,6 +5,7 @@ import dataclasses
 import json
 from typing import Any
 
+import jax
 from etils import epath
 
 from speccascade import benchmark, pairs, progress, records
@@ -44,7 +45,13 @@ def run_all(config, workdir):
           f'cells {other} and {name} are both pair {key[0]} and task {key[1]}: '
           'one report could not tell them apart; sweep one on its own'
         )
-    return [record for sweep in begun for record in _measure(sweep)]
+    found = []
+    for sweep in begun:
+      found += _measure(sweep)
+      # Each program maps memory, and the system grants a process only so many
+      # maps: those of many plans and prompt widths come near to it.
+      jax.clear_caches()
+    return found
 
 
 def run(config, workdir):

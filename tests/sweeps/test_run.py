@@ -190,10 +190,14 @@ def two_cells(pair, tmp_path, monkeypatch):
   return ml_collections.ConfigDict({'cells': cells}), measured
 
 
-def test_cells_are_sweeps_in_folders_of_their_own(two_cells, tmp_path):
+def test_cells_are_sweeps_in_folders_of_their_own(
+  two_cells, tmp_path, monkeypatch
+):
   config, measured = two_cells
+  monkeypatch.setattr(run.jax, 'clear_caches', lambda: measured.append('free'))
   assert run.run_all(config, str(tmp_path)) == ['one_pair', 'two_pair']
-  assert measured == [tmp_path / 'one', tmp_path / 'two']
+  # No cell keeps the programs of the one before.
+  assert measured == [tmp_path / 'one', 'free', tmp_path / 'two', 'free']
 
 
 @pytest.mark.parametrize(
