@@ -51,7 +51,8 @@ class Counts:
       where it listened to the verifier and the two differed. At temperature 0
       these are the rejected ones.
     divergence_B: sum over emitted positions of D_TV(pi, q), the expected
-      number of rejections.
+      number of rejections where drafts are deferred speculatively; BiLD's
+      rollback rejects otherwise.
     accepted_lengths_BxG: for each a in 0..gamma + 1, verifier calls that
       accepted a tokens.
   """
