@@ -205,17 +205,23 @@ def _catch_up(cascade, params, sampling, state, unsure_B, logits_Bx1xV):
   behind_B = jnp.where(unsure_B, behind_B, 0)
   last_Bx1x1 = jnp.maximum(behind_B - 1, 0)[:, None, None]
 
-  def run(width, carry):
+  def run(width, carry, token_BxM, seen_B):
     _, cache = carry
-    at_BxT = state.seen_B[:, None] + jnp.arange(width)
-    block_BxT = jnp.take_along_axis(state.token_BxM, jnp.minimum(at_BxT, N), 1)
+    at_BxT = seen_B[:, None] + jnp.arange(width)
+    block_BxT = jnp.take_along_axis(token_BxM, jnp.minimum(at_BxT, N), 1)
     logits_BxTxV, cache = cascade.verifier.extend(params, cache, block_BxT)
     return jnp.take_along_axis(logits_BxTxV, last_Bx1x1, 1), cache
 
   carry, narrower = (logits_Bx1xV, state.verifier_cache), 0
   for width in _widths(N):
     chosen = (narrower < behind_B.max()) & (behind_B.max() <= width)
-    carry = blocks.when(chosen, functools.partial(run, width), carry)
+    carry = blocks.when(
+      chosen,
+      functools.partial(run, width),
+      carry,
+      state.token_BxM,
+      state.seen_B,
+    )
     narrower = width
   p_raw_Bx1xV = distributions.raw(carry[0])
   p_Bx1xV = distributions.probabilities(carry[0], p_raw_Bx1xV, sampling)

@@ -1,9 +1,12 @@
+import types
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
 
-from speccascade import rules
+from speccascade import distributions, rules
 from speccascade.decoding import cascade, token_cascade
 
 pytestmark = pytest.mark.usefixtures('float64')
@@ -64,6 +67,37 @@ def test_catching_up_is_one_block():
   assert token_cascade._widths(1) == (1,)
   assert token_cascade._widths(4) == (1, 4)
   assert token_cascade._widths(24) == (1, 4, 16, 24)
+
+
+def test_a_width_that_is_not_chosen_costs_nothing():
+  """What a block alone decides is computed in the loop of its width."""
+
+  class Model:
+    def extend(self, params, cache, token_BxT):
+      with jax.named_scope('first_layer'):
+        x_BxTxV = params[token_BxT] @ params
+      return x_BxTxV * cache, cache + token_BxT.shape[1]
+
+  def run(params, cache, token_BxM, length_B):
+    return token_cascade._catch_up(
+      types.SimpleNamespace(verifier=Model(), max_new_tokens=24),
+      params,
+      distributions.Sampling(np.ones(3), np.ones(3)),
+      types.SimpleNamespace(
+        token_BxM=token_BxM,
+        length_B=length_B,
+        seen_B=jnp.zeros_like(length_B),
+        verifier_cache=cache,
+      ),
+      length_B > 3,
+      jnp.zeros((3, 1, 32)),
+    )
+
+  shapes = jnp.ones((32, 32)), 1.0, jnp.zeros((3, 25), int), jnp.ones(3, int)
+  program = jax.jit(run).lower(*shapes).compile().as_text()
+  before, after = program.split('ENTRY')
+  assert 'first_layer' in before
+  assert 'first_layer' not in after
 
 
 @pytest.mark.parametrize('alpha', [-0.1, 1.1, np.nan])
