@@ -28,9 +28,9 @@ class Estimate(NamedTuple):
 
   Attributes:
     value: on the examples themselves; None where it is not reached.
-    low: start of the 95 % interval over the resamples that reach it; where a
-      score of 0 or 1 is the same for all examples, Wilson's if that is wider.
-    high: its end.
+    low: start of the 95 % interval over the resamples that reach it; of exact
+      matches, Wilson's if that is lower.
+    high: its end; of exact matches, Wilson's if that is higher.
     reached: share of the resamples that reach it.
   """
 
@@ -99,8 +99,11 @@ def seconds(record: dict, rows: slice = slice(None)) -> np.ndarray:
   index_RxN = scoring.resamples(len(seconds_N), _RESAMPLES, _TIMED)
   seconds_T = np.array(record['seconds'])
   index_RxT = scoring.resamples(len(seconds_T), _RESAMPLES, _TRIALS)
-  ratio_R = seconds_T[index_RxT].mean(1) / seconds_T.mean()
-  return seconds_N[index_RxN].sum(1) * ratio_R
+  drift_R = seconds_T[index_RxT].mean(1) / seconds_T.mean() - 1
+  # Resamples of T spread by (T - 1) / T of the variance, which few trials show.
+  T = len(seconds_T)
+  drift_R *= np.sqrt(T / max(T - 1, 1))
+  return seconds_N[index_RxN].sum(1) * (1 + drift_R)
 
 
 def qualities(record: dict, rows: slice = slice(None)) -> np.ndarray:
@@ -157,15 +160,19 @@ def _estimate(value_PxR, allowed_PxR):
 
 
 def _widened(estimate, num_examples):
-  """Bounds of a share of examples that is 0 or 1, where resamples are alike.
+  """An interval of a share of examples, at least as wide as Wilson's.
 
-  Wilson's (Journal of the American Statistical Association 22, 1927; advised
-  by Brown, Cai and DasGupta, Statistical Science 16, 2001). Two samples of an
-  example count as one, which errs on the wide side.
+  Resamples of few errors hardly differ, and of none not at all. Wilson (Journal
+  of the American Statistical Association 22, 1927), advised by Brown, Cai and
+  DasGupta (Statistical Science 16, 2001). Two samples of an example count as
+  one, which errs on the wide side.
   """
-  beyond = _Z**2 / (num_examples + _Z**2)
-  if estimate.value == 1:
-    return estimate._replace(low=min(estimate.low, 1 - beyond))
-  if estimate.value == 0:
-    return estimate._replace(high=max(estimate.high, beyond))
-  return estimate
+  if estimate.value is None:
+    return estimate
+  n, v = num_examples, estimate.value
+  middle = (v + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
+  half = _Z * np.sqrt(v * (1 - v) / n + (_Z / (2 * n)) ** 2) / (1 + _Z**2 / n)
+  return estimate._replace(
+    low=min(estimate.low, max(middle - half, 0.0)),
+    high=max(estimate.high, min(middle + half, 1.0)),
+  )

@@ -17,8 +17,8 @@ the verifier's latency. In brackets the 95 % interval of a bootstrap over the
 examples, and over the trials of a latency, that makes the whole choice anew;
 its percentiles are over the resamples that reach the mark, whose share is told
 where some do not. The fastest of many points is chosen, which favours it a
-little; the interval redoes the choice. Where the answers are all right or all
-wrong, the interval reaches as far as Wilson's. {law.NOTE}
+little; the interval redoes the choice. That of exact matches reaches at least
+as far as Wilson's. {law.NOTE}
 Largest relative standard error, over the trials, of a latency here or in the
 tables of the points: {{error}}."""
 

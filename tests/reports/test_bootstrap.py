@@ -72,13 +72,14 @@ def test_latency_varies_with_the_trials():
     synthetic.record('verifier_alone', scores=SCORES, seconds=[10.0] * 4),
     synthetic.record('opt', 0.1, 5, 0.5, SCORES, **noisy),
   ]
-  # Examples are alike: the mean of four trials is 5, ± 1 / sqrt(4).
+  # Examples are alike: trials spread by sqrt(4 / 3), their mean of four by half
+  # of that.
   seconds_R = bootstrap.seconds(group[1])
   assert seconds_R.mean() == pytest.approx(5, rel=0.02)
-  assert seconds_R.std() == pytest.approx(0.5, rel=0.15)
+  assert seconds_R.std() == pytest.approx(3**-0.5, rel=0.1)
   speedup, _ = bootstrap.numbers(group)['opt']
   assert speedup.value == pytest.approx(2)
-  assert 1.66 < speedup.low < 1.85 < 2.2 < speedup.high < 2.51
+  assert 1.6 < speedup.low < 1.8 < 2.3 < speedup.high < 2.7
 
 
 def test_all_points_draw_the_same_trials():
@@ -106,6 +107,14 @@ def test_equal_scores_are_no_certainty(score, low, high):
   for _, quality in bootstrap.numbers(records).values():
     assert quality.value == score
     assert (quality.low, quality.high) == pytest.approx((low, high), abs=5e-4)
+
+
+def test_one_error_leaves_no_more_certainty_than_none():
+  # Wilson's interval of 9 of 10, 0.596 to 0.982; resamples reach 0.7 to 1.
+  record = synthetic.record('verifier_alone', scores=[1] * 9 + [0])
+  _, quality = bootstrap.numbers([record])['verifier_alone']
+  assert quality.low == pytest.approx(0.596, abs=5e-4)
+  assert quality.high == 1
 
 
 def test_an_interval_that_is_wider_already_stays():
