@@ -2,8 +2,10 @@
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
+import pathlib
 
 from etils import epath
 
@@ -50,6 +52,17 @@ def claim_environment(environment, path):
   _write(own, path)
 
 
+def code_digest():
+  """Returns the SHA-256 of this package's code, its first 16 digits.
+
+  It tells changes that no commit holds yet from each other.
+  """
+  root, digest = pathlib.Path(__file__).parent, hashlib.sha256()
+  for file in sorted(root.rglob('*.py')):
+    digest.update(f'{file.relative_to(root)}\n'.encode() + file.read_bytes())
+  return digest.hexdigest()[:16]
+
+
 def _flat(environment):
   flat = {}
   for key, value in environment.items():
@@ -73,7 +86,9 @@ def _differing(own, path):
 def _write(own, path):
   path = epath.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
-  path.write_text(json.dumps(own, indent=2) + '\n')
+  new = path.with_name(f'{path.name}.new')  # A kill leaves the old one whole.
+  new.write_text(json.dumps(own, indent=2) + '\n')
+  new.replace(path)
 
 
 @contextlib.contextmanager

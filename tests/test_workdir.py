@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from etils import epath
 
 from speccascade import workdir
 from tests.sweeps import tiny_pair
@@ -32,6 +33,35 @@ def test_a_torn_config_is_written_anew(tmp_path):
   path.write_bytes(kept[:40])
   workdir.claim(config, path)
   assert path.read_bytes() == kept
+
+
+def test_a_kill_while_writing_leaves_the_old_config(tmp_path, monkeypatch):
+  path = tmp_path / 'config.json'
+  config = tiny_pair.config('any')
+  workdir.claim(config, path)
+  kept = path.read_bytes()
+
+  def tear(self, text):
+    with open(self, 'w') as f:
+      f.write(text[:40])
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(type(epath.Path(path)), 'write_text', tear)
+  with pytest.raises(KeyboardInterrupt):
+    workdir.claim(config, path)
+  assert path.read_bytes() == kept
+
+
+def test_code_that_no_commit_holds_has_a_digest(tmp_path, monkeypatch):
+  for name in ('workdir.py', 'rules.py'):
+    (tmp_path / name).write_text('a = 1')
+  monkeypatch.setattr(workdir, '__file__', str(tmp_path / 'workdir.py'))
+  before = workdir.code_digest()
+  assert workdir.code_digest() == before
+  (tmp_path / 'rules.py').write_text('a = 2')
+  changed = workdir.code_digest()
+  (tmp_path / 'new.py').write_text('')
+  assert len({before, changed, workdir.code_digest()}) == 3
 
 
 _MADE = {'device': 'cpu', 'versions': {'jax': '1'}, 'git_revision': 'abc-dirty'}

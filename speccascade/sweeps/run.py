@@ -94,11 +94,11 @@ def _begin(config, workdir):
   load = workload.load(config)
   workdir = epath.Path(workdir)
   environment = records.environment()
+  digests = pairs.digests(config.pair) | {'code': workdir_lib.code_digest()}
   with workdir_lib.lock(workdir):
     workdir_lib.claim(config, workdir / 'config.json')
     workdir_lib.claim_environment(
-      environment | {'sha256': pairs.digests(config.pair)},
-      workdir / 'environment.json',
+      environment | {'sha256': digests}, workdir / 'environment.json'
     )
     yield _Begun(config, workdir, load, environment)
 

@@ -252,6 +252,10 @@ def test_a_sweep_goes_on_with_the_models_and_code_that_began_it(
   with pytest.raises(ValueError, match=r'made with sha256\.drafter'):
     run.run(config, tmp_path / 'x')
   model.write_bytes(kept)
+  with monkeypatch.context() as m:
+    m.setattr(run.workdir_lib, 'code_digest', lambda: 'other')
+    with pytest.raises(ValueError, match=r'made with sha256\.code'):
+      run.run(config, tmp_path / 'x')
   now = records.environment() | {'git_revision': 'other'}
   monkeypatch.setattr(records, 'environment', lambda: now)
   with pytest.raises(
