@@ -33,7 +33,7 @@ def main(argv):
   logging.set_verbosity(logging.WARNING)  # JAX tells which backends it lacks.
   try:
     _compare()
-  except ValueError as error:
+  except (OSError, ValueError) as error:
     raise SystemExit(f'acceptance: {error}') from None
 
 

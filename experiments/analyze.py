@@ -38,7 +38,7 @@ def main(argv):
   logging.set_verbosity(logging.WARNING)  # JAX tells which backends it lacks.
   try:
     print(_analyze())
-  except ValueError as error:
+  except (OSError, ValueError) as error:
     raise SystemExit(f'analyze: {error}') from None
   print(f'Written to {_OUT.value}: analysis.md, analysis.jsonl, analysis.png.')
 
@@ -49,6 +49,7 @@ def _analyze():
     for temperature in dict.fromkeys(_TEMPERATURE.value)
     for rule in dict.fromkeys(['strict', *_RULE.value])
   ]
+  epath.Path(_OUT.value).mkdir(parents=True, exist_ok=True)  # Before the work.
   workload = workload_lib.load(_config())
   answers = []
   for s in settings:

@@ -28,7 +28,7 @@ def main(argv):
   logging.set_verbosity(logging.WARNING)  # Checkpoints are talkative.
   try:
     run.run(_CONFIG.value, _WORKDIR.value)
-  except ValueError as error:
+  except (OSError, ValueError) as error:
     raise SystemExit(f'train: {error}') from None
 
 

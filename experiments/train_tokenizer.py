@@ -27,7 +27,7 @@ def main(argv):
   try:
     task = tasks.load(_TASK.value, {})
     tokenizer.train(task, _OUT.value, _VOCAB_SIZE.value, _NUM_EXAMPLES.value)
-  except ValueError as error:
+  except (OSError, ValueError) as error:
     raise SystemExit(f'train_tokenizer: {error}') from None
   digest = hashlib.sha256(epath.Path(_OUT.value).read_bytes()).hexdigest()
   print(f'{_OUT.value}: {_VOCAB_SIZE.value} pieces, SHA-256 {digest}')

@@ -117,7 +117,9 @@ def decode(
   alpha_B = checks.check_alpha_shape(alpha_B, prompts.rows)
   index = checks.rule_index(rule, cascade.rules)
   rules_lib.check_alpha(rule, np.unique(alpha_B).tolist())
-  checks.check_schedule(cascade.schedule, parameter, cascade.gamma)
+  checks.check_schedule(
+    cascade.schedule, parameter, cascade.gamma, prompts.rows
+  )
   return _decode(
     cascade, params, prompts, sampling, index, alpha_B, key, parameter
   )

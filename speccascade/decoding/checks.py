@@ -1,5 +1,7 @@
 """Everything that can be wrong with a call, told before anything compiles."""
 
+import numbers
+
 import numpy as np
 
 from speccascade.decoding.schedules import SCHEDULES
@@ -66,24 +68,27 @@ def check_sampling(sampling, rows):
 
 
 def check_gamma(gamma):
-  """Raises ValueError for a negative draft length."""
-  if gamma < 0:
+  """Raises ValueError for a negative draft length, or no whole one."""
+  if not isinstance(gamma, numbers.Integral) or gamma < 0:
     raise ValueError(
-      f'gamma={gamma} must be 0 or more; gamma + 1 tokens are drafted'
+      f'gamma={gamma} must be 0 or more, and whole; gamma + 1 tokens are '
+      'drafted'
     )
 
 
-def check_schedule(schedule, parameter, gamma):
+def check_schedule(schedule, parameter, gamma, rows=1):
   """Raises ValueError unless the parameter is one that the schedule takes."""
   parameter = np.asarray(parameter)
   name = next((k for k, s in SCHEDULES.items() if s is schedule), None)
   if name in ('fixed', 'adaptive') and np.size(parameter):
     raise ValueError(f'the schedule {name} takes no parameter: ()')
   if name == 'confidence' and not (
-    np.size(parameter) and np.all((0 <= parameter) & (parameter <= 1))
+    np.shape(parameter) in ((), (rows,))
+    and np.all((0 <= parameter) & (parameter <= 1))
   ):
     raise ValueError(
-      f'the schedule confidence takes a probability, not {parameter}'
+      f'the schedule confidence takes a probability, not {parameter}; one, or '
+      f'one for each of {rows} rows'
     )
   if name == 'cost' and (
     np.shape(parameter) != (gamma + 1,) or not np.all(parameter > 0)

@@ -93,6 +93,26 @@ class Setting:
     return self.rule in rules.RULES or self.rule == BILD_ROLLBACK
 
 
+# What a config must have; see configs/quickstart.py.
+_FIELDS = (
+  'pair',
+  'task',
+  'task_args',
+  'split',
+  'num_examples',
+  'max_prompt_tokens',
+  'dtype',
+  'rules',
+  'gammas',
+  'temperatures',
+  'top_ps',
+  'top_k',
+  'seed',
+  'batch_size',
+  'latency_examples',
+  'trials',
+)
+
 # Names that a config's `rules` may have beside `rules.RULES`.
 BASELINES = (*SEQUENCES, TOKEN_CASCADE, BILD_ROLLBACK)
 
@@ -173,6 +193,10 @@ def _alphas_of(name):
 
 
 def _check(config):
+  if missing := [name for name in _FIELDS if name not in config]:
+    raise ValueError(
+      f'the config has no {", ".join(missing)}: it is none of a sweep'
+    )
   _check_schedules(config)
   for name, alphas in config.rules.items():
     rule = _alphas_of(name)
@@ -212,5 +236,7 @@ def _check(config):
 
 
 def _check_distinct(name, values):
-  if len(set(values)) < len(values):
-    raise ValueError(f'{name}={tuple(values)} must be distinct')
+  if len({f'{value:g}' for value in values}) < len(values):  # As in ids.
+    raise ValueError(
+      f'{name}={tuple(values)} must be distinct, in their first six digits'
+    )

@@ -290,6 +290,7 @@ def test_a_width_that_is_not_chosen_costs_nothing():
     ('adaptive', np.ones(3), 'adaptive takes no parameter'),
     ('confidence', (), 'takes a probability'),
     ('confidence', 1.5, 'takes a probability'),
+    ('confidence', np.ones(3), f'one for each of {tiny.ROWS} rows'),
     ('confidence', np.nan, 'takes a probability'),
     ('cost', np.ones(4), 'what 1 to 9 tokens cost'),
     ('cost', np.zeros(9), 'what 1 to 9 tokens cost'),

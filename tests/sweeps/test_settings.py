@@ -45,11 +45,13 @@ def test_plans_are_the_gammas_and_then_the_schedules():
     ('rules', {'strict': (0.1,)}, 'strict takes no alpha'),
     ('rules', {'lossy': (0.1, 1.0)}, r'alpha=1 is out of range for lossy'),
     ('gammas', (1, -2), 'gamma=-2 must be 0 or more'),
+    ('gammas', (1, 2.5), 'gamma=2.5 must be 0 or more, and whole'),
     (
       'rules',
       {'chow': (0.1, 0.1)},
       r'rules.chow=\(0.1, 0.1\) must be distinct',
     ),
+    ('rules', {'lossy': (0.9999991, 0.9999994)}, 'first six digits'),
     ('rules', {'token_cascade': (1.1,)}, 'alpha=1.1 is out of range'),
     (
       'rules',
@@ -84,3 +86,11 @@ def test_a_config_out_of_range_is_one_line(field, value, message):
   with pytest.raises(ValueError, match=message) as error:
     settings.by_rule(config)
   assert '\n' not in str(error.value)
+
+
+def test_a_config_of_something_else_is_one_line():
+  config = tiny_pair.config('any')
+  with config.unlocked():
+    del config.rules, config.trials
+  with pytest.raises(ValueError, match='no rules, trials: it is none of a sw'):
+    settings.by_rule(config)

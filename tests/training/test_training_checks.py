@@ -50,6 +50,13 @@ def test_a_field_out_of_range_is_one_line_before_any_data(
   assert not (tmp_path / 'run').exists()
 
 
+def test_a_config_of_something_else_is_one_line(tmp_path):
+  config = _config('tradeoff', 'translation')
+  with pytest.raises(ValueError, match='no num_train, length, .* of training'):
+    run.run(config, tmp_path / 'run')
+  assert not (tmp_path / 'run').exists()
+
+
 @pytest.mark.parametrize('config', [_TRAIN, _DISTILL])
 def test_the_configs_that_ship_are_in_range(tmp_path, monkeypatch, config):
   monkeypatch.setattr(data, 'tokenize', lambda *_: 'examples')
