@@ -16,7 +16,7 @@ def get_config():
   config.cells.translation = _cell(
     'translation', alpha=0.9, gammas=(3, 5, 7, 9, 12, 16), longest=16
   )
-  # BiLD as published drafts until its drafter's confidence falls.
+  # BiLD drafts until its drafter's confidence falls.
   config.cells.translation.rules.bild_rollback = (3.0,)
   config.cells.translation.trials = 8  # Short answers: 30 ms each.
   return config

@@ -13,14 +13,18 @@ from speccascade import distributions, sharding
 
 @flax.struct.dataclass
 class Draft:
-  """Drafted tokens and what they were drawn from; zeros past `length_B`.
+  """Drafted tokens and what they were drawn from, up to `length_B`.
+
+  Past it is what a row that wanted no more drew while others went on, or
+  nothing: zeros.
 
   Attributes:
     token_BxG: x_0..x_{G-1}.
     q_BxGxV: what each was drawn from.
     q_raw_BxGxV: the same before temperature, top-k and top-p.
     length_B: tokens of each row's draft, 0 for a row that is done.
-    confidence_BxG: max q hat of each, 1 past them and where no schedule asks.
+    confidence_BxG: max q hat of each; 1 where none was drawn or no schedule
+      asks.
   """
 
   token_BxG: jax.Array

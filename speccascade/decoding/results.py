@@ -44,12 +44,12 @@ class Counts:
   Attributes:
     verifier_calls_B: blocks the verifier scored (prefill apart).
     drafter_steps_B: tokens the drafter was run for (prefill apart).
-    drafted_B: drafts that the verifier scored.
+    drafted_B: tokens that the drafter wrote, accepted, rejected or dropped.
     accepted_B: emitted tokens that the drafter wrote.
     rejected_B: emitted tokens drawn from the residual in a draft's place.
     deferred_B: emitted positions where the rule's target was not q, that is
       where it listened to the verifier and the two differed. At temperature 0
-      these are the rejected ones.
+      these are the rejected ones of speculative deferral.
     divergence_B: sum over emitted positions of D_TV(pi, q), the expected
       number of rejections where drafts are deferred speculatively; BiLD's
       rollback rejects otherwise.

@@ -124,8 +124,8 @@ def _least_log_survival(cost_G):
 FIXED = Schedule(_none, None, _same)
 
 # Until a token whose probability under q hat is below the parameter, a number
-# or one a row. That token is drafted too and the verifier decides on it, as
-# after BiLD's fallback (Kim et al. 2023).
+# or one a row: BiLD's fallback (Kim et al. 2023). That token is drafted too and
+# judged like the others; the authors' code leaves it to the large model.
 CONFIDENCE = Schedule(_none, _confident, _same)
 
 # Two tokens more after a draft that was accepted whole, one fewer after a
