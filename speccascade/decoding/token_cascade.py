@@ -159,7 +159,7 @@ def _iterate(cascade, params, sampling, alpha_B, u_BxNx3, state):
   active_B = ~state.done_B
   unsure_B = raw_Bx1xV[:, 0].max(-1) < 1 - alpha_B
   unsure_B &= active_B
-  p_BxV, verifier_cache = _catch_up(
+  p_BxV, verifier_cache, read_B = _catch_up(
     cascade, params[1], sampling, state, unsure_B, logits_Bx1xV
   )
   p_BxV = jnp.where(unsure_B[:, None], p_BxV, q_BxV)
@@ -169,8 +169,6 @@ def _iterate(cascade, params, sampling, alpha_B, u_BxNx3, state):
   )
   token_B = jnp.where(active_B, jnp.where(kept_B, drafted_B, redrawn_B), 0)
   length_B = state.length_B + active_B
-  seen_B = jnp.where(unsure_B, length_B, state.seen_B)
-  held_B = state.verifier_cache.length_B + seen_B - state.seen_B
   divergence_B = rules.total_variation(p_BxV, q_BxV)
   divergence_B = jnp.where(unsure_B, divergence_B, 0)
   write = jax.vmap(lax.dynamic_update_slice_in_dim, (0, 0, 0, None))
@@ -183,7 +181,7 @@ def _iterate(cascade, params, sampling, alpha_B, u_BxNx3, state):
     token_BxM=put(state.token_BxM, token_B, state.length_B + 1),
     from_drafter_BxN=put(state.from_drafter_BxN, kept_B, state.length_B),
     length_B=length_B,
-    seen_B=seen_B,
+    seen_B=state.seen_B + read_B,
     calls_B=state.calls_B + unsure_B,
     deferred_B=state.deferred_B + results.differs(divergence_B),
     divergence_B=state.divergence_B + divergence_B,
@@ -191,30 +189,36 @@ def _iterate(cascade, params, sampling, alpha_B, u_BxNx3, state):
     drafter_cache=cache_lib.rewind(
       drafter_cache, state.drafter_cache.length_B + active_B
     ),
-    verifier_cache=cache_lib.rewind(verifier_cache, held_B),
+    verifier_cache=cache_lib.rewind(
+      verifier_cache, state.verifier_cache.length_B + read_B
+    ),
   )
 
 
 def _catch_up(cascade, params, sampling, state, unsure_B, logits_Bx1xV):
-  """(p of the next token where unsure, the verifier's cache, to be rewound).
+  """(p of the next token where unsure, the verifier's cache, tokens read_B).
 
-  Nothing runs where no row is unsure; `logits_Bx1xV` gives the shape alone.
+  The cache is to be rewound to what each row read. Nothing runs where no row
+  is unsure. Where one is, the block has a row for each, and so the others read
+  what of theirs it holds: their next call is the shorter. `logits_Bx1xV` gives
+  the shape alone.
   """
   N = cascade.max_new_tokens
   behind_B = state.length_B + 1 - state.seen_B  # y[-1] is not seen either.
-  behind_B = jnp.where(unsure_B, behind_B, 0)
-  last_Bx1x1 = jnp.maximum(behind_B - 1, 0)[:, None, None]
+  behind_B = jnp.where(state.done_B, 0, behind_B)
+  wanted = jnp.where(unsure_B, behind_B, 0).max()
 
   def run(width, carry, token_BxM, seen_B):
     _, cache = carry
     at_BxT = seen_B[:, None] + jnp.arange(width)
     block_BxT = jnp.take_along_axis(token_BxM, jnp.minimum(at_BxT, N), 1)
     logits_BxTxV, cache = cascade.verifier.extend(params, cache, block_BxT)
-    return jnp.take_along_axis(logits_BxTxV, last_Bx1x1, 1), cache
+    last_B = jnp.clip(behind_B - 1, 0, width - 1)
+    return jnp.take_along_axis(logits_BxTxV, last_B[:, None, None], 1), cache
 
-  carry, narrower = (logits_Bx1xV, state.verifier_cache), 0
+  carry, narrower, read = (logits_Bx1xV, state.verifier_cache), 0, 0
   for width in _widths(N):
-    chosen = (narrower < behind_B.max()) & (behind_B.max() <= width)
+    chosen = (narrower < wanted) & (wanted <= width)
     carry = blocks.when(
       chosen,
       functools.partial(run, width),
@@ -222,7 +226,7 @@ def _catch_up(cascade, params, sampling, state, unsure_B, logits_Bx1xV):
       state.token_BxM,
       state.seen_B,
     )
-    narrower = width
+    narrower, read = width, jnp.where(chosen, width, read)
   p_raw_Bx1xV = distributions.raw(carry[0])
   p_Bx1xV = distributions.probabilities(carry[0], p_raw_Bx1xV, sampling)
-  return p_Bx1xV[:, 0], carry[1]
+  return p_Bx1xV[:, 0], carry[1], jnp.minimum(behind_B, read)

@@ -69,35 +69,53 @@ def test_catching_up_is_one_block():
   assert token_cascade._widths(24) == (1, 4, 16, 24)
 
 
+class _Model:
+  def extend(self, params, cache, token_BxT):
+    with jax.named_scope('first_layer'):
+      x_BxTxV = params[token_BxT] @ params
+    return x_BxTxV * cache, cache + token_BxT.shape[1]
+
+
+def _catch_up(params, cache, token_BxM, length_B, unsure_B, done_B):
+  return token_cascade._catch_up(
+    types.SimpleNamespace(verifier=_Model(), max_new_tokens=24),
+    params,
+    distributions.Sampling(np.ones(3), np.ones(3)),
+    types.SimpleNamespace(
+      token_BxM=token_BxM,
+      length_B=length_B,
+      seen_B=jnp.zeros_like(length_B),
+      done_B=done_B,
+      verifier_cache=cache,
+    ),
+    unsure_B,
+    jnp.zeros((3, 1, 32), params.dtype),
+  )
+
+
+_PARAMS, _TOKENS = jnp.ones((32, 32)), jnp.zeros((3, 25), int)
+
+
 def test_a_width_that_is_not_chosen_costs_nothing():
   """What a block alone decides is computed in the loop of its width."""
-
-  class Model:
-    def extend(self, params, cache, token_BxT):
-      with jax.named_scope('first_layer'):
-        x_BxTxV = params[token_BxT] @ params
-      return x_BxTxV * cache, cache + token_BxT.shape[1]
-
-  def run(params, cache, token_BxM, length_B):
-    return token_cascade._catch_up(
-      types.SimpleNamespace(verifier=Model(), max_new_tokens=24),
-      params,
-      distributions.Sampling(np.ones(3), np.ones(3)),
-      types.SimpleNamespace(
-        token_BxM=token_BxM,
-        length_B=length_B,
-        seen_B=jnp.zeros_like(length_B),
-        verifier_cache=cache,
-      ),
-      length_B > 3,
-      jnp.zeros((3, 1, 32)),
-    )
-
-  shapes = jnp.ones((32, 32)), 1.0, jnp.zeros((3, 25), int), jnp.ones(3, int)
-  program = jax.jit(run).lower(*shapes).compile().as_text()
-  before, after = program.split('ENTRY')
+  state = jnp.ones(3, int), jnp.ones(3, bool), jnp.zeros(3, bool)
+  program = jax.jit(_catch_up).lower(_PARAMS, 1.0, _TOKENS, *state)
+  before, after = program.compile().as_text().split('ENTRY')
   assert 'first_layer' in before
   assert 'first_layer' not in after
+
+
+@pytest.mark.parametrize(
+  ('unsure', 'read', 'width'),
+  [((1, 0, 0), (4, 4, 0), 4), ((0, 1, 0), (4, 10, 0), 16), ((0,) * 3, 0, 0)],
+)
+def test_rows_read_along_in_the_block_of_another(unsure, read, width):
+  length_B, done_B = jnp.array([3, 9, 5]), jnp.array([False, False, True])
+  _, cache, read_B = _catch_up(
+    _PARAMS, 1.0, _TOKENS, length_B, jnp.array(unsure, bool), done_B
+  )
+  np.testing.assert_array_equal(read_B, np.broadcast_to(read, 3))
+  assert cache == 1 + width
 
 
 @pytest.mark.parametrize('alpha', [-0.1, 1.1, np.nan])
