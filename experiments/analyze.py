@@ -49,8 +49,8 @@ def _analyze():
     for temperature in dict.fromkeys(_TEMPERATURE.value)
     for rule in dict.fromkeys(['strict', *_RULE.value])
   ]
-  epath.Path(_OUT.value).mkdir(parents=True, exist_ok=True)  # Before the work.
   workload = workload_lib.load(_config())
+  epath.Path(_OUT.value).mkdir(parents=True, exist_ok=True)  # Before the work.
   answers = []
   for s in settings:
     print(f'{s.id()} ...', file=sys.stderr, flush=True)

@@ -211,7 +211,7 @@ def test_how_sure_it_is_that_a_loss_is_held(records):
     ([0.5] * 40, [20.0] * 4, 0),
     ([0.5, 0.25, 0.5, 0.75] * 10, [20.0] * 4, 0.25 / 0.5 / 20**0.5),
     ([0.5, 0.5, 0.25, 0.5] * 10, [20.0] * 4, 0),  # Varied in the even half.
-    ([0.5] * 40, [16.0, 24.0, 16.0, 24.0], 4 / 20 / 4**0.5),
+    ([0.5] * 40, [16.0, 24.0, 16.0, 24.0], 4 / 20 / 3**0.5),
   ],
 )
 def test_how_far_the_speed_up_may_be_off(timed, seconds, error):
