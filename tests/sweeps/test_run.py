@@ -73,7 +73,8 @@ def _finish(process):
 
 
 def _size(workdir):
-  files = pathlib.Path(workdir).rglob('*.json*')
+  # Files that nothing replaces: one could be gone before its size is read.
+  files = pathlib.Path(workdir).rglob('*.jsonl')
   return sum(f.stat().st_size for f in files)
 
 
