@@ -4,17 +4,22 @@ import jax
 
 from speccascade.sweeps import settings
 
-_FIELDS = ('seed', 'task', 'task_args', 'num_train', 'length', 'optimizer')
+_FIELDS = (
+  'seed',
+  'task',
+  'task_args',
+  'num_train',
+  'num_valid',
+  'length',
+  'optimizer',
+)
 _POSITIVE = ('batch_size', 'num_steps', 'log_every', 'eval_every', 'save_every')
 
 
 def check(config):
   """Raises ValueError for a config that `run.run` could not train with."""
-  fields = (
-    *_FIELDS,
-    *_POSITIVE,
-    'model' if 'distill' not in config else 'dtype',
-  )
+  own = ('dtype',) if 'distill' in config else ('model', 'tokenizer')
+  fields = (*_FIELDS, *_POSITIVE, *own)
   if missing := [name for name in fields if name not in config]:
     raise ValueError(
       f'the config has no {", ".join(missing)}: it is none of training'

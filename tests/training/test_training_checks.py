@@ -52,7 +52,10 @@ def test_a_field_out_of_range_is_one_line_before_any_data(
 
 def test_a_config_of_something_else_is_one_line(tmp_path):
   config = _config('tradeoff', 'translation')
-  with pytest.raises(ValueError, match='no num_train, length, .* of training'):
+  with pytest.raises(
+    ValueError,
+    match='no num_train, num_valid, .* model, tokenizer: it is none of tr',
+  ):
     run.run(config, tmp_path / 'run')
   assert not (tmp_path / 'run').exists()
 
