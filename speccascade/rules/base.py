@@ -1,0 +1,116 @@
+"""What a deferral rule is: a function from two distributions to a third.
+
+A rule takes `(q, p, q_raw, p_raw, *values)` and returns the target
+distribution pi, all over the last axis:
+
+  q, p: what the drafter and the verifier sample from, after temperature,
+    top-k and top-p, [..., V].
+  q_raw, p_raw: the same models before any of that (q hat and p hat).
+  values: one array for each of the rule's parameters, in their order,
+    broadcast over the leading axes, [...].
+
+The decoder samples from pi exactly, whatever the rule. Equations are those of
+Narasimhan et al., "Faster Cascades via Speculative Decoding", ICLR 2025.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+  """A number that a rule or method takes.
+
+  Attributes:
+    name: as configs, records and reports have it.
+    low: smallest value.
+    high: largest value.
+    open_low: whether `low` itself is out of range.
+    open_high: whether `high` itself is out of range.
+    examples: a small, a middle and a large value, between which the rule
+      changes its mind; the contract tests decode with them.
+  """
+
+  name: str
+  low: float = -math.inf
+  high: float = math.inf
+  open_low: bool = False
+  open_high: bool = False
+  examples: tuple[float, float, float] = (0.0, 0.5, 1.0)
+
+  def check(self, value: float, owner: str) -> None:
+    """Raises ValueError unless `value` is finite and in range.
+
+    Args:
+      value: a number.
+      owner: name of what takes the parameter.
+    """
+    above = value > self.low if self.open_low else value >= self.low
+    below = value < self.high if self.open_high else value <= self.high
+    if not (above and below and math.isfinite(value)):
+      opening, closing = '[('[self.open_low], '])'[self.open_high]
+      raise ValueError(
+        f'{self.name}={value:g} is out of range for {owner}: it must be a '
+        f'finite number in {opening}{self.low:g}, {self.high:g}{closing}'
+      )
+
+
+class Rule(Protocol):
+  """A deferral rule. Hashable: a compiled program is made for it."""
+
+  __name__: str
+  parameters: tuple[Parameter, ...]
+  lossless: bool  # Whether pi = p for all values.
+
+  def __call__(
+    self,
+    q: jax.Array,
+    p: jax.Array,
+    q_raw: jax.Array,
+    p_raw: jax.Array,
+    *values: jax.Array,
+  ) -> jax.Array:
+    """Returns pi, [..., V]."""
+
+
+def takes(
+  *parameters: Parameter, lossless: bool = False
+) -> Callable[[Callable], Rule]:
+  """Declares the parameters of a rule, in the order of its arguments.
+
+  Args:
+    *parameters: of the rule.
+    lossless: whether pi = p for all their values.
+  """
+
+  def declare(function):
+    function.parameters, function.lossless = parameters, lossless
+    return function
+
+  return declare
+
+
+def over(value: jax.Array) -> jax.Array:
+  """A parameter [...] as [..., 1], beside distributions [..., V]."""
+  return jnp.asarray(value)[..., None]
+
+
+def top(p: jax.Array) -> jax.Array:
+  """The largest probability, [..., 1]."""
+  return p.max(-1, keepdims=True)
+
+
+def keep(kept: jax.Array, q: jax.Array, p: jax.Array) -> jax.Array:
+  """Pi = q where `kept` [...] holds, else p."""
+  return jnp.where(kept[..., None], q, p)
+
+
+def mix(in_a: jax.Array, q: jax.Array, p: jax.Array) -> jax.Array:
+  """Pi = q on the tokens of A [..., V]; the mass left is spread as p."""
+  kept = jnp.where(in_a, q, 0)
+  return kept + p * jnp.maximum(1 - kept.sum(-1, keepdims=True), 0)

@@ -1,0 +1,76 @@
+"""From probabilities to tokens: draws, acceptance and the residual.
+
+Letters: V vocabulary.
+"""
+
+import jax
+import jax.numpy as jnp
+
+
+def draw(weight, u):
+  """Inverse-CDF draw of one index from non-negative weights.
+
+  Args:
+    weight: [..., V], not necessarily normalised, some positive.
+    u: [...] uniforms in [0, 1).
+
+  Returns:
+    [...] int32 indices, always of positive weight. Two levels, blocks and
+    then tokens of the block, so that a large sharded V needs one exchange of
+    the order of sqrt(V).
+  """
+  V = weight.shape[-1]
+  width = _block_width(V)
+  pad = [(0, 0)] * (weight.ndim - 1) + [(0, -V % width)]
+  blocks = jnp.pad(weight, pad).reshape(*weight.shape[:-1], -1, width)
+  mass = blocks.sum(-1)
+  threshold = u.astype(weight.dtype) * mass.sum(-1)
+  block, threshold = _invert(mass, threshold)
+  chosen = jax.nn.one_hot(block, mass.shape[-1], dtype=weight.dtype)
+  within, _ = _invert((blocks * chosen[..., None]).sum(-2), threshold)
+  return jnp.minimum(block * width + within, V - 1)
+
+
+def accepts(token, u, pi, q):
+  """Whether a draft x ~ q is kept: u < pi(x) / q(x), without the division.
+
+  Args:
+    token: [...] drafted tokens.
+    u: [...] uniforms.
+    pi: [..., V] target.
+    q: [..., V] what the tokens were drawn from.
+  """
+  pi_x, q_x = (
+    jnp.take_along_axis(x, token[..., None], -1)[..., 0] for x in (pi, q)
+  )
+  return u.astype(q.dtype) * q_x < pi_x
+
+
+def residual(pi, q):
+  """Weights of a rejected position's token: max(0, pi - q), unnormalised.
+
+  pi itself where rounding left no residual.
+  """
+  rest = jnp.maximum(pi - q, 0)
+  return jnp.where(rest.sum(-1, keepdims=True) > 0, rest, pi)
+
+
+def _invert(weight, threshold):
+  """First positive index whose running sum passes `threshold`, and the rest.
+
+  Rounding may leave the last sum at the threshold: then the last positive.
+  """
+  index = jnp.arange(weight.shape[-1], dtype=jnp.int32)
+  positive = weight > 0
+  passes = positive & (jnp.cumsum(weight, -1) > threshold[..., None])
+  first = jnp.where(passes, index, weight.shape[-1]).min(-1)
+  first = jnp.minimum(first, jnp.where(positive, index, 0).max(-1))
+  before = jnp.where(index < first[..., None], weight, 0).sum(-1)
+  return first, threshold - before
+
+
+def _block_width(V):
+  """A divisor of V near sqrt(V) if there is one within a factor of 4."""
+  root = max(1, round(V**0.5))
+  divisors = [d for d in range(1, 4 * root) if V % d == 0 and 4 * d >= root]
+  return min(divisors, key=lambda d: abs(d - root), default=root)

@@ -1,0 +1,125 @@
+"""From logits to the probabilities that are sampled.
+
+Letters: B rows, T positions, V vocabulary.
+"""
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+
+@flax.struct.dataclass
+class Sampling:
+  """How each row samples.
+
+  Attributes:
+    temperature_B: 0 takes the most probable token.
+    top_p_B: nucleus mass in (0, 1]; 1 keeps all.
+    top_k: most probable tokens kept, ties included; 0 keeps all.
+  """
+
+  temperature_B: jax.Array
+  top_p_B: jax.Array
+  top_k: int = flax.struct.field(pytree_node=False, default=0)
+
+
+def raw(logits):
+  """Q hat or p hat: probabilities at temperature 1, over the last axis."""
+  return jax.nn.softmax(logits)
+
+
+def sampled(logits_BxTxV, raw_BxTxV, sampling):
+  """The distribution that is sampled from.
+
+  Args:
+    logits_BxTxV: of a model, float32 or wider.
+    raw_BxTxV: their softmax.
+    sampling: Sampling.
+
+  Returns:
+    BxTxV probabilities after temperature, top-k and top-p. Steps that no row
+    asks for are skipped at run time.
+  """
+  temperature = sampling.temperature_B[:, None, None]
+  top_p = sampling.top_p_B[:, None, None]
+
+  def temper(_):
+    warm = jnp.where(temperature > 0, temperature, 1).astype(raw_BxTxV.dtype)
+    # The first of equal maxima alone, as argmax breaks ties.
+    best = jax.nn.one_hot(
+      logits_BxTxV.argmax(-1), logits_BxTxV.shape[-1], dtype=raw_BxTxV.dtype
+    )
+    return jnp.where(temperature > 0, jax.nn.softmax(logits_BxTxV / warm), best)
+
+  probs = lax.cond(jnp.all(temperature == 1), lambda _: raw_BxTxV, temper, None)
+  if sampling.top_k:
+    k = min(sampling.top_k, probs.shape[-1])
+    kth = lax.top_k(probs, k)[0][..., -1:]
+    probs = normalise(jnp.where(probs >= kth, probs, 0))
+  return lax.cond(
+    jnp.all(top_p >= 1), lambda x: x, lambda x: nucleus(x, top_p), probs
+  )
+
+
+def nucleus(probs, top_p):
+  """Keeps the fewest most probable tokens whose mass reaches top-p.
+
+  Args:
+    probs: [..., V] probabilities.
+    top_p: [..., 1] mass in (0, 1]; 1 keeps all.
+
+  Returns:
+    [..., V] the kept probabilities, normalised.
+  """
+  kept = normalise(_largest(probs, probs, top_p))
+  return jnp.where(top_p >= 1, probs, kept)
+
+
+def most_probable(probs, k):
+  """Keeps the k most probable tokens, ties included.
+
+  Args:
+    probs: [..., V] probabilities.
+    k: [..., 1] how many, 1 or more.
+
+  Returns:
+    [..., V] the kept probabilities, normalised.
+  """
+  return normalise(_largest(probs, jnp.ones_like(probs), k))
+
+
+def total_variation(p, q):
+  """D_TV(p, q) = sum_v max(0, p(v) - q(v)) over the last axis."""
+  return jnp.maximum(p - q, 0).sum(-1)
+
+
+def _largest(probs, measure, enough):
+  """Zeroes all but the largest probs whose measures sum to enough.
+
+  Bisects on the bit pattern of the threshold, which orders non-negative
+  floats as integers: exact after as many halvings as there are bits, without
+  a sort and with reductions alone, so that V may stay sharded.
+  """
+  bits = probs.dtype.itemsize * 8
+  integer = np.dtype(f'int{bits}')
+  low = jnp.zeros(probs.shape[:-1] + (1,), integer)
+  high = lax.bitcast_convert_type(jnp.ones_like(low, probs.dtype), integer)
+
+  def halve(_, bounds):
+    low, high = bounds
+    middle = low + (high - low + 1) // 2
+    threshold = lax.bitcast_convert_type(middle, probs.dtype)
+    sum_ = jnp.where(probs >= threshold, measure, 0).sum(-1, keepdims=True)
+    reached = sum_ >= enough
+    return jnp.where(reached, middle, low), jnp.where(reached, high, middle - 1)
+
+  low, _ = lax.fori_loop(0, bits - 1, halve, (low, high))
+  threshold = lax.bitcast_convert_type(low, probs.dtype)
+  return jnp.where(probs >= threshold, probs, 0)
+
+
+def normalise(x):
+  """X over its sum, along the last axis."""
+  return x / x.sum(-1, keepdims=True)
