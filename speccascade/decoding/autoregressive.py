@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from speccascade import distributions
 from speccascade.decoding import checks, results
 from speccascade.models import cache as cache_lib
+from speccascade.sampling import draws, keys, probabilities
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +45,7 @@ def decode(decoder, params, prompts, sampling, key):
     decoder: Autoregressive; another one compiles another program.
     params: the model's parameters.
     prompts: Prompts.
-    sampling: distributions.Sampling.
+    sampling: probabilities.Sampling.
     key: jax.random.key of the run's seed.
 
   Returns:
@@ -72,20 +72,18 @@ def run(decoder, params, prompts, sampling, key, skip_B):
   cache, last_P = decoder.model.prefill(
     params, prompts.token_PxS, prompts.length_P, new_tokens=N, block=1
   )
-  key_B = distributions.row_keys(key, prompts.repeat(prompts.example_P))
+  key_B = keys.row_keys(key, prompts.tile(prompts.example_P))
   position_BxN = jnp.tile(jnp.arange(N), (B, 1))
-  u_BxNx3 = distributions.uniforms(key_B, position_BxN)
+  u_BxNx3 = keys.uniforms(key_B, position_BxN)
 
   def iterate(state):
-    u_Bx1x3 = distributions.upcoming(u_BxNx3, state.length_B, 1)
+    u_Bx1x3 = keys.upcoming(u_BxNx3, state.length_B, 1)
     logits_Bx1xV, cache = decoder.model.extend(
       params, state.cache, state.last_B[:, None]
     )
-    raw_Bx1xV = distributions.raw(logits_Bx1xV)
-    probs_Bx1xV = distributions.probabilities(logits_Bx1xV, raw_Bx1xV, sampling)
-    drawn_B = distributions.draw(
-      probs_Bx1xV[:, 0], u_Bx1x3[:, 0, distributions.DRAFT]
-    )
+    raw_Bx1xV = probabilities.raw(logits_Bx1xV)
+    probs_Bx1xV = probabilities.sampled(logits_Bx1xV, raw_Bx1xV, sampling)
+    drawn_B = draws.draw(probs_Bx1xV[:, 0], u_Bx1x3[:, 0, keys.DRAFT])
     raw_B = jnp.take_along_axis(raw_Bx1xV[:, 0], drawn_B[:, None], 1)[:, 0]
     active_B = ~state.done_B
     token_B = jnp.where(active_B, drawn_B, 0)
@@ -104,8 +102,8 @@ def run(decoder, params, prompts, sampling, key, skip_B):
       cache=cache.replace(length_B=state.cache.length_B + active_B),
     )
 
-  cache = cache_lib.repeat(cache, prompts.copies)
-  last_B = prompts.repeat(last_P)
+  cache = cache_lib.tile(cache, prompts.copies)
+  last_B = prompts.tile(last_P)
   logits = jax.eval_shape(decoder.model.extend, params, cache, last_B[:, None])
   state = _State(
     token_BxN=jnp.zeros((B, N), jnp.int32),

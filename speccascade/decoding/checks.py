@@ -4,8 +4,6 @@ import numbers
 
 import numpy as np
 
-from speccascade.decoding.schedules import SCHEDULES
-
 
 def check_prompts(prompts, models, max_new_tokens):
   """Raises ValueError for prompts that the models cannot continue.
@@ -16,12 +14,12 @@ def check_prompts(prompts, models, max_new_tokens):
     max_new_tokens: most tokens to be generated.
   """
   if max_new_tokens < 1:
-    raise ValueError(f'max_new_tokens={max_new_tokens} must be at least 1')
+    raise ValueError(f'max_new_tokens must be at least 1, got {max_new_tokens}')
   P, S = np.shape(prompts.token_PxS)
   length_P = np.asarray(prompts.length_P)
   if not length_P.shape == np.shape(prompts.example_P) == (P,):
     raise ValueError(
-      f'{P} prompts need length_P and example_P of shape ({P},); got '
+      f'{P} prompts need length_P and example_P of shape ({P},), got '
       f'{length_P.shape} and {np.shape(prompts.example_P)}'
     )
   for row in np.flatnonzero((length_P < 1) | (length_P > S)):
@@ -60,73 +58,56 @@ def check_sampling(sampling, rows):
   temperature = _per_row('temperature', sampling.temperature_B, rows)
   top_p = _per_row('top_p', sampling.top_p_B, rows)
   for value in temperature[~(np.isfinite(temperature) & (temperature >= 0))]:
-    raise ValueError(f'temperature={value:g} must be 0 or more, and finite')
-  if not ((top_p > 0) & (top_p <= 1)).all():
-    raise ValueError(f'top_p={top_p.min():g}..{top_p.max():g} not in (0, 1]')
+    raise ValueError(
+      f'temperature must be a finite number of at least 0, got {value:g}'
+    )
+  for value in top_p[~((top_p > 0) & (top_p <= 1))]:
+    raise ValueError(f'top_p must be in (0, 1], got {value:g}')
   if sampling.top_k < 0:
-    raise ValueError(f'top_k={sampling.top_k} must be 0 (all) or more')
+    raise ValueError(f'top_k must be 0 (all) or more, got {sampling.top_k}')
 
 
 def check_gamma(gamma):
-  """Raises ValueError for a negative draft length, or no whole one."""
+  """Raises ValueError unless gamma is a non-negative integer."""
   if not isinstance(gamma, numbers.Integral) or gamma < 0:
-    raise ValueError(
-      f'gamma={gamma} must be 0 or more, and whole; gamma + 1 tokens are '
-      'drafted'
-    )
+    raise ValueError(f'gamma must be a non-negative integer, got {gamma}')
 
 
-def check_schedule(schedule, parameter, gamma, rows=1):
-  """Raises ValueError unless the parameter is one that the schedule takes."""
-  parameter = np.asarray(parameter)
-  name = next((k for k, s in SCHEDULES.items() if s is schedule), None)
-  if name in ('fixed', 'adaptive') and np.size(parameter):
-    raise ValueError(f'the schedule {name} takes no parameter: ()')
-  if name == 'confidence' and not (
-    np.shape(parameter) in ((), (rows,))
-    and np.all((0 <= parameter) & (parameter <= 1))
-  ):
+def check_values(method, values, rows):
+  """Raises ValueError unless a method takes the values of its rows.
+
+  Args:
+    method: has `name` and `parameters`.
+    values: an array [R] for each parameter.
+    rows: R.
+  """
+  names = ', '.join(x.name for x in method.parameters) or 'none'
+  if len(values) != len(method.parameters):
     raise ValueError(
-      f'the schedule confidence takes a probability, not {parameter}; one, or '
-      f'one for each of {rows} rows'
+      f'{method.name} takes {len(method.parameters)} parameters ({names}), got '
+      f'{len(values)}'
     )
-  if name == 'cost' and (
-    np.shape(parameter) != (gamma + 1,) or not np.all(parameter > 0)
-  ):
+  for parameter, value in zip(method.parameters, values, strict=True):
+    for x in np.unique(_per_row(parameter.name, value, rows)):
+      parameter.check(float(x), method.name)
+
+
+def check_groups(groups, values, rows):
+  """Raises ValueError unless the groups of a batch have its rows and values."""
+  total = sum(group.rows for group in groups)
+  if total != rows or len(groups) != len(values):
     raise ValueError(
-      f'the schedule cost takes what 1 to {gamma + 1} tokens cost, positive, '
-      f'not {parameter}'
+      f'{len(groups)} groups of {total} rows, values for {len(values)}: the '
+      f'request has {rows} rows'
     )
+  for group, own in zip(groups, values, strict=True):
+    check_values(group.method, own, group.rows)
 
 
 def _per_row(name, value, rows):
   value = np.asarray(value)
   if value.shape != (rows,):
-    raise ValueError(f'{name} needs shape ({rows},), one a row: {value.shape}')
+    raise ValueError(
+      f'{name} needs shape ({rows},), one a row, got {value.shape}'
+    )
   return value
-
-
-def check_alpha_shape(alpha_B, rows):
-  """Raises ValueError unless there is one alpha a row."""
-  return _per_row('alpha', alpha_B, rows)
-
-
-def check_confidence(alpha_B, rows):
-  """Raises ValueError unless there is one alpha in [0, 1] a row."""
-  alpha_B = _per_row('alpha', alpha_B, rows)
-  for alpha in alpha_B[~((alpha_B >= 0) & (alpha_B <= 1))]:
-    raise ValueError(
-      f'alpha={alpha:g} must be in [0, 1], the confidence that may lack'
-    )
-  return alpha_B
-
-
-def rule_index(rule, rules):
-  """Index of `rule` in `rules`, or ValueError."""
-  if rule not in rules:
-    names = ', '.join(r.__name__ for r in rules)
-    raise ValueError(
-      f'unknown rule {getattr(rule, "__name__", rule)!r}; this cascade was '
-      f'made for: {names}'
-    )
-  return rules.index(rule)

@@ -1,12 +1,17 @@
 """What decoding takes and returns, a row of the batch at a time.
 
-Letters: P prompts, S their tokens (padded), B rows, N generated tokens
-(padded).
+Letters: P prompts, S their tokens (padded), B rows, R rows of a group,
+N generated tokens (padded), G positions of a block, A = G + 1 numbers of
+accepted drafts.
 """
+
+from typing import Any
 
 import flax.struct
 import jax
 import jax.numpy as jnp
+
+from speccascade.sampling import probabilities
 
 
 @flax.struct.dataclass
@@ -18,8 +23,8 @@ class Prompts:
     length_P: tokens that count, at least 1.
     example_P: identity of each example: rows of equal example, seed and
       settings draw equal tokens wherever they stand.
-    copies: rows per prompt, so that one batch carries many thresholds; row b
-      continues prompt b // copies.
+    copies: rows per prompt, so that one batch carries many settings; row b
+      continues prompt b mod P.
   """
 
   token_PxS: jax.Array
@@ -28,13 +33,33 @@ class Prompts:
   copies: int = flax.struct.field(pytree_node=False, default=1)
 
   @property
-  def rows(self):
+  def rows(self) -> int:
     """B, the rows of the batch."""
     return len(self.length_P) * self.copies
 
-  def repeat(self, x_P):
+  def tile(self, x_P) -> jax.Array:
     """A value of each prompt for each of its rows."""
-    return jnp.repeat(jnp.asarray(x_P), self.copies, axis=0)
+    return jnp.tile(jnp.asarray(x_P), self.copies)
+
+
+@flax.struct.dataclass
+class Request:
+  """What the rows of a batch ask for.
+
+  Attributes:
+    prompts: Prompts.
+    sampling: Sampling of both models.
+    values: for each group of rows, an array [R] for each parameter of its
+      method.
+    key: jax.random.key of the run's seed.
+    schedule_parameter: of the draft schedule; () where it takes none.
+  """
+
+  prompts: Prompts
+  sampling: probabilities.Sampling
+  values: tuple[tuple[jax.Array, ...], ...]
+  key: jax.Array
+  schedule_parameter: Any = ()
 
 
 @flax.struct.dataclass
@@ -46,14 +71,12 @@ class Counts:
     drafter_steps_B: tokens the drafter was run for (prefill apart).
     drafted_B: tokens that the drafter wrote, accepted, rejected or dropped.
     accepted_B: emitted tokens that the drafter wrote.
-    rejected_B: emitted tokens drawn from the residual in a draft's place.
-    deferred_B: emitted positions where the rule's target was not q, that is
-      where it listened to the verifier and the two differed. At temperature 0
-      these are the rejected ones of speculative deferral.
-    divergence_B: sum over emitted positions of D_TV(pi, q), the expected
-      number of rejections where drafts are deferred speculatively; BiLD's
-      rollback rejects otherwise.
-    accepted_lengths_BxG: for each a in 0..gamma + 1, verifier calls that
+    rejected_B: emitted tokens that replaced a draft.
+    deferred_B: emitted positions where the target pi differs from q. At
+      temperature 0 the speculative methods reject at exactly these.
+    divergence_B: sum over emitted positions of D_TV(pi, q): the expected
+      number of rejections of a method with `divergence_rejects`.
+    accepted_lengths_BxA: for each a in 0..gamma + 1, verifier calls that
       accepted a tokens.
   """
 
@@ -64,7 +87,7 @@ class Counts:
   rejected_B: jax.Array
   deferred_B: jax.Array
   divergence_B: jax.Array
-  accepted_lengths_BxG: jax.Array
+  accepted_lengths_BxA: jax.Array
 
 
 @flax.struct.dataclass
@@ -78,6 +101,8 @@ class Result:
     counts: Counts; None for plain autoregressive decoding.
     log_prob_BxN: log probability of each token at temperature 1, in nats, 0
       past the last; of plain autoregressive decoding alone.
+    observed: {name: BxN} of what `loop.Loop.observe` gave at each emitted
+      position, 0 past the last.
   """
 
   token_BxN: jax.Array
@@ -85,13 +110,14 @@ class Result:
   from_drafter_BxN: jax.Array | None = None
   counts: Counts | None = None
   log_prob_BxN: jax.Array | None = None
+  observed: dict[str, jax.Array] = flax.struct.field(default_factory=dict)
 
   @property
-  def block_efficiency_B(self):
+  def block_efficiency_B(self) -> jax.Array:
     """Tokens per verifier call."""
     return self.length_B / self.counts.verifier_calls_B
 
 
-def differs(divergence):
-  """Whether a D_TV is more than rounding: a rule may return q rounded."""
+def differs(divergence: jax.Array) -> jax.Array:
+  """Whether a D_TV exceeds rounding: a rule may return q rounded."""
   return divergence > 8 * jnp.finfo(divergence.dtype).eps

@@ -1,24 +1,18 @@
 """Draft schedules: how many tokens to draft before the verifier is asked.
 
 A schedule changes what a token costs and never the token: with coupled
-draws every schedule emits the same. Each row has its own, and a schedule is
-three pure functions of a run-time parameter:
-
-  init(parameter, B, G) -> state
-  more(parameter, state, drafted, confidence_BxG) -> whether each row, having
-    drafted so many tokens, wants another; it gets none past its EOS and none
-    past G = gamma + 1. A token's confidence is the largest probability of q
-    hat it was drawn by; past the drafted ones it is 1.
-  update(parameter, state, drafted_B, accepted_B, confidence_BxG) -> state,
-    after a block.
+draws every schedule emits the same. Each row has its own state.
 
 Letters: B rows, G = gamma + 1, most tokens of a draft.
 """
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any, Protocol
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 _FIRST_GUESS = 20  # Tokens of the first draft, in `adaptive`.
@@ -29,13 +23,88 @@ _UNDRAFTED = 0.95
 _REJECTED, _DOUBT = 0.5, 1.0
 
 
+class Schedule(Protocol):
+  """A draft schedule. Hashable: a compiled program is made for it.
+
+  Attributes:
+    swept: whether a config gives it values of its parameter.
+    measured: whether its parameter is what iterations cost on this device.
+    more: (parameter, state, drafted, confidence_BxG) -> whether each row,
+      having drafted so many tokens, wants another; it gets none past its EOS
+      and none past G. A token's confidence is the largest probability of the
+      q hat it was drawn by; past the drafted ones it is 1. None where every
+      draft has G tokens.
+  """
+
+  swept: bool
+  measured: bool
+  more: Callable[[Any, Any, jax.Array, jax.Array], jax.Array] | None
+
+  def init(self, parameter: Any, B: int, G: int) -> Any:
+    """Returns the state before the first block."""
+
+  def update(
+    self,
+    parameter: Any,
+    state: Any,
+    drafted_B: jax.Array,
+    accepted_B: jax.Array,
+    confidence_BxG: jax.Array,
+  ) -> Any:
+    """Returns the state after a block."""
+
+  def check(self, parameter: Any, gamma: int, rows: int) -> None:
+    """Raises ValueError unless the schedule takes the parameter."""
+
+
 @dataclasses.dataclass(frozen=True)
-class Schedule:
-  """The three functions; `more` is None where every draft has G tokens."""
+class Plan:
+  """How drafts are sized.
+
+  Attributes:
+    gamma: draft length, the longest where the schedule is not 'fixed'.
+    schedule: a name of `SCHEDULES`.
+    parameter: of the schedule; None where it takes none, or is measured.
+  """
+
+  gamma: int
+  schedule: str = 'fixed'
+  parameter: float | None = None
+
+  @property
+  def fixed(self) -> bool:
+    """Whether every draft has gamma + 1 tokens."""
+    return SCHEDULES[self.schedule].more is None
+
+  def id(self) -> str:
+    """Short name."""
+    name = f'g{self.gamma}'
+    if self.schedule != 'fixed':
+      name += f'-{self.schedule}'
+    if self.parameter is not None:
+      name += f'{self.parameter:g}'
+    return name
+
+
+@dataclasses.dataclass(frozen=True)
+class _Functions:
+  """A schedule of functions."""
 
   init: Callable
   more: Callable | None
   update: Callable
+  check: Callable
+  swept: bool = False
+  measured: bool = False
+
+
+def get(name: str) -> Schedule:
+  """Returns the schedule of that name, or raises ValueError."""
+  if name not in SCHEDULES:
+    raise ValueError(
+      f'unknown schedule {name!r}; known: {", ".join(SCHEDULES)}'
+    )
+  return SCHEDULES[name]
 
 
 def _same(parameter, state, drafted_B, accepted_B, confidence_BxG):
@@ -46,6 +115,36 @@ def _same(parameter, state, drafted_B, accepted_B, confidence_BxG):
 def _none(parameter, B, G):
   del parameter, B, G
   return ()
+
+
+def _takes_nothing(parameter, gamma, rows):
+  del gamma, rows
+  if np.size(parameter):
+    raise ValueError(
+      f'this schedule takes no parameter, got {np.asarray(parameter).tolist()}'
+    )
+
+
+def _takes_a_probability(parameter, gamma, rows):
+  del gamma
+  parameter = np.asarray(parameter)
+  if parameter.shape not in ((), (rows,)) or not np.all(
+    (0 <= parameter) & (parameter <= 1)
+  ):
+    raise ValueError(
+      'the schedule confidence takes a probability, or one for each of '
+      f'{rows} rows, got {parameter.tolist()}'
+    )
+
+
+def _takes_costs(parameter, gamma, rows):
+  del rows
+  parameter = np.asarray(parameter)
+  if parameter.shape != (gamma + 1,) or not np.all(parameter > 0):
+    raise ValueError(
+      f'the schedule cost takes the positive costs of 1 to {gamma + 1} tokens, '
+      f'got {parameter.tolist()}'
+    )
 
 
 def _confident(parameter, state, drafted, confidence_BxG):
@@ -120,18 +219,21 @@ def _least_log_survival(cost_G):
   return jnp.log(jnp.maximum(least_GxG.min(1), tiny))
 
 
-# Always gamma + 1 tokens. No parameter: ().
-FIXED = Schedule(_none, None, _same)
+# Always gamma + 1 tokens.
+FIXED = _Functions(_none, None, _same, _takes_nothing)
 
 # Until a token whose probability under q hat is below the parameter, a number
 # or one a row: BiLD's fallback (Kim et al. 2023). That token is drafted too and
 # judged like the others; the authors' code leaves it to the large model.
-CONFIDENCE = Schedule(_none, _confident, _same)
+CONFIDENCE = _Functions(
+  _none, _confident, _same, _takes_a_probability, swept=True
+)
 
 # Two tokens more after a draft that was accepted whole, one fewer after a
 # rejection; 20 at first. The heuristic of Hugging Face's assisted generation.
-# No parameter: ().
-ADAPTIVE = Schedule(_first_guess, _as_many_as_wanted, _grow_or_shrink)
+ADAPTIVE = _Functions(
+  _first_guess, _as_many_as_wanted, _grow_or_shrink, _takes_nothing
+)
 
 # While more tokens promise more than they cost. The chance that all so far are
 # accepted is taken to be exp(-b * doubt): doubt sums what their confidences
@@ -139,9 +241,11 @@ ADAPTIVE = Schedule(_first_guess, _as_many_as_wanted, _grow_or_shrink)
 # read, the mean of a gamma posterior. A token is worth what the best fixed
 # draft pays for one at a steady acceptance. The parameter is cost_G: what an
 # iteration costs at 1..G tokens, in any unit.
-COST = Schedule(_at_first, _while_it_pays, _trust_or_doubt)
+COST = _Functions(
+  _at_first, _while_it_pays, _trust_or_doubt, _takes_costs, measured=True
+)
 
-SCHEDULES = {
+SCHEDULES: dict[str, Schedule] = {
   'fixed': FIXED,
   'confidence': CONFIDENCE,
   'adaptive': ADAPTIVE,

@@ -8,15 +8,15 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from speccascade import distributions, sharding
+from speccascade import sharding
+from speccascade.sampling import draws, probabilities
 
 
 @flax.struct.dataclass
 class Draft:
-  """Drafted tokens and what they were drawn from, up to `length_B`.
+  """Drafted tokens and what they were drawn from.
 
-  Past it is what a row that wanted no more drew while others went on, or
-  nothing: zeros.
+  Entries past `length_B` are unspecified.
 
   Attributes:
     token_BxG: x_0..x_{G-1}.
@@ -75,9 +75,9 @@ def draft(model, params, cache, last_B, active_B, sampling, u_BxG, more):
 
   def step(loop):
     logits_Bx1xV, cache = model.extend(params, loop.cache, loop.last_B[:, None])
-    raw_Bx1xV = distributions.raw(logits_Bx1xV)
-    q_Bx1xV = distributions.probabilities(logits_Bx1xV, raw_Bx1xV, sampling)
-    token_B = distributions.draw(q_Bx1xV[:, 0], u_BxG[:, loop.step])
+    raw_Bx1xV = probabilities.raw(logits_Bx1xV)
+    q_Bx1xV = probabilities.sampled(logits_Bx1xV, raw_Bx1xV, sampling)
+    token_B = draws.draw(q_Bx1xV[:, 0], u_BxG[:, loop.step])
     put = lambda x, row: lax.dynamic_update_index_in_dim(x, row, loop.step, 0)  # noqa: E731
     wants_B, confidence_BxG = loop.wants_B, loop.confidence_BxG
     if more is not None:

@@ -13,28 +13,27 @@ Letters: B rows, N generated tokens, M = N + 1, V vocabulary.
 
 import dataclasses
 import functools
+from typing import Any
 
 import flax.struct
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from speccascade import distributions, rules
 from speccascade.decoding import blocks, checks, results
+from speccascade.methods import base
 from speccascade.models import cache as cache_lib
+from speccascade.sampling import draws, keys, probabilities
 
 
 @dataclasses.dataclass(frozen=True)
-class TokenCascade:
-  """The static half: both models, most tokens generated, and the last token."""
+class _Program:
+  """What a compiled program is made for: models, most tokens, last token."""
 
-  drafter: object
-  verifier: object
+  drafter: Any
+  verifier: Any
   max_new_tokens: int
   eos_id: int
-
-  def __post_init__(self):
-    checks.check_pair(self.drafter, self.verifier)
 
 
 @flax.struct.dataclass
@@ -51,39 +50,41 @@ class _State:
   verifier_cache: object
 
 
-def decode(cascade, params, prompts, sampling, alpha_B, key):
-  """Generates a token at a time with whichever model the rule prefers.
+@dataclasses.dataclass(frozen=True)
+class TokenCascade:
+  """A token at a time with whichever model chow's rule prefers."""
 
-  Args:
-    cascade: TokenCascade; another one compiles another program.
-    params: (drafter parameters, verifier parameters).
-    prompts: Prompts; both models read them.
-    sampling: distributions.Sampling, of both models.
-    alpha_B: how far max q hat may be from 1, in [0, 1].
-    key: jax.random.key of the run's seed.
+  name = 'token_cascade'
+  parameters = (base.LACK,)
+  drafts = False
+  plan_changes_text = False
+  divergence_rejects = True
+  lossless = False
+  role = None
 
-  Returns:
-    Result. Every token counts as a draft, rejected if the verifier changed it.
+  def decode(self, models, params, request, max_new_tokens, eos_id):
+    """See `base.Standalone`.
 
-  Raises:
-    ValueError: an argument is out of range; nothing was compiled.
-  """
-  models = (cascade.drafter, cascade.verifier)
-  checks.check_prompts(prompts, models, cascade.max_new_tokens)
-  checks.check_sampling(sampling, prompts.rows)
-  alpha_B = checks.check_confidence(alpha_B, prompts.rows)
-  return _decode(cascade, params, prompts, sampling, alpha_B, key)
+    Every token counts as a draft, rejected if the verifier changed it.
+    """
+    checks.check_pair(*models)
+    checks.check_prompts(request.prompts, models, max_new_tokens)
+    checks.check_sampling(request.sampling, request.prompts.rows)
+    checks.check_values(self, request.values[0], request.prompts.rows)
+    program = _Program(*models, max_new_tokens, eos_id)
+    return _decode(program, params, request)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _decode(cascade, params, prompts, sampling, alpha_B, key):
-  prompts = jax.tree.map(lambda x: jnp.asarray(x, jnp.int32), prompts)
-  key_B = distributions.row_keys(key, prompts.repeat(prompts.example_P))
+def _decode(cascade, params, request):
+  prompts = jax.tree.map(lambda x: jnp.asarray(x, jnp.int32), request.prompts)
+  (alpha_B,) = map(jnp.asarray, request.values[0])
+  key_B = keys.row_keys(request.key, prompts.tile(prompts.example_P))
   N = cascade.max_new_tokens
   position_BxN = jnp.tile(jnp.arange(N), (prompts.rows, 1))
-  u_BxNx3 = distributions.uniforms(key_B, position_BxN)
+  u_BxNx3 = keys.uniforms(key_B, position_BxN)
   step = functools.partial(
-    _iterate, cascade, params, sampling, jnp.asarray(alpha_B), u_BxNx3
+    _iterate, cascade, params, request.sampling, alpha_B, u_BxNx3
   )
   state = lax.while_loop(
     lambda s: ~jnp.all(s.done_B), step, _init(cascade, params, prompts)
@@ -101,7 +102,7 @@ def _decode(cascade, params, prompts, sampling, alpha_B, key):
       rejected_B=state.length_B - accepted_B,
       deferred_B=state.deferred_B,
       divergence_B=state.divergence_B,
-      accepted_lengths_BxG=jnp.zeros((prompts.rows, 0), jnp.int32),
+      accepted_lengths_BxA=jnp.zeros((prompts.rows, 0), jnp.int32),
     ),
   )
 
@@ -128,11 +129,11 @@ def _init(cascade, params, prompts):
       new_tokens=N,
       block=block,
     )
-    caches.append(cache_lib.repeat(cache, prompts.copies))
+    caches.append(cache_lib.tile(cache, prompts.copies))
   token_BxM = jnp.zeros((B, N + 1), jnp.int32)
   zero_B = jnp.zeros(B, jnp.int32)
   return _State(
-    token_BxM=token_BxM.at[:, 0].set(prompts.repeat(last_P)),
+    token_BxM=token_BxM.at[:, 0].set(prompts.tile(last_P)),
     from_drafter_BxN=jnp.zeros((B, N), bool),
     length_B=zero_B,
     seen_B=zero_B,
@@ -147,15 +148,15 @@ def _init(cascade, params, prompts):
 
 def _iterate(cascade, params, sampling, alpha_B, u_BxNx3, state):
   N = cascade.max_new_tokens
-  u_Bx1x3 = distributions.upcoming(u_BxNx3, state.length_B, 1)
+  u_Bx1x3 = keys.upcoming(u_BxNx3, state.length_B, 1)
   draft_B, accept_B, residual_B = jnp.moveaxis(u_Bx1x3[:, 0], 1, 0)
   last_Bx1 = jnp.take_along_axis(state.token_BxM, state.length_B[:, None], 1)
   logits_Bx1xV, drafter_cache = cascade.drafter.extend(
     params[0], state.drafter_cache, last_Bx1
   )
-  raw_Bx1xV = distributions.raw(logits_Bx1xV)
-  q_BxV = distributions.probabilities(logits_Bx1xV, raw_Bx1xV, sampling)[:, 0]
-  drafted_B = distributions.draw(q_BxV, draft_B)
+  raw_Bx1xV = probabilities.raw(logits_Bx1xV)
+  q_BxV = probabilities.sampled(logits_Bx1xV, raw_Bx1xV, sampling)[:, 0]
+  drafted_B = draws.draw(q_BxV, draft_B)
   active_B = ~state.done_B
   unsure_B = raw_Bx1xV[:, 0].max(-1) < 1 - alpha_B
   unsure_B &= active_B
@@ -163,13 +164,11 @@ def _iterate(cascade, params, sampling, alpha_B, u_BxNx3, state):
     cascade, params[1], sampling, state, unsure_B, logits_Bx1xV
   )
   p_BxV = jnp.where(unsure_B[:, None], p_BxV, q_BxV)
-  kept_B = ~unsure_B | distributions.accepts(drafted_B, accept_B, p_BxV, q_BxV)
-  redrawn_B = distributions.draw(
-    distributions.residual(p_BxV, q_BxV), residual_B
-  )
+  kept_B = ~unsure_B | draws.accepts(drafted_B, accept_B, p_BxV, q_BxV)
+  redrawn_B = draws.draw(draws.residual(p_BxV, q_BxV), residual_B)
   token_B = jnp.where(active_B, jnp.where(kept_B, drafted_B, redrawn_B), 0)
   length_B = state.length_B + active_B
-  divergence_B = rules.total_variation(p_BxV, q_BxV)
+  divergence_B = probabilities.total_variation(p_BxV, q_BxV)
   divergence_B = jnp.where(unsure_B, divergence_B, 0)
   write = jax.vmap(lax.dynamic_update_slice_in_dim, (0, 0, 0, None))
 
@@ -227,6 +226,6 @@ def _catch_up(cascade, params, sampling, state, unsure_B, logits_Bx1xV):
       state.seen_B,
     )
     narrower, read = width, jnp.where(chosen, width, read)
-  p_raw_Bx1xV = distributions.raw(carry[0])
-  p_Bx1xV = distributions.probabilities(carry[0], p_raw_Bx1xV, sampling)
+  p_raw_Bx1xV = probabilities.raw(carry[0])
+  p_Bx1xV = probabilities.sampled(carry[0], p_raw_Bx1xV, sampling)
   return p_Bx1xV[:, 0], carry[1], jnp.minimum(behind_B, read)

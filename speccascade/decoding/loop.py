@@ -1,0 +1,388 @@
+"""The speculative cascade: draft, verify, defer, rewind, all on the device.
+
+State: the tokens y of each row and both caches. Invariant: both caches hold
+exactly the tokens before y[-1], the last one committed. One iteration:
+
+  1. Draft. Feed y[-1], sample x_0 ~ q_0, feed x_0, ...: gamma + 1 steps, or
+     as many as the schedule asks for, give x_0.. and q_0...
+  2. Verify. One block [y[-1], x_0..] of as many tokens gives p_0...
+  3. Defer. Each group of rows follows a method of its own. By the ratio test,
+     pi_i = rule(q_i, p_i), x_i is accepted with probability
+     min(1, pi_i(x_i) / q_i(x_i)), and the first rejected position draws from
+     norm(max(0, pi - q)) instead. 1 to gamma + 1 tokens are committed.
+  4. Rewind. Both caches' lengths fall to the new invariant.
+
+For example with gamma = 2: y = [.. a], drafts b c d. If pi rejects d and
+draws e, then b c e are committed, e is fed next, and both caches hold .. a b c.
+
+Letters: B rows, R rows of a group, G = gamma + 1 positions of a block,
+N generated tokens, M = N + G as a block may overhang the last token,
+V vocabulary.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from speccascade.decoding import blocks, checks, defer, results
+from speccascade.decoding import draft as draft_lib
+from speccascade.decoding import schedules as schedules_lib
+from speccascade.models import base as models_base
+from speccascade.models import cache as cache_lib
+from speccascade.sampling import keys, probabilities
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+  """Contiguous rows of a batch that follow one method.
+
+  Attributes:
+    method: how they defer.
+    rows: R.
+  """
+
+  method: defer.Defers
+  rows: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Loop:
+  """The static half of a cascade: what a compiled program is made for.
+
+  Attributes:
+    drafter: model q.
+    verifier: model p, of the same vocabulary.
+    gamma: draft length; at most gamma + 1 tokens are drafted and verified at
+      a time.
+    max_new_tokens: N, most tokens generated.
+    eos_id: token that ends a row.
+    groups: of all rows, in their order.
+    schedule: one of schedules.SCHEDULES.
+    observe: (draft, verified, divergence_BxG) -> {name: BxG}, what
+      `Result.observed` is to tell of each emitted position; None for nothing.
+  """
+
+  drafter: models_base.Model
+  verifier: models_base.Model
+  gamma: int
+  max_new_tokens: int
+  eos_id: int
+  groups: tuple[Group, ...]
+  schedule: schedules_lib.Schedule = schedules_lib.FIXED
+  observe: Callable | None = None
+
+  def __post_init__(self):
+    checks.check_gamma(self.gamma)
+    checks.check_pair(self.drafter, self.verifier)
+
+
+@flax.struct.dataclass
+class _State:
+  token_BxM: jax.Array  # committed tokens, what follows them is overwritten
+  from_drafter_BxM: jax.Array  # whether each is an accepted draft
+  length_B: jax.Array  # committed tokens
+  last_B: jax.Array  # y[-1]
+  done_B: jax.Array  # whether a row has ended
+  drafter_cache: cache_lib.Cache  # of the tokens before y[-1]
+  verifier_cache: cache_lib.Cache  # likewise
+  schedule: Any  # the schedule's own
+  tally: '_Tally'
+  observed: dict[str, jax.Array]  # {name: BxM}
+
+
+@flax.struct.dataclass
+class _Tally:
+  """The counts that only the loop can keep; see results.Counts."""
+
+  drafted_B: jax.Array
+  deferred_B: jax.Array
+  divergence_B: jax.Array
+  accepted_lengths_BxA: jax.Array  # A = G + 1: 0..G accepted drafts
+
+
+def decode(
+  loop: Loop, params: tuple[Any, Any], request: results.Request
+) -> results.Result:
+  """Generates with a drafter, a verifier and a method for each group of rows.
+
+  Args:
+    loop: Loop; another one compiles another program.
+    params: (drafter parameters, verifier parameters).
+    request: Request.
+
+  Returns:
+    Result.
+
+  Raises:
+    ValueError: an argument is out of range; nothing was compiled.
+  """
+  rows = request.prompts.rows
+  checks.check_prompts(
+    request.prompts, (loop.drafter, loop.verifier), loop.max_new_tokens
+  )
+  checks.check_sampling(request.sampling, rows)
+  checks.check_groups(loop.groups, request.values, rows)
+  loop.schedule.check(request.schedule_parameter, loop.gamma, rows)
+  return _decode(loop, params, request)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _decode(loop, params, request):
+  state = init(loop, params, request)
+  step = functools.partial(
+    iterate, loop, params, request, uniforms(loop, request)
+  )
+  state = lax.while_loop(lambda s: ~jnp.all(s.done_B), step, state)
+  kept_BxM = jnp.arange(state.token_BxM.shape[1]) < state.length_B[:, None]
+  N = loop.max_new_tokens
+  state = state.replace(from_drafter_BxM=kept_BxM & state.from_drafter_BxM)
+  return results.Result(
+    token_BxN=jnp.where(kept_BxM, state.token_BxM, 0)[:, :N],
+    length_B=state.length_B,
+    from_drafter_BxN=state.from_drafter_BxM[:, :N],
+    counts=counts(state),
+    observed={
+      name: jnp.where(kept_BxM, x_BxM, 0)[:, :N]
+      for name, x_BxM in state.observed.items()
+    },
+  )
+
+
+def uniforms(loop, request):
+  """BxMx3 uniforms of all positions."""
+  prompts = request.prompts
+  key_B = keys.row_keys(
+    request.key, prompts.tile(jnp.asarray(prompts.example_P, jnp.int32))
+  )
+  M = loop.max_new_tokens + loop.gamma + 1
+  position_BxM = jnp.tile(jnp.arange(M), (prompts.rows, 1))
+  return keys.uniforms(key_B, position_BxM)
+
+
+def init(loop, params, request):
+  """The loop's state before its first iteration: both prompts read."""
+  prompts = jax.tree.map(lambda x: jnp.asarray(x, jnp.int32), request.prompts)
+  B, G, N = prompts.rows, loop.gamma + 1, loop.max_new_tokens
+  caches = []
+  for model, model_params in zip(
+    (loop.drafter, loop.verifier), params, strict=True
+  ):
+    cache, last_P = model.prefill(
+      model_params,
+      prompts.token_PxS,
+      prompts.length_P,
+      new_tokens=N,
+      block=G,
+    )
+    caches.append(cache_lib.tile(cache, prompts.copies))
+  zero_B = jnp.zeros(B, jnp.int32)
+  state = _State(
+    token_BxM=jnp.zeros((B, N + G), jnp.int32),
+    from_drafter_BxM=jnp.zeros((B, N + G), bool),
+    length_B=zero_B,
+    last_B=prompts.tile(last_P),
+    done_B=jnp.zeros(B, bool),
+    drafter_cache=caches[0],
+    verifier_cache=caches[1],
+    schedule=loop.schedule.init(request.schedule_parameter, B, G),
+    tally=_Tally(
+      drafted_B=zero_B,
+      deferred_B=zero_B,
+      divergence_B=jnp.zeros(B, _wide_dtype()),
+      accepted_lengths_BxA=jnp.zeros((B, G + 1), jnp.int32),
+    ),
+    observed={},
+  )
+  if loop.observe is None:
+    return state
+  observed = jax.eval_shape(
+    lambda: _block(loop, params, request, uniforms(loop, request), state)[-1]
+  )
+  return state.replace(
+    observed={
+      name: jnp.zeros((B, N + G), x.dtype) for name, x in observed.items()
+    }
+  )
+
+
+def iterate(loop, params, request, u_BxMx3, state):
+  """One iteration: draft, verify, defer, rewind.
+
+  Args:
+    loop: Loop.
+    params: (drafter parameters, verifier parameters).
+    request: Request.
+    u_BxMx3: from `uniforms`.
+    state: from `init` or the iteration before.
+
+  Returns:
+    The next state.
+  """
+  draft, outcome, caches, observed = _block(
+    loop, params, request, u_BxMx3, state
+  )
+  token_BxG, kept_B, divergence_BxG = outcome
+  G = token_BxG.shape[1]
+  emitted_B, ended_B = _emit(loop, token_BxG, kept_B, draft, state)
+  accepted_B = jnp.minimum(kept_B, emitted_B)
+
+  last_B = jnp.take_along_axis(
+    token_BxG, jnp.maximum(emitted_B - 1, 0)[:, None], 1
+  )[:, 0]
+  write = jax.vmap(lax.dynamic_update_slice_in_dim, (0, 0, 0, None))
+  put = lambda x_BxM, x_BxG: write(x_BxM, x_BxG, state.length_B, 0)  # noqa: E731
+  rewind = lambda new, old: cache_lib.rewind(new, old.length_B + emitted_B)  # noqa: E731
+  return _State(
+    token_BxM=put(state.token_BxM, token_BxG),
+    from_drafter_BxM=put(
+      state.from_drafter_BxM, jnp.arange(G) < accepted_B[:, None]
+    ),
+    length_B=state.length_B + emitted_B,
+    last_B=jnp.where(state.done_B, state.last_B, last_B),
+    done_B=state.done_B | ended_B,
+    drafter_cache=rewind(caches[0], state.drafter_cache),
+    verifier_cache=rewind(caches[1], state.verifier_cache),
+    schedule=loop.schedule.update(
+      request.schedule_parameter,
+      state.schedule,
+      draft.length_B,
+      kept_B,
+      draft.confidence_BxG,
+    ),
+    tally=_add(state, draft, divergence_BxG, emitted_B, accepted_B),
+    observed={
+      name: put(x_BxM, observed[name]) for name, x_BxM in state.observed.items()
+    },
+  )
+
+
+def _block(loop, params, request, u_BxMx3, state):
+  """Drafts, verifies and defers.
+
+  Returns:
+    (Draft; (token_BxG, kept_B, divergence_BxG); both caches, to be rewound;
+    what is observed).
+  """
+  G = loop.gamma + 1
+  u_BxGx3 = keys.upcoming(u_BxMx3, state.length_B, G)
+  draft, drafter_cache = draft_lib.draft(
+    loop.drafter,
+    params[0],
+    state.drafter_cache,
+    state.last_B,
+    ~state.done_B,
+    request.sampling,
+    u_BxGx3[..., keys.DRAFT],
+    _more(loop, request.schedule_parameter, state),
+  )
+  logits_BxGxV, verifier_cache = blocks.extend(
+    loop.verifier,
+    params[1],
+    state.verifier_cache,
+    jnp.concatenate([state.last_B[:, None], draft.token_BxG[:, :-1]], 1),
+    draft.length_B,
+    blocks.widths(G, loop.schedule.more is None),
+  )
+  p_raw_BxGxV = probabilities.raw(logits_BxGxV)
+  p_BxGxV = probabilities.sampled(logits_BxGxV, p_raw_BxGxV, request.sampling)
+  verified = defer.Verified(p_BxGxV, p_raw_BxGxV)
+  outcome = _defer(loop.groups, draft, verified, request.values, u_BxGx3)
+  observed = {}
+  if loop.observe is not None:
+    observed = loop.observe(draft, verified, outcome[-1])
+  return draft, outcome, (drafter_cache, verifier_cache), observed
+
+
+def _defer(groups, draft, verified, values, u_BxGx3):
+  """(token_BxG, kept_B, D_TV(pi, q) BxG) of all groups."""
+  outcomes, start = [], 0
+  for group, own_values in zip(groups, values, strict=True):
+    own = slice(start, start + group.rows)
+    own_draft, own_verified, u_RxGx3 = jax.tree.map(
+      lambda x, own=own: x[own], (draft, verified, u_BxGx3)
+    )
+    outcome = group.method.defer(
+      own_draft,
+      own_verified,
+      tuple(jnp.asarray(x).astype(draft.q_BxGxV.dtype) for x in own_values),
+      u_RxGx3,
+    )
+    divergence_RxG = probabilities.total_variation(
+      outcome.pi_BxGxV, own_draft.q_BxGxV
+    )
+    outcomes.append((outcome.token_BxG, outcome.kept_B, divergence_RxG))
+    start += group.rows
+  return jax.tree.map(lambda *x: jnp.concatenate(x), *outcomes)
+
+
+def _more(loop, parameter, state):
+  """Whether a row drafts on: as its schedule says, and not past EOS."""
+  more = loop.schedule.more
+  if more is None:
+    return None
+
+  def wants(drafted, token_B, confidence_B):
+    wants_B = more(parameter, state.schedule, drafted, confidence_B)
+    return wants_B & (token_B != loop.eos_id)
+
+  return wants
+
+
+def _emit(loop, token_BxG, kept_B, draft, state):
+  """Tokens each row commits, cut at EOS and at N, and whether it ended."""
+  G, N = token_BxG.shape[1], loop.max_new_tokens
+  emitted_B = jnp.minimum(kept_B + 1, draft.length_B)
+  emitted_B = jnp.minimum(emitted_B, _until_eos(token_BxG, loop.eos_id))
+  emitted_B = jnp.minimum(emitted_B, N - state.length_B)
+  emitted_B = jnp.where(state.done_B, 0, emitted_B)
+  emitted_BxG = jnp.arange(G) < emitted_B[:, None]
+  eos_B = jnp.any(emitted_BxG & (token_BxG == loop.eos_id), 1)
+  return emitted_B, eos_B | (state.length_B + emitted_B >= N)
+
+
+def _until_eos(token_BxG, eos_id):
+  """Tokens up to and with the first EOS; G where there is none."""
+  eos_BxG = token_BxG == eos_id
+  first_B = eos_BxG.argmax(1).astype(jnp.int32) + 1
+  return jnp.where(eos_BxG.any(1), first_B, eos_BxG.shape[1])
+
+
+def _add(state, draft, divergence_BxG, emitted_B, accepted_B):
+  old, G = state.tally, divergence_BxG.shape[1]
+  emitted_BxG = jnp.arange(G) < emitted_B[:, None]
+  divergence_BxG = jnp.where(emitted_BxG, divergence_BxG, 0)
+  hit_BxG = jnp.arange(G + 1) == accepted_B[:, None]
+  return _Tally(
+    drafted_B=old.drafted_B + draft.length_B,
+    deferred_B=old.deferred_B
+    + results.differs(divergence_BxG).sum(1, dtype=jnp.int32),
+    divergence_B=old.divergence_B + divergence_BxG.sum(1),
+    accepted_lengths_BxA=old.accepted_lengths_BxA
+    + (hit_BxG & ~state.done_B[:, None]),
+  )
+
+
+def counts(state):
+  """results.Counts of a state."""
+  tally = state.tally
+  accepted_B = state.from_drafter_BxM.sum(1, dtype=jnp.int32)
+  return results.Counts(
+    verifier_calls_B=tally.accepted_lengths_BxA.sum(1),
+    drafter_steps_B=tally.drafted_B,
+    drafted_B=tally.drafted_B,
+    accepted_B=accepted_B,
+    rejected_B=state.length_B - accepted_B,
+    deferred_B=tally.deferred_B,
+    divergence_B=tally.divergence_B,
+    accepted_lengths_BxA=tally.accepted_lengths_BxA,
+  )
+
+
+def _wide_dtype():
+  return jnp.result_type(float)
