@@ -1,7 +1,10 @@
-"""Mesh and partitioning: one table from parameter names to PartitionSpecs.
+"""Device mesh, and the sharding of activations, caches and parameters.
 
-Axes: 'data' splits rows of a batch, 'model' splits heads, feed-forward width
-and vocabulary. A dimension that an axis does not divide stays whole.
+Axis 'data' splits the rows of a batch; axis 'model' splits heads, feed-forward
+width and vocabulary. A dimension that an axis does not divide is replicated.
+
+Shape letters: B rows, T tokens, G draft tokens, V vocabulary, L layers,
+K key-value heads, S cache slots, H head width.
 """
 
 import jax
@@ -10,35 +13,18 @@ from jax import sharding as jax_sharding
 
 P = jax_sharding.PartitionSpec
 
-# Activations and caches.
 BATCH = P('data')
-LOGITS = P('data', None, 'model')  # BxTxV: V stays sharded up to the draws.
+LOGITS = P('data', None, 'model')  # BxTxV; V is sharded until tokens are drawn.
 DRAFTS = P(None, 'data', 'model')  # GxBxV
 CACHE = P(None, 'data', 'model', None, None)  # LxBxKxSxH
 
-# Parameters, by the last part of their name.
-PARAMETERS = {
-  'embedding': P('model', None),  # VxD
-  'lm_head': P('model', None),  # VxD
-  'relative_bias': P(None, 'model'),  # WxN
-  'query': P(None, 'model', None),  # DxNxH
-  'key': P(None, 'model', None),  # DxKxH
-  'value': P(None, 'model', None),  # DxKxH
-  'out': P('model', None, None),  # NxHxD
-  'gate': P(None, 'model'),  # DxF
-  'up': P(None, 'model'),  # DxF
-  'down': P('model', None),  # FxD
-  'scale': P(None),  # D
-}
-
 
 def make_mesh(data, model, devices=None):
-  """A data x model mesh over `devices` (default: all, which must match)."""
+  """Makes a data x model mesh over `devices`; None is all devices."""
   devices = jax.devices() if devices is None else devices
   if data * model != len(devices):
     raise ValueError(
-      f'mesh {data}x{model} needs {data * model} devices; '
-      f'{len(devices)} are present'
+      f'a {data}x{model} mesh needs {data * model} devices, got {len(devices)}'
     )
   return jax_sharding.Mesh(
     np.asarray(devices).reshape(data, model), ('data', 'model')
@@ -46,27 +32,40 @@ def make_mesh(data, model, devices=None):
 
 
 def constrain(x, spec):
-  """Asks the partitioner for `spec` inside `jax.set_mesh`; else nothing."""
+  """Constrains x to `spec` inside `jax.set_mesh`; otherwise returns x."""
   mesh = jax_sharding.get_abstract_mesh()
   if mesh.empty:
     return x
   return jax.lax.with_sharding_constraint(x, _fit(spec, x.shape, mesh))
 
 
-def parameter_shardings(params, mesh):
-  """A NamedSharding for each parameter (arrays or ShapeDtypeStructs)."""
+def parameter_shardings(params, mesh, partition):
+  """Returns a NamedSharding for each parameter.
+
+  Args:
+    params: nested dict of arrays or ShapeDtypeStructs.
+    mesh: from `make_mesh`.
+    partition: PartitionSpec of each parameter, by the last part of its name.
+      Stacked parameters have leading axes that it does not name.
+
+  Raises:
+    ValueError: the table lacks a parameter.
+  """
 
   def place(path, x):
-    spec = PARAMETERS[path[-1].key]
-    stacked = x.ndim - len(spec)  # Scanned layers lead with a layer axis.
-    spec = P(*(None,) * stacked, *spec)
+    name = path[-1].key
+    if name not in partition:
+      full = '.'.join(part.key for part in path)
+      raise ValueError(f'no PartitionSpec for parameter {full}: add {name!r}')
+    spec = partition[name]
+    spec = P(*(None,) * (x.ndim - len(spec)), *spec)
     return jax_sharding.NamedSharding(mesh, _fit(spec, x.shape, mesh))
 
   return jax.tree_util.tree_map_with_path(place, params)
 
 
 def _fit(spec, shape, mesh):
-  """Drops the axes that do not divide their dimension."""
+  """Replaces axes that do not divide their dimension by None."""
   sizes = dict(mesh.shape)
   return P(
     *(

@@ -1,10 +1,8 @@
 """Key-value caches: explicit values, appended in place, rewound by length.
 
-Letters: B batch, T tokens of a block, S cache slots, R slots of a ring,
-K key-value heads, H head width, L layers of a stack.
-
 A cache is stacks of shape LxBxKxSxH and one length a row. Rewinding only
 lowers the lengths: attention masks by position and the next block overwrites.
+Shape letters are those of `speccascade.models`.
 """
 
 import functools
@@ -17,12 +15,12 @@ from jax import lax
 
 @flax.struct.dataclass
 class Memory:
-  """Keys and values of an encoded input: read by every block, never written.
+  """Keys and values of an encoded input; `extend` does not write them.
 
   Attributes:
-    length_B: input tokens that count, int32.
+    length_B: input tokens of each row, int32.
     keys: one LxBxKxSxH array a stack of layers, S the width of the input.
-    values: likewise.
+    values: as `keys`.
   """
 
   length_B: jax.Array
@@ -35,11 +33,11 @@ class Cache:
   """Keys and values of the first `length_B` tokens of each row.
 
   Attributes:
-    length_B: tokens held, int32.
+    length_B: tokens of each row, int32.
     keys: one LxBxKxSxH array a stack of layers.
-    values: likewise.
+    values: as `keys`.
     rings: for each stack, whether its slots are reused (sliding windows).
-    memory: what cross-attention reads, if the model has any.
+    memory: what cross-attention reads; None for a decoder alone.
   """
 
   length_B: jax.Array
@@ -50,29 +48,29 @@ class Cache:
 
 
 def rewind(cache, length_B):
-  """Forgets every token past `length_B`; nothing is copied or zeroed."""
+  """Shortens rows to `length_B` tokens without copying or zeroing."""
   return cache.replace(length_B=length_B)
 
 
-def repeat(cache, copies):
-  """Each row `copies` times, side by side."""
+def tile(cache, copies):
+  """Repeats the batch `copies` times: row b is also rows b + B, b + 2B, ..."""
   if copies == 1:
     return cache
-  # Rows are the only axis of lengths and the second of stacks.
-  widen = lambda x: jnp.repeat(x, copies, axis=min(1, x.ndim - 1))  # noqa: E731
-  return jax.tree.map(widen, cache)
+  # B is the only axis of lengths and the second of stacks.
+  tiled = lambda x: jnp.concatenate([x] * copies, min(1, x.ndim - 1))  # noqa: E731
+  return jax.tree.map(tiled, cache)
 
 
 def num_slots(window, capacity, block):
-  """Slots a layer needs for `capacity` tokens and the block that follows.
+  """Returns how many slots a layer needs for `capacity` tokens and a block.
 
-  A ring holds `window + block` slots: a block that is later rewound has then
+  A ring has `window + block` slots: a block that is later rewound has then
   overwritten only keys that were already outside every window.
 
   Args:
     window: sliding-window width in tokens, or None for global attention.
-    capacity: tokens that stay, prompt and generated.
-    block: longest block that `extend` is given.
+    capacity: most tokens of a row, prompt and answer.
+    block: longest block that `extend` will be given.
 
   Returns:
     (slots, whether they form a ring).
@@ -84,12 +82,12 @@ def num_slots(window, capacity, block):
 
 
 def pack(x_LxBxKxTxH, length_B, slots, ring):
-  """Lays out the keys or values of a prefilled prompt in cache slots.
+  """Copies the keys or values of a prompt to cache slots.
 
   Args:
     x_LxBxKxTxH: keys or values of positions 0..T-1.
-    length_B: tokens that count in each row.
-    slots: slots to make.
+    length_B: tokens of each row.
+    slots: S.
     ring: whether position t lies in slot t mod `slots`.
 
   Returns:
@@ -108,7 +106,7 @@ def pack(x_LxBxKxTxH, length_B, slots, ring):
 
 
 def append(stack_LxBxKxSxH, layer, new_BxKxTxH, start_B, ring):
-  """Writes a block at each row's position of one layer, in place.
+  """Writes a block of one layer at each row's position, in place.
 
   `vmap` of `dynamic_update_slice` compiles to an in-place update on TPU; an
   indexed `.at[].set` copies the whole cache there.
@@ -143,9 +141,9 @@ def _write(stack_LxBxKxSxH, new_BxKxTxH, start_B, *, layer):
 
 
 def _write_by_row(stack_LxBxKxSxH, new_BxKxTxH, start_B, *, layer):
-  # XLA's CPU backend makes vmap's update a scatter, which copies the cache,
-  # and fuses a lone update into both of its readers, each with a copy. A loop
-  # over rows updates in place, if its turns are not known to be one.
+  # XLA's CPU backend turns vmap's update into a scatter, which copies the
+  # cache, and fuses a single update into both of its readers, each with a copy.
+  # A loop over rows updates in place, unless XLA knows that it has one turn.
   zero = jnp.zeros_like(layer)
 
   def write_row(row, stack_LxBxKxSxH):
@@ -158,11 +156,11 @@ def _write_by_row(stack_LxBxKxSxH, new_BxKxTxH, start_B, *, layer):
 
 
 def slot_positions(length_B, slots):
-  """Position of the newest token that each slot may hold.
+  """Returns the position of the newest token that each slot may hold.
 
   Args:
     length_B: tokens written so far.
-    slots: number of slots; position t lies in slot t mod `slots`.
+    slots: S; position t lies in slot t mod S.
 
   Returns:
     BxS positions below `length_B`; negative where nothing was written.
@@ -173,7 +171,7 @@ def slot_positions(length_B, slots):
 
 
 def causal_mask(query_BxT, key_BxS, window):
-  """BxTxS: keys at or before the query, at most `window - 1` tokens back."""
+  """Returns mask_BxTxS: keys 0 to `window` - 1 tokens before the query."""
   distance_BxTxS = query_BxT[:, :, None] - key_BxS[:, None, :]
   mask_BxTxS = (distance_BxTxS >= 0) & (key_BxS[:, None, :] >= 0)
   if window is not None:

@@ -9,19 +9,20 @@ from typing import Any
 import sentencepiece
 from etils import epath
 
-from speccascade.models import checkpoints
-from speccascade.tasks import tokenizer as tokenizer_lib
+from speccascade import tokenizers as tokenizer_lib
+from speccascade.checkpoints import native as checkpoints
+from speccascade.models import base, registry
 
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-  """Two models with their parameters, and the tokenizer of both."""
+  """A drafter and a verifier with their parameters and shared tokenizer."""
 
   name: str
-  drafter: Any
-  verifier: Any
-  drafter_params: Any
-  verifier_params: Any
+  drafter: base.Model
+  verifier: base.Model
+  drafter_params: dict[str, Any]
+  verifier_params: dict[str, Any]
   tokenizer: sentencepiece.SentencePieceProcessor
 
   @property
@@ -31,10 +32,12 @@ class Pair:
 
 
 def load(name, dtype='float32'):
-  """Loads a shipped pair by name, or any by its folder.
+  """Loads a shipped pair by name, or any pair by its folder.
+
+  A model reads at most the lengths that provenance.json says it was trained on.
 
   Args:
-    name: 'word_problems', or a folder holding drafter.safetensors,
+    name: 'word_problems', 'translation', or a folder with drafter.safetensors,
       verifier.safetensors, tokenizer.model and, optionally, provenance.json.
     dtype: compute type of both models.
 
@@ -42,7 +45,7 @@ def load(name, dtype='float32'):
     Pair.
 
   Raises:
-    ValueError: a file is missing, torn or does not fit the others.
+    ValueError: a file is missing or incomplete, or does not fit the others.
   """
   folder = _folder(name)
   provenance, path = {}, folder / 'provenance.json'
@@ -50,30 +53,25 @@ def load(name, dtype='float32'):
     try:
       provenance = json.loads(path.read_text())
     except ValueError as error:
-      raise ValueError(f'{path}: torn or no JSON: {error}') from None
+      raise ValueError(f'{path}: not valid JSON: {error}') from None
   models = {}
   for role in ('drafter', 'verifier'):
     config, params = checkpoints.load(folder / f'{role}.safetensors', dtype)
-    # No further than the rows it was trained on, where that is known.
     trained = provenance.get(role, {}).get('config', {})
-    for field, length in (
-      ('context_length', trained.get('length')),
-      ('input_length', trained.get('input_length')),
-    ):
-      if length is not None and hasattr(config, field):
-        config = dataclasses.replace(config, **{field: length})
+    config = registry.limited(config, trained)
     models[role] = config, params
   tokenizer = tokenizer_lib.load(folder / 'tokenizer.model')
   for role, (config, _) in models.items():
     if config.vocab_size < tokenizer.vocab_size():
       raise ValueError(
-        f'{folder}: the {role} has a vocabulary of {config.vocab_size}, the '
-        f'tokenizer {tokenizer.vocab_size()}; they do not belong together'
+        f'{folder}: the {role} has a vocabulary of {config.vocab_size}, but '
+        f'the tokenizer has {tokenizer.vocab_size()} pieces; use the tokenizer '
+        'that the model was trained with'
       )
   return Pair(
     name=folder.name,
-    drafter=checkpoints.make_model(models['drafter'][0]),
-    verifier=checkpoints.make_model(models['verifier'][0]),
+    drafter=registry.make_model(models['drafter'][0]),
+    verifier=registry.make_model(models['verifier'][0]),
     drafter_params=models['drafter'][1],
     verifier_params=models['verifier'][1],
     tokenizer=tokenizer,
@@ -81,9 +79,9 @@ def load(name, dtype='float32'):
 
 
 def digests(name):
-  """SHA-256, its first 16 digits, of each file that a pair decodes with.
+  """Returns the first 16 digits of the SHA-256 of each file of a pair.
 
-  Two folders of one name, or one whose models were trained again, differ.
+  Pairs with different files in folders of the same name differ in it.
   """
   files = ('drafter.safetensors', 'verifier.safetensors', 'tokenizer.model')
   return {

@@ -1,11 +1,9 @@
-"""Gemma 2's layers, and the parts of them that other families share.
+"""Gemma 2's layers.
 
-Letters: B batch, T tokens, S keys, D model width, F feed-forward width,
-N query heads, K key-value heads, G = N / K, H head width, V vocabulary.
+Shape letters are those of `speccascade.models`.
 """
 
 import functools
-from typing import Any
 
 import flax.linen as nn
 import flax.struct
@@ -13,42 +11,18 @@ import jax
 import jax.numpy as jnp
 
 from speccascade.models import cache as cache_lib
-
-MASKED = -2.3819763e38  # Finite, so a fully masked row stays free of NaN.
-
-
-def wide(dtype):
-  """float32, or `dtype` where that is wider."""
-  return jnp.promote_types(dtype, jnp.float32)
-
-
-def softcap(x, cap):
-  """X pressed smoothly into (-cap, cap)."""
-  return cap * jnp.tanh(x / cap)
-
-
-def rms_norm(x_BxTxD, scale_D):
-  """Rows divided by their root mean square, times `scale_D`."""
-  x = x_BxTxD.astype(wide(x_BxTxD.dtype))
-  x *= jax.lax.rsqrt(jnp.mean(jnp.square(x), -1, keepdims=True) + 1e-6)
-  return (x * scale_D.astype(x.dtype)).astype(x_BxTxD.dtype)
-
-
-def project(module, x_BxTxD, name, shape, init=None):
-  """`x_BxTxD` times parameter `name` of `module`, of `shape` (D, ...)."""
-  init = init or nn.initializers.lecun_normal(0, tuple(range(1, len(shape))))
-  w = module.param(name, init, shape).astype(x_BxTxD.dtype)
-  return jnp.tensordot(x_BxTxD, w, 1)
+from speccascade.models import common
+from speccascade.models.gemma import config as config_lib
 
 
 class Transformer(nn.Module):
-  """Embedding, layers and final norm; logits are left to the caller."""
+  """Embedding, layers and final norm; the caller computes the logits."""
 
-  config: Any  # GemmaConfig
+  config: config_lib.GemmaConfig
 
   @nn.compact
   def __call__(self, token_BxT, cache=None):
-    """Final hidden states and the keys and values, one stack a layer kind."""
+    """Returns (x_BxTxD, (keys, values)), one stack a layer of a period."""
     cfg = self.config
     embedding_VxD = self.param(
       'embedding',
@@ -98,7 +72,7 @@ class Transformer(nn.Module):
 
 @flax.struct.dataclass
 class _Context:
-  """What every layer shares: positions, rotations and masks."""
+  """Inputs that all layers share."""
 
   start_B: jax.Array
   rotation: tuple[jax.Array, jax.Array]
@@ -106,7 +80,7 @@ class _Context:
 
 
 def _masks(windows, position_BxT, cache):
-  """BxTxS mask of each layer of a period."""
+  """Returns the BxTxS mask of each layer of a period."""
   if cache is None:
     return tuple(
       cache_lib.causal_mask(position_BxT, position_BxT, w) for w in windows
@@ -118,8 +92,8 @@ def _masks(windows, position_BxT, cache):
     if window is not None and cache.rings[i]:
       if window + position_BxT.shape[1] > slots:
         raise ValueError(
-          f'block of {position_BxT.shape[1]} tokens: the ring cache was made '
-          f'for at most {slots - window}; prefill with a larger block'
+          f'the ring cache takes blocks of at most {slots - window} tokens, '
+          f'got {position_BxT.shape[1]}; prefill with a larger block'
         )
     key_BxS = cache_lib.slot_positions(length_B, slots)
     masks.append(cache_lib.causal_mask(position_BxT, key_BxS, window))
@@ -127,9 +101,9 @@ def _masks(windows, position_BxT, cache):
 
 
 class _Period(nn.Module):
-  """One period of the attention pattern: for Gemma 2 a local and a global."""
+  """One period of the attention pattern: in Gemma 2 a local, a global layer."""
 
-  config: Any  # GemmaConfig
+  config: config_lib.GemmaConfig
   rings: tuple[bool, ...]
 
   @nn.compact
@@ -146,7 +120,7 @@ class _Period(nn.Module):
       )(y_BxTxD, old, layer, context, context.masks[i])
       x_BxTxD += _RMSNorm(name=f'{name}_post_attention_norm')(y_BxTxD)
       y_BxTxD = _RMSNorm(name=f'{name}_pre_ffw_norm')(x_BxTxD)
-      y_BxTxD = FeedForward(cfg, name=f'{name}_ffw')(y_BxTxD)
+      y_BxTxD = common.FeedForward(cfg, name=f'{name}_ffw')(y_BxTxD)
       x_BxTxD += _RMSNorm(name=f'{name}_post_ffw_norm')(y_BxTxD)
       keys.append(key)
       values.append(value)
@@ -160,20 +134,20 @@ class _RMSNorm(nn.Module):
   @nn.compact
   def __call__(self, x_BxTxD):
     w_D = self.param('scale', nn.initializers.zeros, x_BxTxD.shape[-1:])
-    return rms_norm(x_BxTxD, 1 + w_D.astype(wide(x_BxTxD.dtype)))
+    return common.rms_norm(x_BxTxD, 1 + w_D.astype(common.wide(x_BxTxD.dtype)))
 
 
 class _Attention(nn.Module):
-  config: Any  # GemmaConfig
+  config: config_lib.GemmaConfig
   ring: bool
 
   @nn.compact
   def __call__(self, x_BxTxD, cached, layer, context, mask_BxTxS):
-    """Attends over the block itself, or over the cache it is appended to."""
+    """Attends over the block, or over the cache after appending it."""
     cfg = self.config
     D, N, K, H = cfg.embed_dim, cfg.num_heads, cfg.num_kv_heads, cfg.head_dim
     B, T, _ = x_BxTxD.shape
-    mine = functools.partial(project, self, x_BxTxD)
+    mine = functools.partial(common.project, self, x_BxTxD)
     q_BxTxNxH = _rotate(mine('query', (D, N, H)), context.rotation)
     k_BxTxKxH = _rotate(mine('key', (D, K, H)), context.rotation)
     v_BxTxKxH = mine('value', (D, K, H))
@@ -189,45 +163,27 @@ class _Attention(nn.Module):
       )
       k_BxKxSxH, v_BxKxSxH = kv[0][layer], kv[1][layer]
 
-    q_BxKxGxTxH = q_BxTxNxH.reshape(B, T, K, N // K, H).transpose(0, 2, 3, 1, 4)
-    logits_BxKxGxTxS = jnp.einsum(
-      'BKGTH,BKSH->BKGTS',
-      q_BxKxGxTxH,
+    q_BxKxQxTxH = q_BxTxNxH.reshape(B, T, K, N // K, H).transpose(0, 2, 3, 1, 4)
+    logits_BxKxQxTxS = jnp.einsum(
+      'BKQTH,BKSH->BKQTS',
+      q_BxKxQxTxH,
       k_BxKxSxH,
-      preferred_element_type=wide(x_BxTxD.dtype),
+      preferred_element_type=common.wide(x_BxTxD.dtype),
     )
-    logits_BxKxGxTxS = softcap(logits_BxKxGxTxS, cfg.attention_softcap)
-    logits_BxKxGxTxS = jnp.where(
-      mask_BxTxS[:, None, None], logits_BxKxGxTxS, MASKED
+    logits_BxKxQxTxS = common.softcap(logits_BxKxQxTxS, cfg.attention_softcap)
+    logits_BxKxQxTxS = jnp.where(
+      mask_BxTxS[:, None, None], logits_BxKxQxTxS, common.MASKED
     )
-    weight_BxKxGxTxS = jax.nn.softmax(logits_BxKxGxTxS).astype(cfg.dtype)
-    y_BxKxGxTxH = jnp.einsum('BKGTS,BKSH->BKGTH', weight_BxKxGxTxS, v_BxKxSxH)
-    y_BxTxNxH = y_BxKxGxTxH.transpose(0, 3, 1, 2, 4).reshape(B, T, N, H)
+    weight_BxKxQxTxS = jax.nn.softmax(logits_BxKxQxTxS).astype(cfg.dtype)
+    y_BxKxQxTxH = jnp.einsum('BKQTS,BKSH->BKQTH', weight_BxKxQxTxS, v_BxKxSxH)
+    y_BxTxNxH = y_BxKxQxTxH.transpose(0, 3, 1, 2, 4).reshape(B, T, N, H)
     w_NxHxD = self.param('out', nn.initializers.lecun_normal((0, 1)), (N, H, D))
     y_BxTxD = jnp.einsum('BTNH,NHD->BTD', y_BxTxNxH, w_NxHxD.astype(cfg.dtype))
     return y_BxTxD, kv
 
 
-class FeedForward(nn.Module):
-  """GELU-gated, of `config.embed_dim` and `config.hidden_dim`."""
-
-  config: Any
-
-  @nn.compact
-  def __call__(self, x_BxTxD):
-    """BxTxD in, BxTxD out."""
-    cfg = self.config
-    D, F = cfg.embed_dim, cfg.hidden_dim
-    # Apart, not fused: a fused kernel sharded over its output and then split
-    # costs a collective permute.
-    gate_BxTxF = project(self, x_BxTxD, 'gate', (D, F))
-    up_BxTxF = project(self, x_BxTxD, 'up', (D, F))
-    h_BxTxF = jax.nn.gelu(gate_BxTxF, approximate=True) * up_BxTxF
-    return project(self, h_BxTxF, 'down', (F, D))
-
-
 def _rope(position_BxT, head_dim, base):
-  """(sin, cos), each BxTx1xH/2 and float32 or wider."""
+  """Returns (sin, cos), each BxTx1xH/2, float32 or wider."""
   dtype = jnp.result_type(float)
   fraction = jnp.arange(0, head_dim, 2, dtype=dtype) / head_dim
   angle = position_BxT[..., None, None].astype(dtype) / base**fraction
@@ -235,7 +191,7 @@ def _rope(position_BxT, head_dim, base):
 
 
 def _rotate(x_BxTxNxH, rotation):
-  sin, cos = (r.astype(wide(x_BxTxNxH.dtype)) for r in rotation)
+  sin, cos = (r.astype(common.wide(x_BxTxNxH.dtype)) for r in rotation)
   a, b = jnp.split(x_BxTxNxH, 2, axis=-1)
   y = jnp.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
   return y.astype(x_BxTxNxH.dtype)

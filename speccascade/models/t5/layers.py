@@ -1,10 +1,7 @@
 """T5 v1.1's encoder, cross-attention memory and decoder.
 
-Letters: B batch, T tokens, S keys, D model width, N heads, H head width,
-W buckets of relative positions, V vocabulary, L layers of a stack.
+Shape letters are those of `speccascade.models`; K is N.
 """
-
-from typing import Any
 
 import flax.linen as nn
 import flax.struct
@@ -15,19 +12,20 @@ from jax import lax
 
 from speccascade import sharding
 from speccascade.models import cache as cache_lib
-from speccascade.models import transformer
+from speccascade.models import common
+from speccascade.models.t5 import config as config_lib
 
 _BUCKETS = 32
-_FAR = 128  # Tokens from which on all distances share the last bucket.
+_FAR = 128  # All distances from here on share the last bucket.
 
 
 class Network(nn.Module):
-  """All parameters: `read` encodes the input, `write` decodes after it."""
+  """All parameters; `read` encodes an input and `write` decodes after it."""
 
-  config: Any  # T5Config
+  config: config_lib.T5Config
 
   def setup(self):
-    """Declares them all, whichever method is called."""
+    """Declares the parameters of both methods."""
     cfg = self.config
     shape, normal = (cfg.vocab_size, cfg.embed_dim), nn.initializers.normal
     self.embedding = self.param('embedding', normal(1.0), shape)
@@ -37,43 +35,43 @@ class Network(nn.Module):
     self.lm_head = self.param('lm_head', normal(cfg.embed_dim**-0.5), shape)
 
   def __call__(self, input_BxS, length_B, token_BxT):
-    """logits_BxTxV after each decoder input."""
+    """Returns logits_BxTxV after each token of the decoder."""
     return self.write(token_BxT, self.read(input_BxS, length_B))[0]
 
   def read(self, input_BxS, length_B):
-    """Memory of right-padded inputs."""
+    """Returns the memory of right-padded inputs."""
     mask_Bx1xS = _within(length_B, input_BxS.shape[1])
     x_BxSxD = self.encoder(self._embed(input_BxS), mask_Bx1xS)
     keys, values = self.memory(x_BxSxD)
     return cache_lib.Memory(length_B=length_B, keys=keys, values=values)
 
   def write(self, token_BxT, memory, cache=None):
-    """(logits_BxTxV, self-attention's keys and values if there is a cache)."""
+    """Returns (logits_BxTxV, self-attention's keys and values or None)."""
     x_BxTxD, stacks = self.decoder(self._embed(token_BxT), memory, cache)
     # Vocabulary-sharded heads give vocabulary-sharded logits.
     logits_BxTxV = jnp.einsum(
       'BTD,VD->BTV',
       x_BxTxD,
       self.lm_head.astype(x_BxTxD.dtype),
-      preferred_element_type=transformer.wide(x_BxTxD.dtype),
+      preferred_element_type=common.wide(x_BxTxD.dtype),
     )
     return sharding.constrain(logits_BxTxV, sharding.LOGITS), stacks
 
   def _embed(self, token_BxT):
-    # Gathered first: a gradient in float32 adds up faster, and truer.
+    # Cast after the gather: its gradient is then summed in float32.
     return self.embedding[token_BxT].astype(self.config.dtype)
 
 
 def buckets(bidirectional):
-  """Bucket of each relative position, key less query, in -128..128.
+  """Returns the bucket of each relative position, key - query, in -128..128.
 
-  Half of a direction's buckets hold one distance each, the rest span
-  distances that grow geometrically to 128 and beyond. In integers, as a
-  logarithm rounds distances on a boundary to either side.
+  Half of a direction's buckets hold one distance each; the others hold ranges
+  that grow geometrically up to 128. Computed in integers: a logarithm rounds
+  distances on a boundary to either side.
 
   Args:
-    bidirectional: half of the buckets are for keys after the query; otherwise
-      such keys count as at distance 0.
+    bidirectional: whether half of the buckets are for keys after the query;
+      otherwise such keys count as distance 0.
 
   Returns:
     int32 array of 257 buckets in 0..31.
@@ -100,14 +98,14 @@ def _distance_buckets(number):
 
 
 class _RelativeBias(nn.Module):
-  """What every layer of a stack adds to its self-attention logits."""
+  """Bias of the self-attention logits, shared by the layers of a stack."""
 
-  config: Any  # T5Config
+  config: config_lib.T5Config
   bidirectional: bool
 
   @nn.compact
   def __call__(self, query_BxT, key_BxS):
-    """BxNxTxS for queries and keys at these positions."""
+    """Returns bias_BxNxTxS for queries and keys at these positions."""
     cfg = self.config
     table_WxN = self.param(
       'relative_bias',
@@ -123,7 +121,7 @@ class _RelativeBias(nn.Module):
 
 @flax.struct.dataclass
 class _Context:
-  """What every layer of a stack shares."""
+  """Inputs that all layers of a stack share."""
 
   mask_BxTxS: jax.Array
   bias_BxNxTxS: jax.Array
@@ -132,7 +130,7 @@ class _Context:
 
 
 class _Encoder(nn.Module):
-  config: Any  # T5Config
+  config: config_lib.T5Config
 
   @nn.compact
   def __call__(self, x_BxSxD, mask_Bx1xS):
@@ -146,7 +144,7 @@ class _Encoder(nn.Module):
 
 
 class _EncoderLayer(nn.Module):
-  config: Any  # T5Config
+  config: config_lib.T5Config
 
   @nn.compact
   def __call__(self, x_BxTxD, _, context):
@@ -157,17 +155,17 @@ class _EncoderLayer(nn.Module):
     )
     x_BxTxD += y_BxTxD
     y_BxTxD = _RMSNorm(name='ffw_norm')(x_BxTxD)
-    return x_BxTxD + transformer.FeedForward(cfg, name='ffw')(y_BxTxD), None
+    return x_BxTxD + common.FeedForward(cfg, name='ffw')(y_BxTxD), None
 
 
 class _Memory(nn.Module):
-  """Keys and values of the encoded input for every decoder layer."""
+  """Keys and values of the encoded input, for each decoder layer."""
 
-  config: Any  # T5Config
+  config: config_lib.T5Config
 
   @nn.compact
   def __call__(self, x_BxSxD):
-    """Tuples of keys and of values, one LxBxNxSxH array a stack."""
+    """Returns (keys, values), each one LxBxNxSxH array a stack."""
     names, layers = ['layers'], self.config.decoder_layers
     if not self.config.scan_layers:
       names, layers = [f'layers_{i}' for i in range(layers)], 1
@@ -176,7 +174,7 @@ class _Memory(nn.Module):
 
 
 class _Kernels(nn.Module):
-  config: Any  # T5Config
+  config: config_lib.T5Config
   layers: int
 
   @nn.compact
@@ -194,11 +192,11 @@ class _Kernels(nn.Module):
 
 
 class _Decoder(nn.Module):
-  config: Any  # T5Config
+  config: config_lib.T5Config
 
   @nn.compact
   def __call__(self, x_BxTxD, memory, cache):
-    """Final hidden states and, with a cache, its keys and values after."""
+    """Returns (x_BxTxD, the cache's new keys and values or None)."""
     cfg = self.config
     B, T, _ = x_BxTxD.shape
     if cache is None:
@@ -229,7 +227,7 @@ class _Decoder(nn.Module):
 
 
 class _DecoderLayer(nn.Module):
-  config: Any  # T5Config
+  config: config_lib.T5Config
 
   @nn.compact
   def __call__(self, carry, layer, shared):
@@ -245,12 +243,12 @@ class _DecoderLayer(nn.Module):
       y_BxTxD, memory, layer, context
     )
     y_BxTxD = _RMSNorm(name='ffw_norm')(x_BxTxD)
-    x_BxTxD += transformer.FeedForward(cfg, name='ffw')(y_BxTxD)
+    x_BxTxD += common.FeedForward(cfg, name='ffw')(y_BxTxD)
     return (x_BxTxD, cached), None
 
 
 def _layers(kind, cfg, number):
-  """(layers, index) to be called in turn: all scanned, or one after another."""
+  """Returns [(layers, index)] to call in turn: one scan, or each layer."""
   if not cfg.scan_layers:
     return [(kind(cfg, name=f'layers_{i}'), 0) for i in range(number)]
   scan = nn.scan(
@@ -264,7 +262,7 @@ def _layers(kind, cfg, number):
 
 
 def _within(length_B, width):
-  """Bx1xS: the first `length_B` of `width` keys."""
+  """Returns the Bx1xS mask of the first `length_B` of `width` keys."""
   return jnp.arange(width) < length_B[:, None, None]
 
 
@@ -272,20 +270,20 @@ class _RMSNorm(nn.Module):
   @nn.compact
   def __call__(self, x_BxTxD):
     w_D = self.param('scale', nn.initializers.ones, x_BxTxD.shape[-1:])
-    return transformer.rms_norm(x_BxTxD, w_D)
+    return common.rms_norm(x_BxTxD, w_D)
 
 
 class _SelfAttention(nn.Module):
-  config: Any  # T5Config
+  config: config_lib.T5Config
 
   @nn.compact
   def __call__(self, x_BxTxD, cached, layer, context):
-    """Attends over the block itself, or over the cache it is appended to."""
+    """Attends over the block, or over the cache after appending it."""
     cfg = self.config
     shape = (cfg.embed_dim, cfg.num_heads, cfg.head_dim)
     q_BxTxNxH = _queries(self, x_BxTxD, shape)
     k_BxNxSxH, v_BxNxSxH = (
-      transformer.project(self, x_BxTxD, name, shape).swapaxes(1, 2)
+      common.project(self, x_BxTxD, name, shape).swapaxes(1, 2)
       for name in ('key', 'value')
     )
     if cached is not None:
@@ -301,7 +299,7 @@ class _SelfAttention(nn.Module):
 
 
 class _CrossAttention(nn.Module):
-  config: Any  # T5Config
+  config: config_lib.T5Config
 
   @nn.compact
   def __call__(self, x_BxTxD, memory, layer, context):
@@ -318,26 +316,24 @@ class _CrossAttention(nn.Module):
 
 
 def _queries(module, x_BxTxD, shape):
-  # Unscaled attention: the scale is in the queries' initial width.
+  # Attention is unscaled: the queries' initial width holds the scale.
   D, _, H = shape
   init = nn.initializers.normal((D * H) ** -0.5)
-  return transformer.project(module, x_BxTxD, 'query', shape, init)
+  return common.project(module, x_BxTxD, 'query', shape, init)
 
 
 def _attend(q_BxTxNxH, k_BxNxSxH, v_BxNxSxH, mask_BxTxS, bias_BxNxTxS=0.0):
-  """BxTxNxH mixed values; the mask's T may be 1, for all queries alike."""
-  # Keys first: XLA's CPU backend copies a second operand, transposed, that is
-  # contracted over its last axis, and a loop would do so at every step.
+  """Returns mixed_BxTxNxH; the T of the mask is 1 if all queries share it."""
+  # Keys come first: XLA's CPU backend transposes a second operand that is
+  # contracted over its last axis into a copy, in a loop at every step.
   logits_BxNxSxT = lax.dot_general(
     k_BxNxSxH,
     q_BxTxNxH,
     (((3,), (3,)), ((0, 1), (0, 2))),
-    preferred_element_type=transformer.wide(q_BxTxNxH.dtype),
+    preferred_element_type=common.wide(q_BxTxNxH.dtype),
   )
   logits_BxNxTxS = logits_BxNxSxT.swapaxes(2, 3) + bias_BxNxTxS
-  logits_BxNxTxS = jnp.where(
-    mask_BxTxS[:, None], logits_BxNxTxS, transformer.MASKED
-  )
+  logits_BxNxTxS = jnp.where(mask_BxTxS[:, None], logits_BxNxTxS, common.MASKED)
   weight_BxNxTxS = jax.nn.softmax(logits_BxNxTxS).astype(q_BxTxNxH.dtype)
   return jnp.einsum('BNTS,BNSH->BTNH', weight_BxNxTxS, v_BxNxSxH)
 

@@ -1,0 +1,121 @@
+"""What a model family is: a configuration, a model and how it is sharded.
+
+Shape letters are those of `speccascade.models`.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import jax
+
+from speccascade.models import cache as cache_lib
+
+
+class Config(Protocol):
+  """Architecture and compute settings: a frozen dataclass of JSON values.
+
+  Attributes:
+    vocab_size: V.
+    dtype: compute type, 'bfloat16', 'float32' or 'float64'.
+  """
+
+  vocab_size: int
+  dtype: str
+
+
+class Model(Protocol):
+  """A model as pure functions of its parameters. Frozen and hashable.
+
+  `prefill` and `extend` must agree with `forward`: whatever the blocks that a
+  row is fed in, and whatever was rewound between them, `extend` returns the
+  logits of a whole pass over the row. Rows do not depend on each other.
+  """
+
+  config: Config
+
+  @property
+  def vocab_size(self) -> int:
+    """V."""
+
+  def longest_prompt(self, max_new_tokens: int) -> int:
+    """Returns the most prompt tokens that leave room for `max_new_tokens`."""
+
+  def init(self, key: jax.Array) -> dict[str, Any]:
+    """Returns random float32 parameters: a nested dict of arrays."""
+
+  def forward(self, params: dict[str, Any], *inputs: jax.Array) -> jax.Array:
+    """Runs an uncached, causal pass.
+
+    Args:
+      params: from `init`.
+      *inputs: int32 token_BxT; before it, if the family encodes its inputs,
+        input_BxS and length_B.
+
+    Returns:
+      logits_BxTxV after each of the tokens, float32 or wider.
+    """
+
+  def prefill(
+    self,
+    params: dict[str, Any],
+    token_BxS: jax.Array,
+    length_B: jax.Array,
+    *,
+    new_tokens: int,
+    block: int,
+  ) -> tuple[cache_lib.Cache, jax.Array]:
+    """Reads right-padded prompts.
+
+    Args:
+      params: from `init`.
+      token_BxS: int32 prompts; what pads them has no effect.
+      length_B: int32 lengths of the prompts, at least 1.
+      new_tokens: most tokens that a row will hold after its prompt.
+      block: longest block that `extend` will be given.
+
+    Returns:
+      (cache, token_B): the token is the first that `extend` must be given,
+      and the cache holds what comes before it.
+    """
+
+  def extend(
+    self, params: dict[str, Any], cache: cache_lib.Cache, token_BxT: jax.Array
+  ) -> tuple[jax.Array, cache_lib.Cache]:
+    """Appends a block to each row.
+
+    Args:
+      params: from `init`.
+      cache: from `prefill` or `extend`; `cache.rewind` may shorten its rows.
+      token_BxT: int32, T at most the `block` of `prefill`.
+
+    Returns:
+      (logits_BxTxV after each of the tokens, the cache T tokens longer).
+    """
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+  """Models of one architecture.
+
+  Attributes:
+    name: as training configs and checkpoint files have it.
+    config: class of its configurations.
+    model: makes a model of a configuration.
+    partition: PartitionSpec of each parameter, by the last part of its name;
+      scanned layers add a leading axis.
+    encodes_input: whether an encoder reads the prompt apart from the answer.
+    lengths: fields of a configuration that say how much a model may read;
+      each with the field of a training config that says how long the rows
+      were that the model was trained on.
+    examples: tiny configurations, one a code path; the contract tests run
+      each.
+  """
+
+  name: str
+  config: type[Config]
+  model: Callable[[Any], Model]
+  partition: Mapping[str, jax.sharding.PartitionSpec]
+  examples: tuple[Config, ...]
+  encodes_input: bool = False
+  lengths: Mapping[str, str] = dataclasses.field(default_factory=dict)

@@ -1,0 +1,118 @@
+"""T5 v1.1, from thousands of parameters to 3 billion.
+
+Raffel et al., "Exploring the Limits of Transfer Learning with a Unified
+Text-to-Text Transformer", JMLR 2020 (arXiv 1910.10683), with the GEGLU of
+Shazeer 2020 (arXiv 2002.05202) and untied, unscaled output logits: RMSNorm
+before every sub-layer, attention unscaled and without biases, one table of
+bucketed relative positions a stack.
+
+Shape letters are those of `speccascade.models`; K is N.
+"""
+
+import dataclasses
+
+import jax.numpy as jnp
+
+from speccascade import sharding
+from speccascade.models import base
+from speccascade.models import cache as cache_lib
+from speccascade.models.t5 import config as config_lib
+from speccascade.models.t5 import layers, partition
+
+_START = 0  # The decoder's first input is the pad token.
+
+
+@dataclasses.dataclass(frozen=True)
+class T5:
+  """T5 as pure functions of its parameters."""
+
+  config: config_lib.T5Config
+
+  @property
+  def vocab_size(self):
+    """V."""
+    return self.config.vocab_size
+
+  def longest_prompt(self, max_new_tokens):
+    """Returns the most input tokens, for answers of any length."""
+    del max_new_tokens  # The decoder takes answers of any length.
+    return self.config.input_length
+
+  def init(self, key):
+    """Returns random float32 parameters: a nested dict."""
+    token_1x1, length_1 = jnp.zeros((1, 1), jnp.int32), jnp.ones(1, jnp.int32)
+    net = layers.Network(self.config)
+    return net.init(key, token_1x1, length_1, token_1x1)['params']
+
+  def forward(self, params, input_BxS, length_B, token_BxT):
+    """Runs an uncached pass, causal in the decoder.
+
+    Args:
+      params: from `init`.
+      input_BxS: int32 inputs, padded on the right.
+      length_B: lengths of the inputs, at least 1.
+      token_BxT: int32 tokens of the decoder, the start token first.
+
+    Returns:
+      logits_BxTxV after each of `token_BxT`, float32 or wider.
+    """
+    return self._apply(params, '__call__', input_BxS, length_B, token_BxT)
+
+  def prefill(self, params, token_BxS, length_B, *, new_tokens, block):
+    """Encodes right-padded inputs.
+
+    Args:
+      params: from `init`.
+      token_BxS: int32 inputs, padded on the right.
+      length_B: lengths of the inputs, at least 1.
+      new_tokens: most tokens that a row will hold after the start token.
+      block: longest block that `extend` will be given.
+
+    Returns:
+      (empty cache with the encoded inputs as its memory, the decoder's start
+      token_B).
+    """
+    memory = self._apply(params, 'read', token_BxS, length_B)
+    slots, ring = cache_lib.num_slots(None, 1 + new_tokens, block)
+
+    def empty(stacks):
+      return tuple(
+        sharding.constrain(
+          jnp.zeros((*x.shape[:3], slots, x.shape[4]), x.dtype), sharding.CACHE
+        )
+        for x in stacks
+      )
+
+    cache = cache_lib.Cache(
+      length_B=jnp.zeros_like(length_B),
+      keys=empty(memory.keys),
+      values=empty(memory.values),
+      rings=(ring,) * len(memory.keys),
+      memory=memory,
+    )
+    return cache, jnp.full_like(token_BxS[:, 0], _START)
+
+  def extend(self, params, cache, token_BxT):
+    """Appends a block; returns (logits_BxTxV after its tokens, cache)."""
+    logits_BxTxV, (keys, values) = self._apply(
+      params, 'write', token_BxT, cache.memory, cache
+    )
+    cache = cache.replace(
+      length_B=cache.length_B + token_BxT.shape[1], keys=keys, values=values
+    )
+    return logits_BxTxV, cache
+
+  def _apply(self, params, method, *args):
+    net = layers.Network(self.config)
+    return net.apply({'params': params}, *args, method=method)
+
+
+FAMILY = base.Family(
+  name='t5',
+  config=config_lib.T5Config,
+  model=T5,
+  partition=partition.PARTITION,
+  encodes_input=True,
+  lengths={'input_length': 'input_length'},
+  examples=config_lib.EXAMPLES,
+)

@@ -1,0 +1,17 @@
+"""PartitionSpecs of T5's parameters, by the last part of their names."""
+
+from jax.sharding import PartitionSpec as P
+
+PARTITION = {
+  'embedding': P('model', None),  # VxD
+  'lm_head': P('model', None),  # VxD
+  'relative_bias': P(None, 'model'),  # WxN
+  'query': P(None, 'model', None),  # DxNxH
+  'key': P(None, 'model', None),  # DxNxH
+  'value': P(None, 'model', None),  # DxNxH
+  'out': P('model', None, None),  # NxHxD
+  'gate': P(None, 'model'),  # DxF
+  'up': P(None, 'model'),  # DxF
+  'down': P('model', None),  # FxD
+  'scale': P(None),  # D
+}
