@@ -1,6 +1,6 @@
 """The stories and wordings of the generated reports.
 
-They are read from `summary_templates.txt`, whose head explains the format.
+They are read from `templates.txt`; its head explains the format.
 """
 
 import dataclasses
@@ -9,7 +9,7 @@ import re
 
 from etils import epath
 
-from speccascade.tasks.word_problem_templates import expand
+from speccascade.tasks.synthetic.word_problems.templates import expand
 
 _FILE = epath.Path(__file__).with_suffix('.txt')
 
@@ -42,7 +42,7 @@ class Story:
 
   @property
   def told(self) -> frozenset[str]:
-    """Names of the slots that its summaries say, in lower case."""
+    """Names of the slots in its summaries, in lower case."""
     names = re.findall(r'\{(\w+)\}', ' '.join(sum(self.summary, ())))
     return frozenset(name.lower() for name in names)
 

@@ -1,21 +1,19 @@
 """German: inflection and word order.
 
-Cases are 'nom', 'acc' and 'dat'; genders as in `translation_phrases`.
+Cases are 'nom', 'acc' and 'dat'; genders as in `phrases`.
 """
 
 import dataclasses
 import re
 
-from speccascade.tasks import translation_lexicon as lexicon
-from speccascade.tasks import translation_times as times
-from speccascade.tasks.translation_phrases import (
+from speccascade.tasks.synthetic.draws import Draw, choice
+from speccascade.tasks.synthetic.translation import lexicon, times
+from speccascade.tasks.synthetic.translation.phrases import (
   Clause,
-  Draw,
   Gap,
   NounPhrase,
   Phrase,
   Pronoun,
-  choice,
 )
 
 # The endings of dieser, diese, dieses, diese; adjectives have them too where
@@ -85,7 +83,7 @@ class Style:
 
 @dataclasses.dataclass(frozen=True)
 class _Part:
-  """A part of a clause; its tail, a relative clause, may be moved back."""
+  """A part of a clause; its tail is a relative clause that may follow later."""
 
   name: str
   text: str
@@ -121,7 +119,7 @@ def noun(forms: tuple[str, str], case: str, plural: bool, weak: bool) -> str:
 
 
 def phrase(np: Phrase, case: str, style: Style, negated: bool = False) -> str:
-  """Says a phrase in a case, without its relative clause; `negated`: kein."""
+  """Returns a phrase's text without its relative clause; `negated`: kein."""
   if isinstance(np, Pronoun):
     return _PRONOUNS[np.gender][case]
   if isinstance(np, Gap):
@@ -207,7 +205,7 @@ def _verbs(verb, c, gender, style):
 
 
 def _relative(np, style):
-  """The relative clause of a phrase, in commas, or ''."""
+  """Returns the relative clause of a phrase, in commas, or ''."""
   if not isinstance(np, NounPhrase) or not np.relative:
     return ''
   return f', {clause(np.relative, "final", style)},'
@@ -221,7 +219,7 @@ def _prepositional(name, preposition, case, np, style, can_lead=False):
 
 
 def _noun_phrase(complement, np, style, negated):
-  """The part of a complement that is a noun phrase without a preposition."""
+  """Returns the part of a noun phrase without a preposition."""
   text = phrase(np, complement.case, style, negated)
   definite = getattr(np, 'determiner', '') in _DEFINITE or (
     isinstance(np, NounPhrase) and np.noun.article == 'none'
@@ -255,7 +253,7 @@ def _complement(complement, np, style, negated):
 
 
 def _additions(c, style):
-  """The parts that no verb asks for."""
+  """Returns the parts that are not complements."""
   draw, parts = style.draw, []
   if c.time:
     text = choice(draw, c.time.german)
@@ -281,7 +279,7 @@ def _additions(c, style):
 
 
 def _parts(c, complements, style):
-  """Every part of a clause but its verbs, in order."""
+  """Returns the parts of a clause in order, except its verbs."""
   parts = [
     _Part(
       'subject', phrase(c.subject, 'nom', style), _relative(c.subject, style),
@@ -332,7 +330,7 @@ def _parts(c, complements, style):
 
 
 def _joined(parts, end):
-  """Says parts and what ends the clause, relative clauses behind it."""
+  """Joins parts, the clause's end, and moved relative clauses."""
   texts, tails = [], []
   for number, part in enumerate(parts, 1):
     inline = part.name == 'subject' or (number == len(parts) and not end)
@@ -343,7 +341,7 @@ def _joined(parts, end):
 
 
 def clause(c: Clause, order: str, style: Style) -> str:
-  """Says a clause.
+  """Returns a clause's text.
 
   Args:
     c: the clause.
@@ -374,7 +372,7 @@ def clause(c: Clause, order: str, style: Style) -> str:
 
 
 def punctuate(text: str, mark: str = '.') -> str:
-  """Tidies commas, begins with a capital and ends with a mark."""
+  """Tidies commas and adds a capital at the start and a mark at the end."""
   text = re.sub(' +', ' ', text).replace(' ,', ',').replace(',,', ',')
   text = text.strip(' ,')
   return text[0].upper() + text[1:] + mark

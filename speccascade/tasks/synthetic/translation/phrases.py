@@ -1,19 +1,12 @@
-"""What a generated sentence says, before it is said in a language.
+"""The content of a generated sentence, apart from a language.
 
 Genders: 'm', 'f', 'n' and 'p' for a plural of any; '1s' and '1p' for I and we.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
 
-from speccascade.tasks import translation_lexicon as lexicon
-
-Draw = Callable[[int, int], int]  # a number from low to high, both included
-
-
-def choice(draw: Draw, options: Sequence):
-  """Draws one of the options."""
-  return options[draw(0, len(options) - 1)]
+from speccascade.tasks.synthetic.draws import Draw
+from speccascade.tasks.synthetic.translation import lexicon
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,12 +33,12 @@ class Gap:
 
   @property
   def noun(self) -> lexicon.Noun:
-    """The noun before the clause."""
+    """The noun that the clause modifies."""
     return self.head.noun
 
   @property
   def gender(self) -> str:
-    """Of the relative pronoun."""
+    """The gender of the relative pronoun."""
     return self.head.gender
 
 
@@ -76,7 +69,7 @@ class NounPhrase:
 
   @property
   def gender(self) -> str:
-    """The gender, or 'p'."""
+    """The noun's gender, or 'p' if plural."""
     return 'p' if self.plural else self.noun.gender
 
 

@@ -1,21 +1,18 @@
-"""Grade-school word problems in GSM8K's format, generated without end.
+"""Generates grade-school word problems in GSM8K's format.
 
-A problem is an opening, some steps and an ending of one scene, two to six
-calculations in all, told with names and wordings drawn at random. Its
-skeleton, the calculations alone, decides the split it may appear in: no two
-splits share a problem, whatever the names, the wording or the story.
+A problem consists of an opening, steps and an ending of one scene, with two to
+six calculations in all; names and wordings are drawn at random. Its skeleton,
+the calculations alone, decides its split, so no two splits share a problem
+with other names, wordings or scenes.
 """
 
 import dataclasses
-import hashlib
-import random
-from collections.abc import Callable
 
-from speccascade.tasks import gsm8k
-from speccascade.tasks import word_problem_templates as templates
+from speccascade.tasks import base, gsm8k
+from speccascade.tasks.example import Example
+from speccascade.tasks.synthetic.draws import Draw, choice, drawer, split_of
+from speccascade.tasks.synthetic.word_problems import templates
 
-# The split of a skeleton, by the last five bits of its hash.
-_SPLITS = ('test', 'validation', *['train'] * 30)
 _MIN_STEPS, _MAX_STEPS = 2, 6
 
 _TEMPLATES = templates.load()
@@ -29,7 +26,6 @@ _GENDERS = (
 _TIMES = {2: 'twice', 3: '3 times', 4: '4 times', 5: '5 times'}
 _PARTS = {2: 'half', 3: 'a third', 4: 'a quarter'}
 
-Draw = Callable[[int, int], int]  # a number from low to high, both included
 Calculation = tuple[int, str, int]  # left, sign, right
 Scene = templates.Scene
 
@@ -43,13 +39,9 @@ class _Turn:
   calculations: list[tuple[str, int]]
 
 
-def _choice(draw: Draw, options):
-  return options[draw(0, len(options) - 1)]
-
-
 # Operations: (draw, x, scene) -> numbers for the telling, calculations. x is
 # the quantity so far; the last calculation gives the next one. A draw may be
-# impossible (x has no divisor, say): `_calculate` notices.
+# impossible, as where x has no divisor; `_calculate` detects that.
 
 
 def _have(draw, x, scene):
@@ -194,7 +186,7 @@ OPERATIONS = {
 def _calculate(
   calculations: list[Calculation], limit: int
 ) -> list[tuple[str, int]] | None:
-  """Returns ('3 * 4', 12) for each, or None where one is out of bounds."""
+  """Returns ('3 * 4', 12) for each, or None if one is out of bounds."""
   done = []
   for left, sign, right in calculations:
     if not (2 <= left <= limit and 2 <= right <= limit):
@@ -218,12 +210,12 @@ def _calculate(
 def _choose_moves(
   draw: Draw, scene: Scene, num_steps: int
 ) -> list[templates.Move] | None:
-  """Draws `num_steps` calculations, or None: too many, a step repeated."""
-  moves = [_choice(draw, scene.opening)]
-  ending = _choice(draw, scene.ending)
+  """Draws moves of `num_steps` calculations; None if the draw fails."""
+  moves = [choice(draw, scene.opening)]
+  ending = choice(draw, scene.ending)
   remaining = num_steps - moves[0].num_steps - ending.num_steps
   while remaining > 0:
-    step = _choice(draw, scene.step)
+    step = choice(draw, scene.step)
     if step is moves[-1]:
       return None
     moves.append(step)
@@ -234,7 +226,7 @@ def _choose_moves(
 
 
 def _plan(draw: Draw, scene: Scene, num_steps: int) -> list[_Turn] | None:
-  """Draws moves and numbers, or None where they do not work out."""
+  """Draws moves and numbers; None if a number is out of bounds."""
   turns, x = [], 0
   for move in _choose_moves(draw, scene, num_steps) or ():
     numbers, calculations = OPERATIONS[move.operation](draw, x, scene)
@@ -247,15 +239,15 @@ def _plan(draw: Draw, scene: Scene, num_steps: int) -> list[_Turn] | None:
 
 
 def _tell(draw: Draw, scene: Scene, turns: list[_Turn]) -> tuple[str, str]:
-  """Words a problem: returns its question and its worked solution."""
+  """Returns the question and the worked solution of a problem."""
   # Friends are of the other gender: a pronoun means one person only.
-  own, other, pronouns = _choice(draw, _GENDERS)
+  own, other, pronouns = choice(draw, _GENDERS)
   others = list(other)
-  cast = [_choice(draw, own)]
+  cast = [choice(draw, own)]
   cast += [others.pop(draw(0, len(others) - 1)) for _ in turns]
   words = dict(pronouns, name=cast[0])
   if scene.settings:
-    words |= _choice(draw, scene.settings)
+    words |= choice(draw, scene.settings)
   question, solution = [], []
   for turn, last, friend in zip(turns, cast, cast[1:], strict=False):
     words |= turn.numbers
@@ -263,12 +255,12 @@ def _tell(draw: Draw, scene: Scene, turns: list[_Turn]) -> tuple[str, str]:
     k = turn.numbers.get('k')
     words['times'], words['part'] = _TIMES.get(k), _PARTS.get(k)
     words['Part'] = _PARTS.get(k, '').capitalize()
-    question.append(_choice(draw, turn.move.telling).format_map(words))
+    question.append(choice(draw, turn.move.telling).format_map(words))
     for wordings, (sum_, result) in zip(
       turn.move.solution, turn.calculations, strict=True
     ):
       words['eq'], words['usd'] = f'{sum_} = {result}', f'{sum_} = ${result}'
-      solution.append(_choice(draw, wordings).format_map(words))
+      solution.append(choice(draw, wordings).format_map(words))
   solution.append(f'#### {result}')
   return ' '.join(question), '\n'.join(solution)
 
@@ -280,13 +272,12 @@ def _split_of(turns: list[_Turn]) -> str:
     for turn in turns
     for calculation, result in turn.calculations
   )
-  digest = hashlib.blake2b(skeleton.encode(), digest_size=1).digest()
-  return _SPLITS[digest[0] % len(_SPLITS)]
+  return split_of(skeleton)
 
 
 @dataclasses.dataclass(frozen=True)
-class Generated:
-  """A source of problems for `gsm8k.Gsm8k`; problem i is drawn from i alone.
+class Source:
+  """Generates problems; problem i depends on i alone.
 
   Attributes:
     seed: another seed gives other problems, split the same way.
@@ -294,7 +285,7 @@ class Generated:
 
   seed: int = 0
 
-  def problem(self, split: str, index: int) -> tuple[str, str]:
+  def example(self, split: str, index: int) -> Example:
     """Returns a question and its worked solution.
 
     Args:
@@ -302,28 +293,23 @@ class Generated:
       index: any number from 0 on.
 
     Raises:
-      ValueError: for another split or a negative index.
+      ValueError: if there is no such split, or `index` is negative.
     """
-    if split not in _SPLITS or index < 0:
-      raise ValueError(
-        f'No problem {index} of split {split!r}: splits are train, validation '
-        'and test, indices start at 0.'
-      )
-    uniform = random.Random(f'{self.seed}/{split}/{index}').random
-
-    def draw(low, high):
-      return low + int(uniform() * (high - low + 1))
-
+    draw = drawer(self.seed, split, index)
     num_steps = draw(_MIN_STEPS, _MAX_STEPS)
     while True:
-      scene = _choice(draw, _SCENES)
+      scene = choice(draw, _SCENES)
       turns = _plan(draw, scene, num_steps)
       if turns and _split_of(turns) == split:
-        return _tell(draw, scene, turns)
+        return gsm8k.make_example(index, *_tell(draw, scene, turns))
 
 
-def task(seed: int = 0) -> gsm8k.Gsm8k:
-  """Generated word problems, in the class that reads official GSM8K."""
-  return gsm8k.Gsm8k(
-    source=Generated(seed), name='word_problems', max_new_tokens=128
+def task(seed: int = 0) -> base.Task:
+  """Generated word problems, in GSM8K's format."""
+  return base.SourceTask(
+    name='word_problems',
+    metric='exact_match',
+    max_new_tokens=128,
+    source=Source(seed),
+    extract=gsm8k.extract_answer,
   )

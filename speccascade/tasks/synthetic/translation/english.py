@@ -2,9 +2,8 @@
 
 import re
 
-from speccascade.tasks import translation_lexicon as lexicon
-from speccascade.tasks import translation_times as times
-from speccascade.tasks.translation_phrases import (
+from speccascade.tasks.synthetic.translation import lexicon, times
+from speccascade.tasks.synthetic.translation.phrases import (
   Clause,
   Gap,
   Phrase,
@@ -50,7 +49,7 @@ def person(phrase: Phrase) -> str:
 
 
 def phrase(np: Phrase, subject: bool = False, negated: bool = False) -> str:
-  """Says a phrase; `negated`: 'any apples' in a denied clause."""
+  """Returns a phrase's text; `negated`: 'any apples'."""
   if isinstance(np, Pronoun):
     return np.english if subject else _OBJECTS[np.english]
   if isinstance(np, Gap):
@@ -80,7 +79,7 @@ def third_person(base: str) -> str:
 
 
 def _finite(forms, past, who, negated):
-  """The words of a finite verb: ['does', 'not', 'read']."""
+  """Returns the words of a finite verb: ['does', 'not', 'read']."""
   base = forms[0]
   no = ['not'] if negated else []
   if base == 'be':
@@ -119,7 +118,7 @@ def verb_words(c: Clause, who: str) -> list[str]:
 
 
 def _complements(c):
-  """Each complement's words, prepositions of place included."""
+  """Yields each complement's text, with its preposition of place."""
   _, complements = c.frame.verbs[0]
   roles = [x.role for x in complements if x.role not in ('sich', 'fixed')]
   for role, np in zip(roles, c.phrases, strict=True):
@@ -137,7 +136,7 @@ def _complements(c):
 
 
 def _rest(c):
-  """All that follows the verb, but the time."""
+  """Returns the texts that follow the verb, except the time."""
   texts = dict(enumerate(_complements(c), 1))
   pattern = c.frame.pattern
   if pattern == '{1} {2}' and isinstance(c.phrases[1], Pronoun):
@@ -154,7 +153,7 @@ def _rest(c):
 
 
 def clause(c: Clause, subject: bool = True) -> str:
-  """Says a clause, with its subject or as one more thing the subject does."""
+  """Returns a clause's text, with or without its subject."""
   words = verb_words(c, person(c.subject))
   adverb = c.often or c.done
   if adverb:
@@ -171,19 +170,19 @@ def clause(c: Clause, subject: bool = True) -> str:
 
 
 def infinitive(c: Clause) -> str:
-  """Says a clause as an infinitive, without 'to' and without its subject."""
+  """Returns a clause's text as an infinitive, without 'to' and subject."""
   time = c.time.english if c.time else ''
   words = [c.frame.english[0], *_rest(c), time]
   return ' '.join(filter(None, words))
 
 
 def place(c: Clause) -> str:
-  """Says the last complement alone, where something is."""
+  """Returns the text of the last complement, a place."""
   return list(_complements(c))[-1]
 
 
 def relative(c: Clause) -> str:
-  """Says a relative clause."""
+  """Returns the text of a relative clause."""
   if isinstance(c.subject, Gap):
     return clause(c)
   gap = next(np for np in c.phrases if isinstance(np, Gap))
@@ -191,6 +190,6 @@ def relative(c: Clause) -> str:
 
 
 def punctuate(text: str, mark: str = '.') -> str:
-  """Begins with a capital and ends with a mark."""
+  """Adds a capital at the start and a mark at the end."""
   text = re.sub(' +', ' ', text).strip()
   return text[0].upper() + text[1:] + mark

@@ -1,15 +1,12 @@
 """Sentence patterns with a relative clause."""
 
-from speccascade.tasks import translation_clauses as clauses
-from speccascade.tasks import translation_english as english
-from speccascade.tasks import translation_german as german
-from speccascade.tasks.translation_clauses import LEXICON
-from speccascade.tasks.translation_phrases import (
-  Draw,
+from speccascade.tasks.synthetic.draws import Draw, choice
+from speccascade.tasks.synthetic.translation import clauses, english, german
+from speccascade.tasks.synthetic.translation.clauses import LEXICON
+from speccascade.tasks.synthetic.translation.phrases import (
   Gap,
-  choice,
 )
-from speccascade.tasks.translation_sentences import (
+from speccascade.tasks.synthetic.translation.sentences import (
   Sentence,
   add_relative,
   be,

@@ -1,25 +1,28 @@
-"""English to German, generated without end.
+"""Generates English sentences and their German translations.
 
-A sentence is drawn from a pattern, told in English in one way and in German in
-one of several right ones; the others are references too. What it says, the
-verbs and nouns of its clauses, decides the split it may appear in: no two
-splits share a sentence, whatever its tense, time, articles or order.
+A sentence is drawn from a pattern. It has one English wording and several
+correct German ones: one is the target, and all are references. The content of
+a sentence, which is the verbs and nouns of its clauses, decides its split, so
+no two splits share a sentence in another tense, time or word order.
 """
 
 import dataclasses
-import hashlib
-import random
 
-from speccascade.tasks import translation_facts as facts
-from speccascade.tasks import translation_german as german
-from speccascade.tasks import translation_relative as relative
-from speccascade.tasks import translation_sentences as sentences
-from speccascade.tasks import translation_subordinate as subordinate
-from speccascade.tasks import wmt
-from speccascade.tasks.translation_phrases import Gap, NounPhrase, choice
+from speccascade.tasks import base
+from speccascade.tasks.example import Example
+from speccascade.tasks.synthetic.draws import choice, drawer, split_of
+from speccascade.tasks.synthetic.translation import (
+  facts,
+  german,
+  relative,
+  sentences,
+  subordinate,
+)
+from speccascade.tasks.synthetic.translation.phrases import (
+  Gap,
+  NounPhrase,
+)
 
-# The split of what is said, by the last five bits of its hash.
-_SPLITS = ('test', 'validation', *['train'] * 30)
 _MIN_WORDS, _MAX_WORDS = 6, 30
 _WORDINGS = 8  # German wordings drawn; equal ones are one reference
 
@@ -81,12 +84,6 @@ def content(sentence: sentences.Sentence) -> tuple[tuple[str, ...], ...]:
   return tuple(said)
 
 
-def _split_of(sentence):
-  """Returns the split that what is said belongs to."""
-  digest = hashlib.blake2b(repr(content(sentence)).encode(), digest_size=1)
-  return _SPLITS[digest.digest()[0] % len(_SPLITS)]
-
-
 def _repeats(sentence):
   """Whether two of its phrases have one noun, 'my son ... my son'."""
   phrases = {
@@ -107,8 +104,8 @@ _PLAIN = german.Style(lambda low, high: low, perfect=True, werden=True)
 
 
 @dataclasses.dataclass(frozen=True)
-class Generated:
-  """A source of pairs for `wmt.Translation`; pair i is drawn from i alone.
+class Source:
+  """Generates sentences and translations; pair i depends on i alone.
 
   Attributes:
     seed: another seed gives other sentences, split the same way.
@@ -129,25 +126,16 @@ class Generated:
       index: any number from 0 on.
 
     Raises:
-      ValueError: for another split or a negative index.
+      ValueError: if there is no such split, or `index` is negative.
     """
-    if split not in _SPLITS or index < 0:
-      raise ValueError(
-        f'No sentence {index} of split {split!r}: splits are train, validation '
-        'and test, indices start at 0.'
-      )
-    uniform = random.Random(f'{self.seed}/{split}/{index}').random
-
-    def draw(low, high):
-      return low + int(uniform() * (high - low + 1))
-
+    draw = drawer(self.seed, split, index)
     while True:
       sentence = choice(draw, _DRAWN)(draw)
       if (
         sentence is None
         or _repeats(sentence)
         or not _fits(sentence.english)
-        or _split_of(sentence) != split
+        or split_of(repr(content(sentence))) != split
       ):
         continue
       styles = (
@@ -158,13 +146,20 @@ class Generated:
       if all(map(_fits, wordings)):
         return sentence, wordings
 
-  def pair(self, split: str, index: int) -> tuple[str, str, tuple[str, ...]]:
+  def example(self, split: str, index: int) -> Example:
     """Returns an English sentence, a German one, and all wordings drawn."""
     sentence, wordings = self.sentence(split, index)
-    first = sentence.german(_PLAIN) if self.plain else wordings[0]
-    return sentence.english, first, wordings
+    target = sentence.german(_PLAIN) if self.plain else wordings[0]
+    return Example(
+      id=index, prompt=sentence.english, target=target, reference=wordings
+    )
 
 
-def task(seed: int = 0, plain: bool = False) -> wmt.Translation:
-  """Generated sentences, in the class that reads official WMT files."""
-  return wmt.Translation(source=Generated(seed, plain), name='translation')
+def task(seed: int = 0, plain: bool = False) -> base.Task:
+  """Generated English sentences to translate to German, in WMT's format."""
+  return base.SourceTask(
+    name='translation',
+    metric='bleu',
+    max_new_tokens=80,
+    source=Source(seed, plain),
+  )

@@ -1,6 +1,6 @@
 """The scenes, moves and wordings of the generated word problems.
 
-They are read from `word_problem_templates.txt`, whose head explains the format.
+They are read from `templates.txt`; its head explains the format.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ class Move:
   """One turn of a story.
 
   Attributes:
-    operation: a name of `word_problems.OPERATIONS`.
+    operation: a name of `generated.OPERATIONS`.
     telling: wordings for the question.
     solution: wordings of the worked solution, one tuple a calculation.
   """
@@ -56,7 +56,7 @@ class Scene:
 
 @dataclasses.dataclass(frozen=True)
 class Templates:
-  """Everything in the file: names by gender, and scenes by name."""
+  """The contents of the file: names by gender, and scenes by name."""
 
   he: tuple[str, ...]
   she: tuple[str, ...]

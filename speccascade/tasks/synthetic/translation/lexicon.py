@@ -1,7 +1,7 @@
-"""The words of the generated translations, German and English.
+"""The words of the generated sentences, German and English.
 
-They are read from `translation_lexicon.txt` and `translation_frames.txt`, whose
-heads explain the format.
+They are read from `lexicon.txt` and `frames.txt`; the head of each explains its
+format.
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ import re
 from etils import epath
 
 _FILES = tuple(
-  epath.Path(__file__).with_name(f'translation_{name}.txt')
+  epath.Path(__file__).with_name(f'{name}.txt')
   for name in ('lexicon', 'frames')
 )
 _GENDERS = {'der': 'm', 'die': 'f', 'das': 'n'}
@@ -26,7 +26,7 @@ _ALSO_DOUBLED = ('begin', 'forget', 'travel', 'unwrap')
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Place:
-  """How a place is said: prepositions (and German cases) of where, whither."""
+  """Prepositions of a place, of rest and of motion, and their German cases."""
 
   at: str
   to: tuple[tuple[str, str], ...]
@@ -64,7 +64,7 @@ class Noun:
 
   @property
   def id(self) -> str:
-    """The first German form: what tells nouns apart."""
+    """The first German form, which identifies the noun."""
     return self.forms[0][0] or self.forms[0][1]
 
 
@@ -107,7 +107,7 @@ class Complement:
     case: 'acc' or 'dat', where the verb or preposition asks for one.
     preposition: of a noun phrase, or ''.
     nouns: the nouns that fit.
-    determiners: codes of `translation_plans`, or () for the usual ones.
+    determiners: codes of `clauses.noun_phrase`, or () for the usual ones.
     text: the fixed words.
     relations: prepositions of a spot.
   """
@@ -123,10 +123,10 @@ class Complement:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Frame:
-  """A verb with what it takes, in both languages.
+  """A verb with its complements, in both languages.
 
   Attributes:
-    category: what patterns of `translation_plans` choose it by.
+    category: what the patterns of sentences choose it by.
     subject: the kind of its subject.
     verbs: German synonyms, each with its complements, equally many noun
       phrases in the same order.
@@ -142,17 +142,10 @@ class Frame:
   pattern: str
   options: dict[str, tuple[str, ...]]
 
-  @property
-  def id(self) -> str:
-    """The German verb and its fixed words: what tells frames apart."""
-    verb, complements = self.verbs[0]
-    fixed = ''.join(c.text for c in complements if c.role == 'fixed')
-    return f'{verb.prefix}{verb.infinitive} {fixed}'
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Lexicon:
-  """Everything in the files.
+  """The contents of the files.
 
   Attributes:
     nouns: by kind or group.
@@ -313,7 +306,7 @@ def _frame(category, subject, text, nouns):
 
 
 def _members(nouns, names):
-  """The nouns of kinds, groups and single nouns, in that order, each once."""
+  """Returns the nouns of kinds, groups and nouns, in order, each once."""
   return tuple(dict.fromkeys(n for name in names for n in nouns[name]))
 
 

@@ -4,21 +4,19 @@ import functools
 import itertools
 import re
 
-from speccascade.tasks import translation_lexicon
-from speccascade.tasks import translation_times as times
-from speccascade.tasks.translation_lexicon import Frame, Noun
-from speccascade.tasks.translation_phrases import (
+from speccascade.tasks.synthetic.draws import Draw, choice
+from speccascade.tasks.synthetic.translation import lexicon, times
+from speccascade.tasks.synthetic.translation.lexicon import Frame, Noun
+from speccascade.tasks.synthetic.translation.phrases import (
   Clause,
-  Draw,
   NounPhrase,
   Phrase,
   Pronoun,
   Time,
-  choice,
   reference,
 )
 
-LEXICON = translation_lexicon.load()
+LEXICON = lexicon.load()
 _PRONOUNS = tuple(
   Pronoun(*pair)
   for pair in (('I', '1s'), ('he', 'm'), ('she', 'f'), ('we', '1p'),
@@ -67,7 +65,7 @@ def person_kind(phrase: Phrase) -> bool:
 
 
 def _owner(draw, phrase):
-  """The pronoun whose possessive a phrase calls for, or None."""
+  """Returns the pronoun of a person, for a possessive, or None."""
   return reference(draw, phrase) if person_kind(phrase) else None
 
 
@@ -150,14 +148,14 @@ def subject(draw: Draw, kind: str, pronouns: bool = True) -> Phrase:
 
 
 def _object_pronoun(draw, doer):
-  """Draws me, him, ... that is not the doer."""
+  """Draws an object pronoun other than the doer's."""
   own = doer.gender if isinstance(doer, Pronoun) else ''
   avoid = _FIRST_PERSON if own in _FIRST_PERSON else ()
   return choice(draw, [p for p in _PRONOUNS if p.gender not in avoid])
 
 
 def _place(draw, noun, codes, owner):
-  """Draws a place; one's own kitchen, but not any."""
+  """Draws a place; rooms and gardens may have a possessive."""
   if not noun.forms[0][1]:
     codes = ('the',)  # the only one: the post office
   elif not codes:
@@ -169,7 +167,7 @@ def _place(draw, noun, codes, owner):
 
 
 def _used(phrases):
-  """The nouns that would be odd beside these: a girl has no daughter."""
+  """Returns nouns to avoid beside these; a girl has no daughter."""
   nouns = [p.noun for p in phrases if not isinstance(p, Pronoun)]
   used = [noun.english for noun in nouns]
   if any(noun.kind == 'child' for noun in nouns):
@@ -266,7 +264,7 @@ def add(draw: Draw, c: Clause, often: int = 60) -> None:
 
 
 def past_time(draw: Draw, c: Clause) -> Time | None:
-  """Draws a past time that suits what is done: nobody dined years ago."""
+  """Draws a past time that suits the frame."""
   options = c.frame.options
   if 'state' in options:
     return times.past(draw, 'far') if 'dated' in options else None
@@ -275,13 +273,13 @@ def past_time(draw: Draw, c: Clause) -> Time | None:
 
 
 def future_time(draw: Draw, c: Clause) -> Time:
-  """Draws a future time that suits what is done."""
+  """Draws a future time that suits the frame."""
   far = 'once' in c.frame.options and c.frame.category in _MILESTONES
   return times.future(draw, 'any' if far else 'near')
 
 
 def set_time(draw: Draw, c: Clause) -> None:
-  """Draws when, how often or how long, as the tense asks for."""
+  """Draws a time, a frequency or a duration, as the tense requires."""
   state = 'state' in c.frame.options
   if c.tense in ('past', 'was') and draw(1, 100) <= 75:
     c.time = past_time(draw, c)

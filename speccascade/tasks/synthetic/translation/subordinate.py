@@ -1,17 +1,18 @@
-"""Sentence patterns with a subordinate clause, but relative ones."""
+"""Sentence patterns with a subordinate clause, except relative clauses."""
 
-from speccascade.tasks import translation_clauses as clauses
-from speccascade.tasks import translation_english as english
-from speccascade.tasks import translation_german as german
-from speccascade.tasks import translation_lexicon as lexicon
-from speccascade.tasks.translation_clauses import LEXICON
-from speccascade.tasks.translation_phrases import (
-  Draw,
+from speccascade.tasks.synthetic.draws import Draw, choice
+from speccascade.tasks.synthetic.translation import (
+  clauses,
+  english,
+  german,
+  lexicon,
+)
+from speccascade.tasks.synthetic.translation.clauses import LEXICON
+from speccascade.tasks.synthetic.translation.phrases import (
   NounPhrase,
   Pronoun,
-  choice,
 )
-from speccascade.tasks.translation_sentences import (
+from speccascade.tasks.synthetic.translation.sentences import (
   Sentence,
   doers,
   sentence,
@@ -111,7 +112,7 @@ def when(draw: Draw) -> Sentence | None:
 
 
 def _going_on(draw, *others):
-  """Draws what somebody else was doing; None if they are mixed up."""
+  """Draws what somebody else was doing; None if pronouns are ambiguous."""
   frame = clauses.frame(
     draw, 'play', 'chore', 'work', 'eat', 'drink',
     without=('still', 'moment', 'state'),
@@ -226,7 +227,7 @@ def whether(draw: Draw) -> Sentence:
 
 
 def _in_turn(draw):
-  """Draws frames of what is done first and of what is done then."""
+  """Draws the frames of an earlier and a later action."""
   never = ('state', 'moment', 'present')
   return (
     clauses.frame(draw, 'chore', 'work', 'eat', 'drink', without=never),

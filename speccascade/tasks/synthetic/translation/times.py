@@ -1,6 +1,9 @@
 """Numbers, clock times, dates and other times, in English and in German."""
 
-from speccascade.tasks.translation_phrases import Draw, Time, choice
+from speccascade.tasks.synthetic.draws import Draw, choice
+from speccascade.tasks.synthetic.translation.phrases import (
+  Time,
+)
 
 _ENGLISH = (
   'zero one two three four five six seven eight nine ten eleven twelve '
@@ -258,8 +261,8 @@ def habit(draw: Draw, person: bool = True, daily: bool = False) -> Time:
 
   Args:
     draw: draws a number.
-    person: whether for a person; trains know no 'after work'.
-    daily: whether only an hour of every day will do.
+    person: whether for a person; a train has no 'after work'.
+    daily: whether it must be an hour of every day.
   """
   kind = 9 if daily else draw(0 if person else 6, 9)
   if kind < 6:
@@ -276,5 +279,5 @@ def habit(draw: Draw, person: bool = True, daily: bool = False) -> Time:
 
 
 def now(draw: Draw) -> Time:
-  """Draws a time that is now."""
+  """Draws a present time."""
   return choice(draw, _NOW)

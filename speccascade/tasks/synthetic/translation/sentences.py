@@ -1,24 +1,25 @@
-"""Sentences of the generated translations, and those of main clauses alone.
+"""The form of a generated sentence, and patterns of main clauses alone.
 
-A pattern draws a Sentence, or None where what it drew does not go together.
+A pattern draws a Sentence, or None if its parts do not fit together.
 """
 
 import dataclasses
 from collections.abc import Callable
 
-from speccascade.tasks import translation_clauses as clauses
-from speccascade.tasks import translation_english as english
-from speccascade.tasks import translation_german as german
-from speccascade.tasks import translation_lexicon as lexicon
-from speccascade.tasks.translation_clauses import LEXICON
-from speccascade.tasks.translation_phrases import (
+from speccascade.tasks.synthetic.draws import Draw, choice
+from speccascade.tasks.synthetic.translation import (
+  clauses,
+  english,
+  german,
+  lexicon,
+)
+from speccascade.tasks.synthetic.translation.clauses import LEXICON
+from speccascade.tasks.synthetic.translation.phrases import (
   Clause,
-  Draw,
   Gap,
   NounPhrase,
   Phrase,
   Pronoun,
-  choice,
   reference,
 )
 
@@ -77,7 +78,7 @@ def doers(draw: Draw, kind: str) -> tuple[Phrase, Pronoun]:
 
 
 def add_relative(draw: Draw, head: NounPhrase) -> None:
-  """Adds a relative clause about 'the gardener' or the like: who he is."""
+  """Adds a relative clause to a person such as 'the gardener'."""
   if head.noun.kind != 'adult' or head.determiner != 'the':
     return
   frame = clauses.frame(draw, 'live', 'live', 'own', 'collect', 'buy', 'work')
@@ -103,7 +104,7 @@ def statement(draw: Draw) -> Sentence:
 
 
 def be(draw: Draw, doer: Phrase, adjective: lexicon.Word, tense: str) -> Clause:
-  """Draws the clause that somebody or something is as an adjective says."""
+  """Draws a clause of 'be' and an adjective."""
   degree = choice(draw, ('', '', 'sehr very', 'zu too'))
   if degree and (
     adjective.english in _GRADED
@@ -163,7 +164,7 @@ def in_order_to(draw: Draw) -> Sentence:
 
 
 def _joined(first, second):
-  """Two things that somebody does; one auxiliary is enough for both."""
+  """Joins two clauses of one subject; German may share an auxiliary."""
   text = f'{english.clause(first)} and {english.clause(second, subject=False)}'
 
   def worded(style):

@@ -1,13 +1,22 @@
 """Sentence patterns that say how, where or how old somebody or something is."""
 
-from speccascade.tasks import translation_clauses as clauses
-from speccascade.tasks import translation_english as english
-from speccascade.tasks import translation_german as german
-from speccascade.tasks import translation_lexicon as lexicon
-from speccascade.tasks import translation_times as times
-from speccascade.tasks.translation_clauses import IT, LEXICON
-from speccascade.tasks.translation_phrases import Clause, Draw, choice
-from speccascade.tasks.translation_sentences import Sentence, be, sentence
+from speccascade.tasks.synthetic.draws import Draw, choice
+from speccascade.tasks.synthetic.translation import (
+  clauses,
+  english,
+  german,
+  lexicon,
+  times,
+)
+from speccascade.tasks.synthetic.translation.clauses import IT, LEXICON
+from speccascade.tasks.synthetic.translation.phrases import (
+  Clause,
+)
+from speccascade.tasks.synthetic.translation.sentences import (
+  Sentence,
+  be,
+  sentence,
+)
 
 
 def comparison(draw: Draw) -> Sentence | None:

@@ -1,0 +1,173 @@
+"""Metrics of outputs, from statistics of each output that add up.
+
+A corpus metric is a function of sums over examples: BLEU is a function of
+n-gram counts, a mean is a sum of scores over a number of examples. With the
+statistics of each example stored, the quality of any subset or resample can be
+computed without the texts.
+
+To add a metric, write a class of the form of `Metric` and list it in METRICS.
+
+Letters: N examples, K statistics of each.
+
+Sources: Papineni et al. 2002 for BLEU, as Post 2018, arXiv 1804.08771
+(sacrebleu) computes it; Lin 2004 for ROUGE-2, as the rouge-score library
+computes it, without stemming.
+"""
+
+import functools
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import sacrebleu
+
+Reference = str | tuple[str, ...]
+
+_ORDERS = 4  # BLEU's n-grams.
+
+
+class Metric(Protocol):
+  """Measures outputs against references; higher is better.
+
+  Attributes:
+    name: its name in tasks and records.
+    binary: whether each output is right or wrong.
+  """
+
+  name: str
+  binary: bool
+
+  def score(self, output: str, reference: Reference) -> float:
+    """Returns the score of one output, from 0 to 1."""
+
+  def statistics(self, output: str, reference: Reference) -> list[float]:
+    """Returns K statistics of one output, which add up over outputs."""
+
+  def value(self, sums_K: Sequence[float]) -> float:
+    """Returns the metric of a corpus from its summed statistics."""
+
+  def text(self, value: float) -> str:
+    """Returns a value in the digits that the metric is reported with."""
+
+
+class MeanScore:
+  """Base of the metrics that are the mean of their outputs' scores."""
+
+  binary = False
+
+  def score(self, output: str, reference: Reference) -> float:
+    """Returns the score of one output, from 0 to 1."""
+    raise NotImplementedError
+
+  def statistics(self, output: str, reference: Reference) -> list[float]:
+    """Returns the output's score, and 1 to count it."""
+    return [self.score(output, reference), 1]
+
+  def value(self, sums_K: Sequence[float]) -> float:
+    """Returns the mean score, from 0 to 1."""
+    return float(sums_K[0] / sums_K[1])
+
+  def text(self, value: float) -> str:
+    """Returns the value with three decimals."""
+    return f'{value:.3f}'
+
+
+class ExactMatch(MeanScore):
+  """The share of outputs that equal their reference."""
+
+  name = 'exact_match'
+  binary = True
+
+  def score(self, output: str, reference: str) -> float:
+    """Returns 1.0 if the output is the reference, else 0.0."""
+    return float(output == reference)
+
+
+class Rouge2(MeanScore):
+  """The mean F1 of ROUGE-2, with the nearest reference of each output."""
+
+  name = 'rouge2'
+
+  def score(self, output: str, reference: tuple[str, ...]) -> float:
+    """Returns the F1 of ROUGE-2, from 0 to 1."""
+    scores = _rouge_scorer().score_multi(reference, output)
+    return float(scores['rouge2'].fmeasure)
+
+
+class Bleu:
+  """BLEU of the corpus, from 0 to 100; it is not a mean over sentences."""
+
+  name = 'bleu'
+  binary = False
+
+  def score(self, output: str, reference: tuple[str, ...]) -> float:
+    """Returns the sentence's BLEU, from 0 to 1."""
+    return sacrebleu.sentence_bleu(output, reference).score / 100
+
+  def statistics(self, output: str, reference: tuple[str, ...]) -> list[float]:
+    """Returns the counts that BLEU is computed from.
+
+    Returns:
+      The output's length, the length of the nearest reference, and the matched
+      and the possible n-grams of order 1 to 4, as sacrebleu counts them.
+    """
+    bleu = sacrebleu.sentence_bleu(output, reference)
+    return [bleu.sys_len, bleu.ref_len, *bleu.counts, *bleu.totals]
+
+  def value(self, sums_K: Sequence[float]) -> float:
+    """Returns the BLEU of the corpus, from 0 to 100."""
+    length, reference_length, *counts = (int(x) for x in sums_K)
+    return sacrebleu.BLEU.compute_bleu(
+      counts[:_ORDERS],
+      counts[_ORDERS:],
+      length,
+      reference_length,
+      smooth_method='exp',  # As `corpus_bleu` does.
+    ).score
+
+  def text(self, value: float) -> str:
+    """Returns the value with one decimal."""
+    return f'{value:.1f}'
+
+
+METRICS: dict[str, Metric] = {
+  'bleu': Bleu(),
+  'exact_match': ExactMatch(),
+  'rouge2': Rouge2(),
+}
+
+
+def get(name: str) -> Metric:
+  """Returns a metric by its name.
+
+  Raises:
+    ValueError: if there is no such metric.
+  """
+  if name not in METRICS:
+    raise ValueError(f'unknown metric {name!r}; known: {", ".join(METRICS)}')
+  return METRICS[name]
+
+
+def quality(
+  metric_name: str, statistics_NxK: Sequence[Sequence[float]]
+) -> float:
+  """Returns the quality of a corpus.
+
+  Args:
+    metric_name: one of METRICS.
+    statistics_NxK: the metric's statistics of each output.
+
+  Raises:
+    ValueError: if there are no outputs, or there is no such metric.
+  """
+  metric = get(metric_name)
+  if not len(statistics_NxK):
+    raise ValueError('there are no outputs, so their quality is undefined')
+  return metric.value(np.sum(statistics_NxK, axis=0))
+
+
+@functools.cache
+def _rouge_scorer():
+  from rouge_score import rouge_scorer  # Slow to import: it needs scipy.
+
+  return rouge_scorer.RougeScorer(['rouge2'], use_stemmer=False)
