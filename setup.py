@@ -17,7 +17,7 @@ setuptools.setup(
   packages=setuptools.find_packages(include=['speccascade', 'speccascade.*']),
   package_data={
     'speccascade.pairs': ['word_problems/*', 'translation/*'],
-    'speccascade.tasks': ['*.txt'],
+    'speccascade.tasks.synthetic': ['*/*.txt'],
   },
   # constraints.txt holds the exact versions that the tests ran with.
   install_requires=[
@@ -31,6 +31,7 @@ setuptools.setup(
     'numpy>=2.0',
     'optax>=0.2.6',
     'orbax-checkpoint>=0.11',
+    'pydantic>=2.9',
     'rouge-score>=0.1.2',
     'sacrebleu>=2.4',
     'safetensors>=0.5',

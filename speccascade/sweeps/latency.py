@@ -10,25 +10,17 @@ Letters: T trials, P prompts.
 """
 
 import json
-import time
 
-import jax
 import numpy as np
 
-from speccascade import records
-from speccascade.sweeps import settings as settings_lib
-from speccascade.sweeps import workload as workload_lib
+from speccascade import methods
+from speccascade.methods import choice as choice_lib
+from speccascade.runs import records
+from speccascade.sweeps import batches
+from speccascade.sweeps import points as points_lib
+from speccascade.timing import clock
 
 _KEY = ('temperature', 'top_p', 'trial', 'example')
-
-
-def points(settings, plans):
-  """(setting, plan) of settings; plan is None where nothing is drafted."""
-  return [
-    (setting, plan)
-    for setting in settings
-    for plan in (plans if setting.drafts else (None,))
-  ]
 
 
 def measure(workload, points, num_prompts, trials, path, advance):
@@ -36,7 +28,7 @@ def measure(workload, points, num_prompts, trials, path, advance):
 
   Args:
     workload: Workload.
-    points: from `points`.
+    points: list of (setting, plan).
     num_prompts: how many examples, from the first on.
     trials: turns of each prompt.
     path: JSONL file of the turns, of all samplings.
@@ -55,11 +47,14 @@ def measure(workload, points, num_prompts, trials, path, advance):
   ]
   missing = [key for key in keys if key not in done]
   advance(len(keys) - len(missing))
-  prompts = {e: workload_lib.prompts(workload, [e]) for *_, e in missing}
-  _warm_up(workload, prompts.values(), points)
+  prompts = {e: batches.prompts(workload, [e]) for *_, e in missing}
+  choice = _choice(points)
+  _warm_up(workload, prompts.values(), points, choice)
   for key in missing:
     seconds = {
-      setting.id(plan): _seconds(workload, prompts[key[-1]], setting, plan)
+      setting.id(plan): _seconds(
+        workload, prompts[key[-1]], setting, plan, choice
+      )
       for setting, plan in _shuffled(points, key)
     }
     turn = dict(zip(_KEY, key, strict=True), seconds=seconds)
@@ -75,6 +70,12 @@ def measure(workload, points, num_prompts, trials, path, advance):
     )
     for name in (setting.id(plan) for setting, plan in points)
   }
+
+
+def _choice(points):
+  """One program for all drafting methods: see `methods.choice`."""
+  drafting = dict.fromkeys(s.of for s, plan in points if plan is not None)
+  return choice_lib.Choice(tuple(drafting))
 
 
 def _shuffled(points, key):
@@ -94,28 +95,32 @@ def _read(path):
   return dict(records.read_lines(path, parse))
 
 
-def _warm_up(workload, prompts, points):
+def _warm_up(workload, prompts, points, choice):
   """Compiles and runs each program once for each width of prompts."""
   widths = {prompt.token_PxS.shape[1]: prompt for prompt in prompts}
-  programs = {(s.rule, plan): s for s, plan in points}
+  programs = {
+    (plan or setting.method): (setting, plan) for setting, plan in points
+  }
   for prompt in widths.values():
-    for (_, plan), setting in programs.items():
-      _seconds(workload, prompt, setting, plan)
+    for setting, plan in programs.values():
+      _seconds(workload, prompt, setting, plan, choice)
 
 
-def _seconds(workload, prompts, setting, plan):
-  start = time.perf_counter()
-  jax.block_until_ready(workload_lib.decode(workload, prompts, [setting], plan))
-  return time.perf_counter() - start
+def _seconds(workload, prompts, setting, plan, choice):
+  _, seconds = clock.seconds(
+    batches.decode, workload, prompts, [setting], plan, choice
+  )
+  return seconds
 
 
 def summarise(seconds, setting, plan):
   """The fields of a record that `measure` tells of a point."""
   own = seconds[setting.id(plan)]
-  base = seconds[settings_lib.like(setting, settings_lib.VERIFIER_ALONE).id()]
+  alone = points_lib.like(setting, methods.VERIFIER_ALONE)
+  base = seconds[alone.id()]
   strict = None
   if plan is not None:
-    strict = seconds[settings_lib.like(setting, 'strict').id(plan)]
+    strict = seconds[points_lib.like(setting, methods.STRICT).id(plan)]
   return {
     'seconds': own.sum(1).tolist(),
     'example_seconds': own.mean(0).tolist(),

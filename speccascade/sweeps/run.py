@@ -3,25 +3,33 @@
 import contextlib
 import dataclasses
 import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
 from etils import epath
 
-from speccascade import benchmark, pairs, progress, records
-from speccascade import workdir as workdir_lib
+from speccascade import pairs, tasks
 from speccascade.decoding import blocks
-from speccascade.sweeps import latency, prediction, quality, settings, workload
+from speccascade.methods import base
+from speccascade.runs import environment, progress, records
+from speccascade.runs import workdir as workdir_lib
+from speccascade.sweeps import batches, latency, points, quality
+from speccascade.sweeps import config as config_lib
+from speccascade.timing import costs as costs_lib
+from speccascade.timing import prediction
 
 # A timed decoding counts as much as so many outputs in the progress bar.
 _TIMED = 4
 
 
-def run_all(config, workdir):
-  """Runs the sweep of a config, or each of its `cells` in a folder of its own.
+def run_all(
+  sweeps: Mapping[str, config_lib.Sweep], workdir: epath.PathLike
+) -> list[dict[str, Any]]:
+  """Runs a sweep, or several, each in a folder of its own.
 
   Args:
-    config: ConfigDict of a sweep, or with `cells`: {name: such a ConfigDict}.
+    sweeps: {name of a folder in `workdir`: Sweep}, '' for `workdir` itself.
     workdir: folder; the same one resumes.
 
   Returns:
@@ -30,31 +38,29 @@ def run_all(config, workdir):
   Raises:
     ValueError: as `run`, for any of them before one is decoded.
   """
-  if 'cells' not in config:
-    return run(config, workdir)
-  for cell in config.cells.values():
-    settings.by_rule(cell)
   with contextlib.ExitStack() as stack:
     begun, owners = [], {}
-    for name, cell in config.cells.items():
-      own = _begin(cell, epath.Path(workdir) / name)
+    for name, sweep in sweeps.items():
+      own = _begin(sweep, epath.Path(workdir) / name)
       begun.append(stack.enter_context(own))
-      key = begun[-1].load.pair.name, cell.task
+      key = begun[-1].load.pair.name, sweep.task
       if (other := owners.setdefault(key, name)) != name:
         raise ValueError(
-          f'cells {other} and {name} are both pair {key[0]} and task {key[1]}: '
-          'one report could not tell them apart; sweep one on its own'
+          f'cells {other} and {name} have pair {key[0]} and task {key[1]}, '
+          'which one report cannot tell apart; sweep one on its own'
         )
     found = []
-    for sweep in begun:
-      found += _measure(sweep)
+    for own in begun:
+      found += _measure(own)
       # Each program maps memory, and the system grants a process only so many
       # maps: those of many plans and prompt widths come near to it.
       jax.clear_caches()
     return found
 
 
-def run(config, workdir):
+def run(
+  sweep: config_lib.Sweep, workdir: epath.PathLike
+) -> list[dict[str, Any]]:
   """Measures every point that `workdir` has no record of yet.
 
   Writes to `workdir`: config.json, environment.json (what measures), outputs/
@@ -63,17 +69,18 @@ def run(config, workdir):
   it is known.
 
   Args:
-    config: ConfigDict; see configs/quickstart.py.
+    sweep: Sweep.
     workdir: folder of this sweep; the same one resumes.
 
   Returns:
     All records, in order.
 
   Raises:
-    ValueError: the config is out of range, `workdir` is of another config, or
-      made by another machine, code or pair, or another process writes to it.
+    ValueError: the pair or task is not there or does not fit, `workdir` was
+      created with another config, machine, code or pair, or another process
+      writes to it.
   """
-  with _begin(config, workdir) as begun:
+  with _begin(sweep, workdir) as begun:
     return _measure(begun)
 
 
@@ -81,73 +88,65 @@ def run(config, workdir):
 class _Begun:
   """A sweep whose workdir is claimed and locked."""
 
-  config: Any
+  sweep: config_lib.Sweep
   workdir: epath.Path
-  load: workload.Workload
+  load: batches.Workload
   environment: dict
 
 
 @contextlib.contextmanager
-def _begin(config, workdir):
-  """Loads what a config names and holds its workdir; see `run`."""
-  settings.by_rule(config)
-  load = workload.load(config)
+def _begin(sweep, workdir) -> Iterator[_Begun]:
+  """Loads what a sweep names and holds its workdir; see `run`."""
+  load = batches.load(
+    pairs.load(sweep.pair, sweep.dtype),
+    tasks.load(sweep.task, sweep.task_args),
+    sweep.split,
+    sweep.num_examples,
+    sweep.max_prompt_tokens,
+  )
   workdir = epath.Path(workdir)
-  environment = records.environment()
-  digests = pairs.digests(config.pair) | {'code': workdir_lib.code_digest()}
+  described = environment.describe()
+  digests = pairs.digests(sweep.pair) | {'code': environment.code_digest()}
   with workdir_lib.lock(workdir):
-    workdir_lib.claim(config, workdir / 'config.json')
+    workdir_lib.claim(sweep.to_dict(), workdir / 'config.json')
     workdir_lib.claim_environment(
-      environment | {'sha256': digests}, workdir / 'environment.json'
+      described | {'sha256': digests}, workdir / 'environment.json'
     )
-    yield _Begun(config, workdir, load, environment)
+    yield _Begun(sweep, workdir, load, described)
 
 
 def _measure(begun):
   """Measures what is missing and returns all records."""
-  config, workdir, load = begun.config, begun.workdir, begun.load
-  by_rule = settings.by_rule(config)
+  sweep, workdir = begun.sweep, begun.workdir
   path = workdir / 'records.jsonl'
   records.repair(path)
   done = {record['id'] for record in records.read(path)}
-  plans = settings.plans(config)
+  settings, plans = points.settings(sweep), points.plans(sweep)
   widths = [
-    workload.padded(length)
-    for length in load.length_N[: config.latency_examples]
+    batches.padded(length)
+    for length in begun.load.length_E[: sweep.latency_examples]
   ]
-  load = _with_costs(load, plans, widths, workdir / 'costs.json')
-  scheduled = [plan for plan in plans if plan.schedule != 'fixed']
-  every = [setting for group in by_rule.values() for setting in group]
-  points = {
-    sampling: latency.points(
-      [setting for setting in every if setting.sampling == sampling], plans
+  load = _with_costs(begun.load, plans, widths, workdir / 'costs.json')
+  jobs = quality.jobs(settings, plans)
+  timed = {
+    sampling: points.points(
+      [s for s in settings if s.sampling == sampling], plans
     )
-    for sampling in dict.fromkeys(setting.sampling for setting in every)
+    for sampling in dict.fromkeys(s.sampling for s in settings)
   }
-  turns = config.latency_examples * config.trials
-  decoded = [
-    (rule, plan, plan in scheduled)
-    for rule, settings_ in by_rule.items()
-    for plan in (
-      (_quality_plan(config), *scheduled) if settings_[0].drafts else (None,)
-    )
-  ]
-  total = sum(len(by_rule[rule]) for rule, *_ in decoded) * config.num_examples
-  total += sum(map(len, points.values())) * turns * _TIMED
+  turns = sweep.latency_examples * sweep.trials
+  total = sum(len(job.settings) for job in jobs) * sweep.num_examples
+  total += sum(map(len, timed.values())) * turns * _TIMED
   with progress.Progress(total, 'units') as bar:
-    outputs = {}
-    for rule, plan, counts_only in decoded:
-      bar.describe(f'{rule}: {"counts" if counts_only else "outputs"}')
-      outputs |= quality.collect(
-        load,
-        by_rule[rule],
-        plan,
-        config.batch_size,
-        workdir / 'outputs' / f'{rule}.jsonl',
-        bar.advance,
-        counts_only,
+    texts, counted = {}, {}
+    for job in jobs:
+      bar.describe(job.label)
+      found = quality.collect(
+        load, job, sweep.batch_size, workdir / 'outputs', bar.advance
       )
-    for (temperature, top_p), own in points.items():
+      texts |= found if job.keeps != 'counts' else {}
+      counted |= found if job.keeps != 'text' else {}
+    for (temperature, top_p), own in timed.items():
       weight = len(own) * _TIMED
       if all(setting.id(plan) in done for setting, plan in own):
         bar.advance(turns * weight)
@@ -156,24 +155,29 @@ def _measure(begun):
       seconds = latency.measure(
         load,
         own,
-        config.latency_examples,
-        config.trials,
+        sweep.latency_examples,
+        sweep.trials,
         workdir / 'timings.jsonl',
         lambda n, weight=weight: bar.advance(n * weight),
       )
       for setting, plan in own:
-        name = setting.id(plan)
-        if name in done:
+        if setting.id(plan) in done:
           continue
-        text, counted = outputs[setting.id()], outputs.get(name)
+        outputs = texts[setting.text_id(plan)]
         records.append(
           path,
-          _identity(config, load, setting, plan)
-          | quality.summarise(text, load.task.metric, setting, plan, counted)
+          _identity(sweep, load, setting, plan)
+          | quality.summarise(
+            outputs,
+            load.task.metric,
+            setting,
+            plan,
+            counted.get(setting.id(plan)),
+          )
           | latency.summarise(seconds, setting, plan)
           | {
-            'predicted_seconds': prediction.seconds(
-              text[: config.latency_examples], widths, load.costs, setting, plan
+            'predicted_seconds': _predicted(
+              outputs[: len(widths)], widths, load.costs, setting, plan
             )
           }
           | begun.environment,
@@ -181,21 +185,23 @@ def _measure(begun):
   return records.read(path)
 
 
-def _quality_plan(config):
-  """A middle draft length: few verifier calls, few wasted drafts."""
-  return settings.Plan(sorted(config.gammas)[len(config.gammas) // 2])
+def _predicted(outputs, widths, costs, setting, plan):
+  """Seconds that counts and costs predict, or None where they do not."""
+  replayed = plan is not None and not setting.of.plan_changes_text
+  gamma = plan.gamma if replayed and plan.fixed else None
+  return prediction.seconds(outputs, widths, costs, setting.of.role, gamma)
 
 
 def _with_costs(load, plans, widths, path):
   """The workload with what the parts of an answer cost, measured once."""
   try:
-    costs = benchmark.Costs(**json.loads(path.read_text()))
+    costs = costs_lib.Costs(**json.loads(path.read_text()))
   except (FileNotFoundError, ValueError, TypeError):  # None yet, or torn.
     prompts = [
-      workload.prompts(load, [widths.index(width)])
+      batches.prompts(load, [widths.index(width)])
       for width in sorted(set(widths))
     ]
-    costs = benchmark.costs(
+    costs = costs_lib.costs(
       load.pair, prompts, _block_widths(plans), load.task.max_new_tokens
     )
     path.write_text(json.dumps(dataclasses.asdict(costs)) + '\n')
@@ -206,17 +212,18 @@ def _block_widths(plans):
   """Widths of all blocks that the verifier may be given, 1 among them."""
   found = {1}
   for plan in plans:
-    found |= set(blocks.widths(plan.gamma + 1, plan.schedule == 'fixed'))
+    found |= set(blocks.widths(plan.gamma + 1, plan.fixed))
   return sorted(found)
 
 
-def _identity(config, load, setting, plan):
+def _identity(sweep, load, setting, plan):
   return {
     'id': setting.id(plan),
-    'task': config.task,
+    'task': sweep.task,
     'pair': load.pair.name,
-    'rule': setting.rule,
-    'alpha': setting.alpha,
+    'method': setting.method,
+    'parameters': setting.parameters,
+    'traits': base.traits(setting.of),
     'gamma': plan and plan.gamma,
     'schedule': plan and plan.schedule,
     'schedule_parameter': plan and plan.parameter,
@@ -225,6 +232,6 @@ def _identity(config, load, setting, plan):
     'top_k': setting.top_k,
     'seed': setting.seed,
     'metric': load.task.metric,
-    'latency_examples': config.latency_examples,
-    'dtype': config.dtype,
+    'latency_examples': sweep.latency_examples,
+    'dtype': sweep.dtype,
   }
