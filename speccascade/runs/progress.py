@@ -1,0 +1,53 @@
+"""Progress of long work: a bar on a terminal, plain lines elsewhere."""
+
+import sys
+
+import tqdm
+
+from speccascade.timing import clock
+
+_SECONDS = 15  # Between plain lines.
+
+
+class Progress:
+  """Counts units of work; shows the rate and the time left."""
+
+  def __init__(self, total: float, unit: str):
+    """Starts the clock at 0 of `total` units."""
+    self._bar = None
+    if sys.stderr.isatty():
+      self._bar = tqdm.tqdm(total=total, unit=unit)
+    self._total, self._unit, self._text = total, unit, ''
+    self._done, self._start = 0, clock.now()
+    self._next = self._start
+
+  def describe(self, text: str) -> None:
+    """Shows `text` beside the count from now on."""
+    self._text = text
+    if self._bar is not None:
+      self._bar.set_description(text)
+
+  def advance(self, units: float) -> None:
+    """Adds completed units."""
+    self._done += units
+    if self._bar is not None:
+      self._bar.update(units)
+      return
+    now = clock.now()
+    if now < self._next and self._done < self._total:
+      return
+    self._next = now + _SECONDS
+    rate = self._done / max(now - self._start, 1e-9)
+    left = max(self._total - self._done, 0) / rate
+    print(
+      f'{self._done:g}/{self._total:g} {self._unit}  {rate:.3g} {self._unit}/s'
+      f'  {left:.0f} s left  {self._text}',
+      flush=True,
+    )
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *error):
+    if self._bar is not None:
+      self._bar.close()

@@ -1,0 +1,31 @@
+"""The clock of every timing; tests replace `now`.
+
+Callers use `clock.now()`, not `from clock import now`, so that they see the
+replacement.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+
+def now() -> float:
+  """Returns seconds since a fixed, unspecified moment."""
+  return time.perf_counter()
+
+
+def seconds(function: Callable[..., Any], *args: Any) -> tuple[Any, float]:
+  """Times one call.
+
+  Args:
+    function: what is called; dispatch may be asynchronous.
+    *args: its arguments.
+
+  Returns:
+    The result, blocked until ready, and the seconds until then.
+  """
+  start = now()
+  result = jax.block_until_ready(function(*args))
+  return result, now() - start
