@@ -1,74 +1,92 @@
-"""Writes the report of records: Markdown, LaTeX, CSV, figures and one page."""
+"""Writes the report of records: Markdown, LaTeX, CSV, figures and one page.
 
-import io
+To add a section, write a function from records to a section and list it in
+PARTS.
+"""
+
+import dataclasses
 import pathlib
 import re
 from collections.abc import Iterable
+from typing import NamedTuple, Protocol
 
 from etils import epath
 
-from speccascade.reports import (
-  advice,
-  calibration,
-  cells,
-  details,
-  figures,
-  law,
-  page,
-  points,
-  table2,
-  tables,
+from speccascade.reports.render import page, tables
+from speccascade.reports.sections import advice, calibration, details, table2
+from speccascade.reports.stats import cells, law, points
+
+_DPI = 150
+
+
+class MakeSection(Protocol):
+  """Makes a section of a report."""
+
+  def __call__(self, records: list[dict]) -> page.Section | None:
+    """Returns the section; None where the records have nothing for it."""
+
+
+class Part(NamedTuple):
+  """A part of the report.
+
+  Attributes:
+    make: makes a section.
+    each_cell: whether each pair and task has a section of its own; otherwise
+      one is made of all records.
+  """
+
+  make: MakeSection
+  each_cell: bool = False
+
+
+PARTS: tuple[Part, ...] = (
+  Part(table2.section),
+  Part(details.section, each_cell=True),
+  Part(calibration.section),
+  Part(advice.section),
 )
 
-_CURVES = {
-  'quality_latency': (
-    figures.quality_latency,
-    f'Quality against latency relative to the verifier alone. {law.NOTE}',
-  ),
-  'quality_rejection': (
-    figures.quality_rejection,
-    'Quality against the share of emitted tokens that were rejected. '
-    + law.NOTE,
-  ),
-}
 
-
-def write(records: list[dict], out: epath.PathLike) -> str:
+def write(records: list[dict], out: epath.PathLike, dpi: float = _DPI) -> str:
   """Writes the report of records into a folder and returns it as Markdown.
 
   Args:
     records: what `records.read` returned, of one or several pairs and tasks.
     out: folder, made if there is none, for report.md, report.html, tables.tex
-      and points.csv, for a CSV of each of the tables that sum up, and for the
+      and points.csv, for the CSV of each table that has a name, and for the
       figures.
+    dpi: pixels per inch of the figures.
 
   Raises:
     ValueError: there are no records, or those of a pair and task do not
       compare.
   """
   found = sections(records)
+  figures, all_tables = (
+    [x for section in found for x in section.body if isinstance(x, kind)]
+    for kind in (page.Figure, tables.Table)
+  )
+  images = {figure.name: page.png(figure, dpi) for figure in figures}
   out = epath.Path(out)
   out.mkdir(parents=True, exist_ok=True)
   text = _markdown(found)
   (out / 'report.md').write_text(text)
-  (out / 'report.html').write_text(page.html('Speculative cascades', found))
+  html = page.html('Speculative cascades', found, images)
+  (out / 'report.html').write_text(html)
   (out / 'points.csv').write_text(points.to_csv(records))
-  (out / 'tables.tex').write_text(
-    '\n'.join(map(tables.latex, _of_kind(found, tables.Table)))
-  )
-  for sampling, table in table2.summary(law.pooled(records)).items():
-    name = str(sampling).replace(', ', '_').replace(' ', '')
-    (out / f'table2_{name}.csv').write_text(tables.csv(table))
-  for figure in _of_kind(found, page.Figure):
-    (out / figure.name).write_bytes(figure.png)
+  (out / 'tables.tex').write_text('\n'.join(map(tables.latex, all_tables)))
+  for table in all_tables:
+    if table.name:
+      (out / f'{table.name}.csv').write_text(tables.csv(table))
+  for name, image in images.items():
+    (out / name).write_bytes(image)
   return text
 
 
 def sections(records: list[dict]) -> list[page.Section]:
-  """Returns the report's sections, tables and figures in them.
+  """Returns the sections of PARTS.
 
-  The verifier alone and strict have one quality in all of them, see
-  `law.pooled`.
+  Lossless methods have one quality in all of them, see `law.pooled`.
 
   Raises:
     ValueError: as `write`.
@@ -77,33 +95,25 @@ def sections(records: list[dict]) -> list[page.Section]:
     raise ValueError('no records to report')
   records = law.pooled(records)
   groups = cells.by_cell(records)
-  summary = [
-    block
-    for sampling, table in table2.summary(records).items()
-    for block in (f'{str(sampling).capitalize()}:', table)
-  ]
-  found = [page.Section('Table 2', summary)] if summary else []
   prefixes = file_prefixes(groups)
-  for cell, own in groups.items():
-    where = prefixes[cell]
-    heading = f'Task {cell.task}, pair {cell.pair}'
-    body = details.sections(own)
-    body += [_figure(where + name, *_CURVES[name], own) for name in _CURVES]
-    found.append(page.Section(heading, body))
-  if calibration.select(records):
-    found.append(_calibration(records))
-  chosen = advice.best(records)
-  if chosen.rows:
-    body = [chosen, advice.by_rule(records)]
-    found.append(page.Section('Which rule, threshold and draft length', body))
-  return found
+  found = []
+  for part in PARTS:
+    if part.each_cell:
+      found += [
+        _prefixed(part.make(own), prefixes[cell])
+        for cell, own in groups.items()
+      ]
+    else:
+      found.append(part.make(records))
+  return [section for section in found if section is not None]
 
 
 def file_prefixes(all_cells: Iterable[cells.Cell]) -> dict[cells.Cell, str]:
-  """Returns how the file names of each pair and task begin.
+  """Returns the prefix of the file names of each pair and task.
 
-  A pair may be a folder's path: its last component is the name, so that files
-  stay in the report's folder. Distinct; empty for a cell that is alone.
+  A pair may be the path of a folder: its last component is the name, so that
+  files stay in the report's folder. Prefixes are distinct; that of a single
+  cell is empty.
   """
   all_cells = list(all_cells)
   if len(all_cells) == 1:
@@ -111,7 +121,7 @@ def file_prefixes(all_cells: Iterable[cells.Cell]) -> dict[cells.Cell, str]:
   prefixes = {}
   for cell in all_cells:
     names = [pathlib.PurePath(name).name for name in cell]
-    # Markdown, for one, ends a link at a space.
+    # A link in Markdown, for example, ends at a space.
     name = '_'.join(re.sub(r'[^\w.-]', '-', name) for name in names)
     prefix, i = f'{name}_', 1
     while prefix in prefixes.values():
@@ -121,25 +131,18 @@ def file_prefixes(all_cells: Iterable[cells.Cell]) -> dict[cells.Cell, str]:
   return prefixes
 
 
-def _calibration(records):
-  caption = (
-    'Rejections expected from D_TV(π, q) and latency predicted from counts and '
-    'costs, against what was measured.'
-  )
-  figure = _figure('calibration', calibration.draw, caption, records)
-  body = [calibration.answer(records), figure]
-  body += [calibration.accuracy(records), calibration.rank(records)]
-  return page.Section('Does theory tell what was measured?', body)
-
-
-def _figure(name, draw, caption, records):
-  png = io.BytesIO()
-  draw(records).savefig(png, format='png', dpi=150)
-  return page.Figure(f'{name}.png', png.getvalue(), caption, caption)
-
-
-def _of_kind(found, kind):
-  return [x for section in found for x in section.body if isinstance(x, kind)]
+def _prefixed(section, prefix):
+  """The section with prefixed names of files."""
+  if section is None:
+    return None
+  body = []
+  for block in section.body:
+    if isinstance(block, page.Figure):
+      block = block._replace(name=prefix + block.name)
+    elif isinstance(block, tables.Table) and block.name:
+      block = dataclasses.replace(block, name=prefix + block.name)
+    body.append(block)
+  return section._replace(body=body)
 
 
 def _markdown(found):

@@ -3,45 +3,48 @@
 import functools
 import math
 
-from speccascade.reports import law, points, tables
+from speccascade.reports.render import figures, page, tables
+from speccascade.reports.stats import cells, choice, law, points
+from speccascade.tasks import metrics
 
 _COMMON = ('task', 'pair', 'metric', 'num_examples', 'dtype', 'seed')
 
 _CAPTION = f"""\
 Speed-up: the latency of the verifier alone over that of the point, ± its
-standard error over the trials, which take the same prompts in turn; other
-prompts would vary it further. Same quality: the fastest point of the rule whose
-{{metric}} is no lower than the verifier's as measured, with no allowance for
-sampling error; over strict (its speed-up over that of strict at its fastest γ),
-blocks, rejected and length (tokens per verifier call, share of tokens rejected,
-mean tokens an example) are of that point. Same latency: the best point no
-slower than the verifier. ± of a quality is its standard error over the
+standard error over the trials, which time the same prompts; other prompts would
+vary it further. Same quality: the fastest point of the method whose {{metric}}
+is no lower than the verifier's as measured, with no allowance for sampling
+error; over strict (its speed-up over that of strict with its fastest draft
+plan), blocks, rejected and length (tokens per verifier call, share of tokens
+rejected, mean tokens an example) are of that point. Same latency: the best
+point no slower than the verifier. ± of a quality is its standard error over the
 examples. {law.NOTE}"""
 
+_LATENCY = f'Quality against latency relative to the verifier alone. {law.NOTE}'
+_REJECTION = f"""\
+Quality against the share of emitted tokens that were rejected, under one draft
+plan; under each plan for a method whose text depends on it. {law.NOTE}"""
 
-def fastest(group: list[dict], quality: float) -> dict | None:
-  """Returns the fastest record of at least this quality, if any.
 
-  Of equally fast ones the better, then the earlier.
+def section(records: list[dict]) -> page.Section:
+  """Returns the tables and figures of one pair and task.
+
+  Raises:
+    ValueError: as `tabulated`.
   """
-  reached = [r for r in group if r['quality'] >= quality]
-  return max(
-    reached, key=lambda r: (points.speedup(r), r['quality']), default=None
-  )
+  body = tabulated(records)
+  for name, draw, caption in (
+    ('quality_latency', figures.quality_latency, _LATENCY),
+    ('quality_rejection', figures.quality_rejection, _REJECTION),
+  ):
+    caption = ' '.join(caption.split())
+    draw = functools.partial(draw, records)
+    body.append(page.Figure(f'{name}.png', draw, caption, caption))
+  cell = cells.cell(records[0])
+  return page.Section(f'Task {cell.task}, pair {cell.pair}', body)
 
 
-def best(group: list[dict]) -> dict | None:
-  """Returns the best record at no more than the verifier's latency, if any.
-
-  Of equally good ones the faster, then the earlier.
-  """
-  reached = [r for r in group if points.relative_latency(r) <= 1]
-  return max(
-    reached, key=lambda r: (r['quality'], points.speedup(r)), default=None
-  )
-
-
-def sections(records: list[dict]) -> list[str | tables.Table]:
+def tabulated(records: list[dict]) -> list[str | tables.Table]:
   """Returns paragraphs and tables: what was run, then each sampling's points.
 
   Raises:
@@ -54,39 +57,31 @@ def sections(records: list[dict]) -> list[str | tables.Table]:
   for sampling, group in points.by_sampling(records).items():
     blocks.append(f'{str(sampling).capitalize()}:')
     blocks.append(table(group))
-    if math.isinf(_verifier_quality(group)):
+    if math.isinf(choice.verifier_quality(group)):
       blocks.append(
         'The verifier alone has no record here yet: its quality is unknown.'
       )
     if len(points.plans(group)) > 1:
       blocks += [
-        f"Speed-up at the verifier's quality by draft length γ, {sampling}:",
+        f"Speed-up at the verifier's quality by draft plan γ, {sampling}:",
         by_plan(group),
       ]
   blocks.append(_CAPTION.format(metric=records[0]['metric']))
   return blocks
 
 
-def shown(records: list[dict]) -> list[dict]:
-  """Returns the points of one sampling whose latencies the tables show."""
-  quality = _verifier_quality(records)
-  found = []
-  for group in points.by_rule(records).values():
-    found += [best(group), fastest(group, quality)]
-    for plan in points.plans(group):
-      own = [r for r in group if points.plan(r) == plan]
-      found.append(fastest(own, quality))
-  return [r for r in found if r is not None]
-
-
 def header(records: list[dict]) -> str:
-  """Returns what was run, on what and with what, in one paragraph."""
+  """Returns what was run, on what and with what, in one paragraph.
+
+  Raises:
+    ValueError: the records do not compare.
+  """
   for field in _COMMON:
     values = _distinct(records, lambda r, field=field: str(r[field]))
     if len(values) > 1:
       raise ValueError(
         f'records of different {field} ({", ".join(values)}) do not compare; '
-        'report one at a time'
+        'report each on its own'
       )
   first = records[0]
   timed = _distinct(
@@ -108,56 +103,50 @@ def header(records: list[dict]) -> str:
 
 
 def table(records: list[dict]) -> tables.Table:
-  """Returns the main table of one sampling, a row for each rule."""
+  """Returns the main table of one sampling, a row for each method."""
   columns = [
-    'rule',
+    'method',
     'speed-up, same quality',
     'over strict',
-    'α',
+    'parameters',
     'γ',
     'blocks',
     'rejected',
     'length',
     'quality, same latency',
-    'α',
+    'parameters',
     'γ',
     'speed-up',
   ]
-  quality = _verifier_quality(records)
-  groups = points.by_rule(records)
-  strict = max(map(points.speedup, groups.get('strict', ())), default=None)
+  quality = choice.verifier_quality(records)
+  groups = points.by_method(records)
+  strict = max(map(points.speedup, groups.get(points.STRICT, ())), default=None)
   rows = [
     [
-      rule,
-      *_fastest_cells(fastest(group, quality), strict),
-      *_best_cells(best(group)),
+      method,
+      *_fastest_cells(choice.fastest(group, quality), strict),
+      *_best_cells(choice.best(group)),
     ]
-    for rule, group in groups.items()
+    for method, group in groups.items()
   ]
   return tables.Table(columns, rows)
 
 
 def by_plan(records: list[dict]) -> tables.Table:
-  """Returns each rule's speed-up at the verifier's quality for each plan."""
-  quality = _verifier_quality(records)
+  """Returns the speed-ups at the verifier's quality, a column a draft plan."""
+  quality = choice.verifier_quality(records)
   plans = points.plans(records)
   rows = []
-  for rule, group in points.by_rule(records).items():
+  for method, group in points.by_method(records).items():
     if all(r['gamma'] is None for r in group):
       continue
-    row = [rule]
+    row = [method]
     for plan in plans:
-      point = fastest([r for r in group if points.plan(r) == plan], quality)
+      own = [r for r in group if points.plan(r) == plan]
+      point = choice.fastest(own, quality)
       row.append(_speedup(point) if point else 'not reached')
     rows.append(row)
-  return tables.Table(['rule', *(f'γ = {plan}' for plan in plans)], rows)
-
-
-def _verifier_quality(records):
-  for record in records:
-    if record['rule'] == points.VERIFIER:
-      return record['quality']
-  return math.inf  # not measured yet: nothing reaches it
+  return tables.Table(['method', *(f'γ = {plan}' for plan in plans)], rows)
 
 
 def _fastest_cells(record, strict):
@@ -166,7 +155,7 @@ def _fastest_cells(record, strict):
   return [
     _speedup(record),
     f'{points.speedup(record) / strict:.2f}×' if strict else '–',
-    _number(record['alpha']),
+    points.parameters(record) or '–',
     points.plan(record) or '–',
     f'{record["block_efficiency"]:.2f}',
     f'{record["rejection_rate"]:.3f}',
@@ -177,25 +166,20 @@ def _fastest_cells(record, strict):
 def _best_cells(record):
   if record is None:
     return ['not reached', *'–––']
-  text = functools.partial(points.quality_text, record['metric'])
+  text = metrics.get(record['metric']).text
   return [
     f'{text(record["quality"])} ± {text(record["quality_stderr"])}',
-    _number(record['alpha']),
+    points.parameters(record) or '–',
     points.plan(record) or '–',
     f'{points.speedup(record):.2f}×',
   ]
 
 
 def _speedup(record):
-  relative_error = points.latency_error(record) / points.relative_latency(
-    record
-  )
+  latency = points.relative_latency(record)
+  relative_error = points.latency_error(record) / latency
   error = '' if math.isnan(relative_error) else f' ± {relative_error:.1%}'
   return f'{points.speedup(record):.2f}×{error}'
-
-
-def _number(value):
-  return '–' if value is None else f'{value:g}'
 
 
 def _versions(versions):

@@ -1,4 +1,4 @@
-"""Records seen as points: grouped by sampling and rule, with their speed."""
+"""Records seen as points: grouped by sampling and method, with their speed."""
 
 import collections
 import csv
@@ -7,8 +7,13 @@ import math
 import statistics
 from typing import NamedTuple
 
+# The methods that others are compared with; no other is known by its name.
 VERIFIER = 'verifier_alone'
 DRAFTER = 'drafter_alone'
+STRICT = 'strict'
+MODELS = (VERIFIER, DRAFTER)
+
+_SYMBOLS = {'alpha': 'α', 'beta': 'β', 'tau': 'τ'}
 
 
 class Sampling(NamedTuple):
@@ -27,20 +32,56 @@ class Sampling(NamedTuple):
     return ', '.join(parts)
 
 
+def sampling(record: dict) -> Sampling:
+  """Returns how both models were sampled."""
+  return Sampling(*(record[k] for k in Sampling._fields))
+
+
 def by_sampling(records: list[dict]) -> dict[Sampling, list[dict]]:
   """Groups records by sampling, in increasing temperature."""
   groups = collections.defaultdict(list)
   for record in records:
-    groups[Sampling(*(record[k] for k in Sampling._fields))].append(record)
-  return {sampling: groups[sampling] for sampling in sorted(groups)}
+    groups[sampling(record)].append(record)
+  return {key: groups[key] for key in sorted(groups)}
 
 
-def by_rule(records: list[dict]) -> dict[str, list[dict]]:
-  """Groups records by rule, the models alone first, then as they appear."""
-  groups = {VERIFIER: [], DRAFTER: []}
+def by_method(records: list[dict]) -> dict[str, list[dict]]:
+  """Groups records by method, the models alone first, then as they appear."""
+  groups = {model: [] for model in MODELS}
   for record in records:
-    groups.setdefault(record['rule'], []).append(record)
-  return {rule: group for rule, group in groups.items() if group}
+    groups.setdefault(record['method'], []).append(record)
+  return {method: group for method, group in groups.items() if group}
+
+
+def parameters(record: dict) -> str:
+  """Returns the method's parameters: '', 'α 0.5', 'α 0.5, β 2'."""
+  return parameters_text(record['parameters'])
+
+
+def parameters_text(values: dict[str, float]) -> str:
+  """Returns parameters by symbol or name: '', 'α 0.5', 'τ 0.1, window 3'."""
+  return ', '.join(
+    f'{_SYMBOLS.get(name, name)} {value:g}' for name, value in values.items()
+  )
+
+
+def values(record: dict) -> tuple[float, ...]:
+  """Returns the values of the parameters, in the method's order."""
+  return tuple(record['parameters'].values())
+
+
+def text(record: dict) -> tuple:
+  """Returns a key that is equal for records of one text.
+
+  Args:
+    record: of one pair and task. Records of a text differ in nothing but their
+      draft plan, and share quality, tokens and rejections. Where the plan
+      changes the text, each plan has a text of its own.
+  """
+  key = (*sampling(record), record['method'], values(record))
+  if record['traits']['plan_changes_text']:
+    key += tuple(record[k] for k in ('gamma', 'schedule', 'schedule_parameter'))
+  return key
 
 
 def plan(record: dict) -> str | None:
@@ -55,7 +96,7 @@ def plan(record: dict) -> str | None:
 
 
 def plans(records: list[dict]) -> list[str]:
-  """Returns the plans: fixed draft lengths, increasing, then schedules."""
+  """Returns the draft plans: fixed lengths, increasing, then schedules."""
   found = {plan(r): r for r in records if r['gamma'] is not None}
   return sorted(
     found,
@@ -86,19 +127,15 @@ def speedup(record: dict) -> float:
   return 1 / relative_latency(record)
 
 
-def quality_text(metric: str, value: float) -> str:
-  """Returns a quality in the digits that its metric has."""
-  return f'{value:.1f}' if metric == 'bleu' else f'{value:.3f}'
-
-
 def to_csv(records: list[dict]) -> str:
-  """Returns every record as a row, its values raw, as they were measured.
+  """Returns each record as a row of raw values.
 
-  So the verifier alone and strict have a quality each, that of its own sample,
-  where the report's tables and figures have one of both.
+  The quality of verifier_alone and of strict is that of its own sample; the
+  report's tables and figures pool the two.
 
-  Each count and version has a column; trials and accepted lengths are numbers
-  in one cell, parted by spaces. What is told of single examples is left out.
+  Each parameter, trait, count and version has a column. Trials and accepted
+  lengths are numbers in one cell, separated by spaces. Values of single
+  examples are left out.
   """
   rows = [
     {
@@ -109,11 +146,11 @@ def to_csv(records: list[dict]) -> str:
     for record in records
   ]
   columns = dict.fromkeys(column for row in rows for column in row)
-  text = io.StringIO()
-  writer = csv.DictWriter(text, columns, lineterminator='\n')
+  lines = io.StringIO()
+  writer = csv.DictWriter(lines, columns, lineterminator='\n')
   writer.writeheader()
   writer.writerows(rows)
-  return text.getvalue()
+  return lines.getvalue()
 
 
 def _flatten(record: dict) -> dict:

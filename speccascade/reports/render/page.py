@@ -2,9 +2,13 @@
 
 import base64
 import html as html_lib
+import io
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from speccascade.reports import tables
+from matplotlib import figure as figure_lib
+
+from speccascade.reports.render import tables
 
 _STYLE = """\
 :root {
@@ -54,27 +58,49 @@ th { vertical-align: bottom; }
 
 
 class Figure(NamedTuple):
-  """A PNG image, its file, what to say under it and what in its stead."""
+  """A figure of a section, drawn when the report is written.
+
+  Attributes:
+    name: of its PNG file.
+    draw: returns the figure.
+    caption: plain text under it.
+    alt: plain text in its place.
+  """
 
   name: str
-  png: bytes
+  draw: Callable[[], figure_lib.Figure]
   caption: str
   alt: str
 
 
 class Section(NamedTuple):
-  """A heading and what is under it, in order: paragraphs (text) and others."""
+  """A heading and what is under it, in order; paragraphs are text."""
 
   heading: str
   body: list[str | tables.Table | Figure]
 
 
-def html(title: str, sections: list[Section]) -> str:
+def png(figure: Figure, dpi: float) -> bytes:
+  """Returns the figure as a PNG image.
+
+  Args:
+    figure: of a section.
+    dpi: pixels per inch.
+  """
+  image = io.BytesIO()
+  figure.draw().savefig(image, format='png', dpi=dpi)
+  return image.getvalue()
+
+
+def html(
+  title: str, sections: list[Section], images: Mapping[str, bytes]
+) -> str:
   """Returns the whole page.
 
   Args:
     title: plain text, as are headings, paragraphs, cells and captions.
     sections: in order; a table of contents lists them.
+    images: the PNG of each of the sections' figures, by its name.
   """
   title = html_lib.escape(title)
   lines = [
@@ -90,7 +116,7 @@ def html(title: str, sections: list[Section]) -> str:
     f'<h1>{title}</h1>',
     _contents(sections),
     '<main>',
-    *(_section(i, section) for i, section in enumerate(sections, start=1)),
+    *(_section(i, x, images) for i, x in enumerate(sections, start=1)),
     '</main>',
     '</body>',
     '</html>',
@@ -108,23 +134,23 @@ def _contents(sections):
   )
 
 
-def _section(number, section):
+def _section(number, section, images):
   return '\n'.join(
     [
       f'<section id="section-{number}">',
       f'<h2>{html_lib.escape(section.heading)}</h2>',
-      *map(_block, section.body),
+      *(_block(block, images) for block in section.body),
       '</section>',
     ]
   )
 
 
-def _block(block):
+def _block(block, images):
   if isinstance(block, str):
     return f'<p>{html_lib.escape(block)}</p>'
   if isinstance(block, tables.Table):
     return tables.html(block).rstrip()
-  image = base64.b64encode(block.png).decode()
+  image = base64.b64encode(images[block.name]).decode()
   return (
     f'<figure>\n<img src="data:image/png;base64,{image}" '
     f'alt="{html_lib.escape(block.alt)}">\n'

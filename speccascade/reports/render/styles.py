@@ -1,8 +1,8 @@
-"""One colour for each rule and one marker for each plan, in every figure."""
+"""One colour for each method and one marker for each plan, in every figure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from speccascade.reports import points
+from speccascade.reports.stats import points
 
 # Paul Tol's "muted" scheme, distinct for colour-blind readers, and a grey.
 COLORS = (
@@ -19,17 +19,15 @@ COLORS = (
 )
 MARKERS = 'os^DvPX<>p'
 _FILLS = ('full', 'none', 'left', 'top')
-_STRICT = 'strict'  # The reference: black.
 
 
 def drawn(records: list[dict]) -> list[str]:
-  """Returns the rules of records, the models alone left out."""
-  models = (points.VERIFIER, points.DRAFTER)
-  return [rule for rule in points.by_rule(records) if rule not in models]
+  """Returns the methods of records, the models alone left out."""
+  return [m for m in points.by_method(records) if m not in points.MODELS]
 
 
 def lines(names: Iterable[str]) -> dict[str, dict]:
-  """Gives each name a line of its own colour and marker.
+  """Gives each name a line of its own colour and marker; strict is black.
 
   Returns:
     {name: keywords of a plotted line}. Past the last colour they begin again,
@@ -39,14 +37,14 @@ def lines(names: Iterable[str]) -> dict[str, dict]:
   for name, i, turn in _turns(names):
     marker = MARKERS[(i + 3 * turn) % len(MARKERS)]
     look = dict(color=COLORS[i], marker=marker, markersize=4.5)
-    if name == _STRICT:
+    if name == points.STRICT:
       look = dict(color='black', marker='*', markersize=12, zorder=4)
     styles[name] = look | dict(linewidth=1.2)
   return styles
 
 
 def dots(names: Iterable[str]) -> dict[str, dict]:
-  """Gives each name the colour that `lines` does, for dots of any shape.
+  """Gives each name the colour that `lines` does, for dots of any marker.
 
   Returns:
     {name: keywords of a plotted dot}. Past the last colour they begin again,
@@ -55,21 +53,13 @@ def dots(names: Iterable[str]) -> dict[str, dict]:
   styles = {}
   for name, i, turn in _turns(names):
     styles[name] = dict(color=COLORS[i], fillstyle=_FILLS[turn % len(_FILLS)])
-    if name == _STRICT:
+    if name == points.STRICT:
       styles[name] = dict(color='black', fillstyle='full')
   return styles
 
 
-def _turns(names):
-  """Each name, its colour and how often all colours went before it."""
-  i = 0
-  for name in names:
-    yield name, i % len(COLORS), i // len(COLORS)
-    i += name != _STRICT
-
-
 def plan_markers(records: list[dict]) -> dict[str | None, str]:
-  """Gives each plan of drafts a marker, and '*' where nothing is drafted."""
+  """Gives each draft plan a marker, and '*' to records without one."""
   markers = {
     plan: MARKERS[i % len(MARKERS)]
     for i, plan in enumerate(points.plans(records))
@@ -77,3 +67,11 @@ def plan_markers(records: list[dict]) -> dict[str | None, str]:
   if any(record['gamma'] is None for record in records):
     markers[None] = '*'
   return markers
+
+
+def _turns(names: Iterable[str]) -> Iterator[tuple[str, int, int]]:
+  """Yields each name, its colour and how often all colours were used before."""
+  i = 0
+  for name in names:
+    yield name, i % len(COLORS), i // len(COLORS)
+    i += name != points.STRICT

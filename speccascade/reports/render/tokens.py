@@ -1,30 +1,28 @@
-"""Draws an analysis: rejections by token class, by draft and by answer."""
+"""Draws a study of tokens: rejections by token class, draft and answer."""
 
 from matplotlib import figure, lines, ticker
 
-from speccascade.reports import styles as styles_lib
+from speccascade.reports.render import styles as styles_lib
+from speccascade.reports.stats import points
 
-TENTHS = 10  # of an answer
-
-
-def label(row):
-  """Names the rule of a row."""
-  alpha = row['alpha']
-  return row['rule'] + ('' if alpha is None else f' α = {alpha:g}')
+TENTHS = 10  # Of an answer.
 
 
-def draw(rows, title):
+def label(row: dict) -> str:
+  """Returns a row's method and parameters: 'strict', 'token_v3 α 0.5'."""
+  parameters = points.parameters_text(row['parameters'])
+  return ' '.join(filter(None, (row['method'], parameters)))
+
+
+def draw(rows: list[dict], title: str) -> figure.Figure:
   """Draws a row of three panels for each temperature.
 
   Args:
-    rows: what `analysis_summary.rows` returned.
-    title: what was analysed.
-
-  Returns:
-    matplotlib Figure.
+    rows: what `studies.tokens.summary.rows` returned.
+    title: what was studied.
   """
   temperatures = list(dict.fromkeys(r['temperature'] for r in rows))
-  named = dict.fromkeys(label(r) for r in rows if r['table'] == 'rule')
+  named = dict.fromkeys(label(r) for r in rows if r['table'] == 'overall')
   styles = styles_lib.lines(named)
   fig = figure.Figure(
     figsize=(14, 0.9 + 3.6 * len(temperatures)), layout='constrained'
@@ -47,18 +45,18 @@ def draw(rows, title):
 
 
 def _classes(ax, rows, styles):
-  """Mean D_TV(pi, q) of each class, a mark a rule."""
+  """Mean D_TV(pi, q) of each class, a mark a method."""
   rows = [r for r in rows if r['table'] == 'class']
   names = list(dict.fromkeys(r['class'] for r in rows))
   shift = _spread(len(styles), 0.6)
-  for (rule, style), dy in zip(styles.items(), shift, strict=True):
-    own = [r for r in rows if label(r) == rule]
+  for (name, style), dy in zip(styles.items(), shift, strict=True):
+    own = [r for r in rows if label(r) == name]
     ax.plot(
       [r['divergence'] for r in own],
       [names.index(r['class']) + dy for r in own],
       **{**style, 'linestyle': 'none'},
     )
-  strict = [r for r in rows if r['rule'] == 'strict']
+  strict = [r for r in rows if r['method'] == points.STRICT]
   shares = {r['class']: r['share'] for r in strict}
   ax.set_yticks(
     range(len(names)),
@@ -72,11 +70,11 @@ def _classes(ax, rows, styles):
 
 
 def _drafts(ax, rows, styles):
-  """Acceptance at each position of a draft; dashed: the mean of all."""
+  """Acceptance at each position of a draft, and dashed its mean."""
   rows = [r for r in rows if r['table'] == 'draft']
   shift = _spread(len(styles), 0.3)
-  for (rule, style), dx in zip(styles.items(), shift, strict=True):
-    own = [r for r in rows if label(r) == rule]
+  for (name, style), dx in zip(styles.items(), shift, strict=True):
+    own = [r for r in rows if label(r) == name]
     if not own:
       continue
     _line(ax, own, 'position', 'accepted', style, dx)
@@ -92,8 +90,8 @@ def _answers(ax, rows, styles):
   """Rejection rate in each tenth of an answer."""
   rows = [r for r in rows if r['table'] == 'answer']
   shift = _spread(len(styles), 0.3)
-  for (rule, style), dx in zip(styles.items(), shift, strict=True):
-    own = [r for r in rows if label(r) == rule]
+  for (name, style), dx in zip(styles.items(), shift, strict=True):
+    own = [r for r in rows if label(r) == name]
     if own:
       _line(ax, own, 'decile', 'rejected', style, dx)
   ax.set_ylim(bottom=0)
@@ -113,5 +111,5 @@ def _line(ax, rows, x, y, style, dx):
 
 
 def _spread(number, width):
-  """Offsets that keep the marks of several rules apart."""
+  """Offsets that separate the marks of several methods."""
   return [width * ((i + 0.5) / number - 0.5) for i in range(number)]

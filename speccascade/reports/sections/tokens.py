@@ -1,33 +1,40 @@
-"""Writes an analysis: its tables, its rows and its figure."""
+"""Writes a study of tokens: its tables, its rows and its figure."""
 
 import io
 import json
 
 from etils import epath
 
-from speccascade.reports import analysis_figure, tables
+from speccascade.reports.render import tables
+from speccascade.reports.render import tokens as tokens_figure
+from speccascade.reports.stats import points
+
+_DPI = 150
 
 _CAPTION = """\
 ± is the standard error over the examples. Rejected: measured. D_TV(π, q): mean
-probability of a rejection at the tokens emitted; D_TV(p, q): what it were
-there under strict. Entropy (nats) and confidence (largest probability) are the
-drafter's at temperature 1. Evenly: tokens a call if every draft were accepted
-with the rule's mean probability. Calls of strict over the rule's: verifier
-calls on the same examples, which is the speed-up over strict at equal γ; in
-brackets predicted from the mean D_TV(π, q) alone, with less noise. Over strict,
-at most: the largest of those over all γ up to the one named, or all. As an
-iteration costs the same under every rule, that bounds the speed-up over strict
-at strict's best γ, whatever iterations cost."""
+probability of a rejection at the emitted tokens; D_TV(p, q): the same under
+strict at these tokens. Entropy (nats) and confidence (largest probability) are
+the drafter's at temperature 1. Evenly: tokens a call if every draft were
+accepted with the method's mean probability. Calls of strict over the method's:
+verifier calls on the same examples, which is the speed-up over strict at equal
+γ; in brackets predicted from the mean D_TV(π, q) alone, which has less noise.
+Over strict, at most: the largest of those over all γ up to the one named, or
+over all. As an iteration costs the same under every method, that bounds the
+speed-up over strict at strict's best γ, whatever iterations cost."""
 
 
-def write(rows, title, out):
-  """Writes the report of an analysis into a folder and returns its tables.
+def write(
+  rows: list[dict], title: str, out: epath.PathLike, dpi: float = _DPI
+) -> str:
+  """Writes the report of a study into a folder and returns its tables.
 
   Args:
-    rows: what `analysis_summary.rows` returned.
-    title: what was analysed, a line.
+    rows: what `studies.tokens.summary.rows` returned.
+    title: what was studied, a line.
     out: folder for analysis.md, analysis.jsonl and analysis.png; made if there
       is none.
+    dpi: pixels per inch of the figure.
   """
   text = markdown(rows, title)
   out = epath.Path(out)
@@ -36,20 +43,20 @@ def write(rows, title, out):
   lines = (json.dumps(row, allow_nan=False) + '\n' for row in rows)
   (out / 'analysis.jsonl').write_text(''.join(lines))
   png = io.BytesIO()
-  analysis_figure.draw(rows, title).savefig(png, format='png', dpi=150)
+  tokens_figure.draw(rows, title).savefig(png, format='png', dpi=dpi)
   (out / 'analysis.png').write_bytes(png.getvalue())
   return text
 
 
-def markdown(rows, title):
-  """Returns the tables of each temperature."""
+def markdown(rows: list[dict], title: str) -> str:
+  """Returns the tables of each temperature, as `write` does."""
   sections = [f'{title}.']
   for temperature in dict.fromkeys(r['temperature'] for r in rows):
     group = [r for r in rows if r['temperature'] == temperature]
     sections += [
       f'### Temperature {temperature:g}',
       _verdict(group),
-      _rules(group),
+      _overall(group),
       _calls(group),
       _classes(group),
       _drafts(group),
@@ -62,45 +69,46 @@ def _of(rows, table):
   return [r for r in rows if r['table'] == table]
 
 
-def _by_rule(rows, table):
-  """{label: rows of the table}, rules in the order measured."""
+def _by_label(rows, table):
+  """{label: rows of the table}, in the order measured."""
   groups = {}
   for row in _of(rows, table):
-    groups.setdefault(analysis_figure.label(row), []).append(row)
+    groups.setdefault(tokens_figure.label(row), []).append(row)
   return groups
 
 
 def _verdict(rows):
-  """Says what the best rule can gain over strict."""
-  overall = _of(rows, 'rule')
-  strict = next(r for r in overall if r['rule'] == 'strict')
-  others = [r for r in overall if r['rule'] != 'strict']
+  """Says how much the best method can gain over strict."""
+  overall = _of(rows, 'overall')
+  strict = next(r for r in overall if r['method'] == points.STRICT)
+  others = [r for r in overall if r['method'] != points.STRICT]
   as_good = [r for r in others if r['quality'] >= strict['quality']]
-  text = f'Strict is rejected at {strict["rejected"]:.2%} of the tokens'
+  text = f'Strict rejects {strict["rejected"]:.2%} of the tokens'
   if not as_good:
-    return f'{text}; no other rule here has its quality.'
+    return f"{text}; no other method here has strict's quality."
   best = max(as_good, key=lambda r: r['bound'])
   ceiling = next(
     r
     for r in _of(rows, 'calls')
-    # No rule's own: strict's answers, had nothing been rejected.
-    if r['rule'] not in {other['rule'] for other in overall}
+    # Of no method: strict's answers as if nothing had been rejected.
+    if r['method'] not in {other['method'] for other in overall}
     and r['gamma'] == strict['longest_gamma']
   )
   return (
-    f'{text}, {analysis_figure.label(best)} at {best["rejected"]:.2%}: of the '
-    f"rules with strict's quality or better it can gain most over strict, at "
-    f'most {_measured(best, "bound", "{:.3f}")}× with γ ≤ '
-    f'{best["longest_gamma"]} and {_measured(best, "bound_any", "{:.3f}")}× '
-    f'with any γ. A rule with no rejection at all would gain '
-    f'{ceiling["over_strict"]:.3f}× at γ = {ceiling["gamma"]}.'
+    f'{text}, {tokens_figure.label(best)} {best["rejected"]:.2%}. Of the '
+    f"methods with strict's quality or better, {tokens_figure.label(best)} can "
+    f'gain most over strict: at most {_measured(best, "bound", "{:.3f}")}× '
+    f'with γ ≤ {best["longest_gamma"]} and '
+    f'{_measured(best, "bound_any", "{:.3f}")}× with any γ. A method without '
+    f'rejections would gain {ceiling["over_strict"]:.3f}× at γ = '
+    f'{ceiling["gamma"]}.'
   )
 
 
-def _rules(rows):
-  overall = _of(rows, 'rule')
+def _overall(rows):
+  overall = _of(rows, 'overall')
   columns = [
-    'rule',
+    'method',
     'quality',
     'length',
     'rejected',
@@ -113,7 +121,7 @@ def _rules(rows):
     columns,
     [
       [
-        analysis_figure.label(r),
+        tokens_figure.label(r),
         f'{r["quality"]:.3f}',
         f'{r["length"]:.1f}',
         _measured(r, 'rejected', '{:.4f}'),
@@ -128,7 +136,7 @@ def _rules(rows):
 
 
 def _calls(rows):
-  groups = _by_rule(rows, 'calls')
+  groups = _by_label(rows, 'calls')
   gammas = [f'γ = {r["gamma"]}' for r in next(iter(groups.values()))]
   efficiency = _grid(
     ['tokens a verifier call (evenly)', *gammas],
@@ -141,7 +149,7 @@ def _calls(rows):
     ],
   )
   over_strict = _grid(
-    ["calls of strict over the rule's (predicted)", *gammas],
+    ["calls of strict over the method's (predicted)", *gammas],
     [
       [
         label,
@@ -152,7 +160,7 @@ def _calls(rows):
         ),
       ]
       for label, row in groups.items()
-      if label != 'strict'
+      if label != points.STRICT
     ],
   )
   return f'{efficiency}\n\n{over_strict}'
@@ -160,7 +168,7 @@ def _calls(rows):
 
 def _classes(rows):
   columns = [
-    'rule',
+    'method',
     'class',
     'share',
     'D_TV(p, q)',
@@ -172,7 +180,7 @@ def _classes(rows):
   ]
   cells, before = [], None
   for r in _of(rows, 'class'):
-    label, of_all = analysis_figure.label(r), r['share_of_rejections']
+    label, of_all = tokens_figure.label(r), r['share_of_rejections']
     cells.append(
       [
         '' if label == before else label,
@@ -191,7 +199,7 @@ def _classes(rows):
 
 
 def _drafts(rows):
-  groups = _by_rule(rows, 'draft')
+  groups = _by_label(rows, 'draft')
   gamma = _of(rows, 'draft')[0]['gamma']
   columns = [f'accepted, γ = {gamma}', *map(str, range(1, gamma + 2)), 'all']
   return _grid(
@@ -209,11 +217,11 @@ def _drafts(rows):
 
 def _answers(rows):
   columns = ['rejected, by tenth of the answer']
-  columns += map(str, range(1, analysis_figure.TENTHS + 1))
+  columns += map(str, range(1, tokens_figure.TENTHS + 1))
   cells = []
-  for label, row in _by_rule(rows, 'answer').items():
+  for label, row in _by_label(rows, 'answer').items():
     by = {r['decile']: _measured(r, 'rejected', '{:.3f}') for r in row}
-    tenths = range(1, analysis_figure.TENTHS + 1)
+    tenths = range(1, tokens_figure.TENTHS + 1)
     cells.append([label, *(by.get(i, '–') for i in tenths)])
   return _grid(columns, cells)
 

@@ -1,4 +1,4 @@
-"""A table of text, and what it looks like in Markdown, LaTeX, HTML and CSV."""
+"""A table of text, and its form in Markdown, LaTeX, HTML and CSV."""
 
 import csv as csv_lib
 import dataclasses
@@ -11,8 +11,8 @@ import tabulate
 
 _NUMBER = re.compile(r'[-−+]?\.?\d')
 
-# What pdflatex would misread or, in its default encoding, not have. The mark
-# of a row's end takes a star or bracket that follows for its own.
+# What pdflatex would misread or lacks in its default encoding. A star or
+# bracket after the mark of a row's end would be its argument.
 _TEX = str.maketrans(
   {
     '\\': r'\textbackslash{}',
@@ -37,6 +37,7 @@ _TEX = str.maketrans(
     'β': r'$\beta$',
     'γ': r'$\gamma$',
     'π': r'$\pi$',
+    'τ': r'$\tau$',
   }
 )
 
@@ -49,6 +50,7 @@ class Table:
     columns: names, one a column; they may repeat.
     rows: one cell of text a column.
     caption: sentences that explain the table; may be empty.
+    name: of its own CSV file, without the suffix; a table without has none.
 
   Raises:
     ValueError: a row has more or fewer cells than there are columns.
@@ -57,13 +59,14 @@ class Table:
   columns: Sequence[str]
   rows: Sequence[Sequence[str]]
   caption: str = ''
+  name: str = ''
 
   def __post_init__(self):
     for row in self.rows:
       if len(row) != len(self.columns):
         raise ValueError(
           f'row {list(row)} has {len(row)} cells for the {len(self.columns)} '
-          f'columns {", ".join(self.columns)}; give one a column'
+          f'columns {", ".join(self.columns)}'
         )
 
 
@@ -91,8 +94,7 @@ def markdown(table: Table) -> str:
 def latex(table: Table) -> str:
   r"""Returns a table environment; it needs \usepackage{booktabs} alone.
 
-  Written here, as tabulate escapes ASCII on its own and would escape the
-  mathematics that stand for the rest.
+  Not by tabulate, which would escape the mathematics that stand for symbols.
   """
   align = ''.join('r' if right else 'l' for right in numeric(table))
   header, *rows = (
@@ -131,7 +133,7 @@ def html(table: Table) -> str:
   label = html_lib.escape(f'Table: {", ".join(table.columns)}')
   lines = [
     '<figure>',
-    # A box that takes the focus scrolls by keyboard, too.
+    # A box with a tab index can be scrolled by keyboard.
     f'<div class="wide" role="region" aria-label="{label}" tabindex="0">',
     '<table>',
     '<thead>',
@@ -150,7 +152,7 @@ def html(table: Table) -> str:
 
 
 def csv(table: Table) -> str:
-  """Returns the columns and rows; the caption has no place in it."""
+  """Returns the columns and rows, without the caption."""
   text = io.StringIO()
   csv_lib.writer(text, lineterminator='\n').writerows(
     [table.columns, *table.rows]

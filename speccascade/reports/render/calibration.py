@@ -1,0 +1,116 @@
+"""Draws expected rejections and predicted latencies against the measured."""
+
+import collections
+
+from matplotlib import figure, lines
+
+from speccascade.reports.render import styles
+from speccascade.reports.stats import calibration, cells, points
+
+
+def draw(records: list[dict]) -> figure.Figure:
+  """Draws a row for each pair and task: rejections, then latency.
+
+  The colour of a dot is its method's. Under rejections each text has one dot;
+  under latency each point has one, whose marker is the draft plan's. Expected
+  and measured values agree on the line.
+
+  Raises:
+    ValueError: no record has a predicted latency.
+  """
+  groups = cells.by_cell(calibration.select(records))
+  if not groups:
+    raise ValueError(
+      'no record predicts its latency; calibrate with records of methods'
+    )
+  used = {record['method'] for group in groups.values() for record in group}
+  # Colours of all methods, so that they are the same in every figure.
+  colors = styles.dots(styles.drawn(records))
+  colors = {method: style for method, style in colors.items() if method in used}
+  markers = styles.plan_markers(calibration.select(records))
+  legend = _legend(colors, markers)
+  fig = figure.Figure(
+    figsize=(10, max(0.5 + 3.8 * len(groups), 0.3 + 0.22 * len(legend))),
+    layout='constrained',
+  )
+  fig.legend(handles=legend, loc='outside right center', frameon=False)
+  axes = fig.subplots(len(groups), 2, squeeze=False)
+  all_groups = cells.by_cell(records)
+  for (left, right), (cell, group) in zip(axes, groups.items(), strict=True):
+    _rejections(left, group, colors)
+    _latencies(right, group, all_groups[cell], colors, markers)
+    for ax in (left, right):
+      ax.set_title(f'{cell.task}, pair {cell.pair}', fontsize='medium')
+      _finish(ax)
+  # A first layout shrinks the square panels, which changes the width of their
+  # tick labels; the second, when the figure is rendered, has room for them.
+  fig.draw_without_rendering()
+  return fig
+
+
+def _rejections(ax, group, colors):
+  texts = calibration.texts(group)
+  for method, own in points.by_method(texts).items():
+    _dots(
+      ax,
+      map(calibration.expected_rejection_rate, own),
+      (r['rejection_rate'] for r in own),
+      map(calibration.rejection_error, own),
+      marker='o',
+      **colors[method],
+    )
+  ax.set_xlabel('rejection rate, expected: mean D_TV')
+  ax.set_ylabel('rejection rate, measured')
+
+
+def _latencies(ax, group, of_cell, colors, markers):
+  looks = collections.defaultdict(list)
+  for record in group:
+    looks[record['method'], points.plan(record)].append(record)
+  for (method, plan), own in looks.items():
+    _dots(
+      ax,
+      [calibration.predicted_latency(r, of_cell) for r in own],
+      map(points.relative_latency, own),
+      map(points.latency_error, own),
+      marker=markers[plan],
+      **colors[method],
+    )
+  ax.set_xlabel('latency, predicted (the verifier: 1)')
+  ax.set_ylabel('latency, measured')
+
+
+def _dots(ax, x, y, y_error, **style):
+  style |= dict(linestyle='none', markersize=4.5, elinewidth=0.6)
+  ax.errorbar(list(x), list(y), list(y_error), **style)
+
+
+def _finish(ax):
+  """Draws the line of agreement through a square panel."""
+  low = min(ax.get_xlim()[0], ax.get_ylim()[0])
+  high = max(ax.get_xlim()[1], ax.get_ylim()[1])
+  ax.plot([low, high], [low, high], color='0.7', linewidth=1, zorder=0)
+  ax.set(xlim=(low, high), ylim=(low, high), aspect='equal')
+  ax.grid(color='0.93')
+  ax.set_axisbelow(True)
+  ax.spines[['top', 'right']].set_visible(False)
+
+
+def _legend(colors, markers):
+  dot = dict(linestyle='none', markersize=4.5)
+  handles = [
+    lines.Line2D([], [], label=method, marker='o', **dot, **style)
+    for method, style in colors.items()
+  ]
+  handles += [
+    lines.Line2D(
+      [],
+      [],
+      label='no draft plan' if plan is None else f'γ = {plan}',
+      marker=marker,
+      color='0.3',
+      **dot,
+    )
+    for plan, marker in markers.items()
+  ]
+  return handles
