@@ -1,0 +1,237 @@
+"""The share of drafted tokens that a verifier accepts, under the rule strict.
+
+Strict follows the verifier exactly, so drafters differ in speed alone: in the
+share of tokens that are accepted drafts, and in block efficiency, the tokens
+per verifier call.
+
+Letters: E examples, R resamples, P prompts of a batch.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import pydantic
+from etils import epath
+
+from speccascade import config, methods, pairs
+from speccascade.checkpoints import native
+from speccascade.decoding import schedules
+from speccascade.models import registry
+from speccascade.runs import environment, records
+from speccascade.studies import base
+from speccascade.sweeps import batches, points
+from speccascade.tasks import bootstrap
+
+
+class Acceptance(base.Study):
+  """Drafters of one verifier.
+
+  Attributes:
+    drafters: {label: checkpoint}; {} is the pair's own drafter. Others are
+      compared with the first.
+    num_examples: of the split, at least 2: errors are over the examples.
+    temperatures: of both models.
+    gamma: draft length.
+    batch_size: prompts decoded at a time.
+  """
+
+  drafters: dict[str, str] = {}
+  num_examples: int = pydantic.Field(500, ge=2)
+  temperatures: tuple[base.Temperature, ...] = pydantic.Field(
+    (0.0, 1.0), min_length=1
+  )
+  gamma: config.NonNegative = 8
+  batch_size: config.Positive = 50
+
+
+@dataclasses.dataclass(frozen=True)
+class Counts:
+  """Counts of each example, with one drafter at one temperature.
+
+  Attributes:
+    token_E: tokens of the answer.
+    call_E: verifier calls.
+    accepted_E: tokens that are accepted drafts.
+    divergence_E: sum over the tokens of D_TV(p, q), the expected rejections.
+  """
+
+  token_E: np.ndarray
+  call_E: np.ndarray
+  accepted_E: np.ndarray
+  divergence_E: np.ndarray
+
+
+def run(study: Acceptance, out: epath.PathLike | None = None) -> str:
+  """Compares drafters; returns their table and a line that says of what.
+
+  Args:
+    study: Acceptance.
+    out: JSONL file; each row is appended to it once it is known.
+
+  Raises:
+    ValueError: `out` exists, or as `compare`.
+  """
+  if out is not None and epath.Path(out).exists():
+    raise ValueError(f'{out} exists; choose another --out or delete it')
+  workload = study.workload(study.num_examples)
+  drafters = load_drafters(study.drafters, workload.pair)
+  told = environment.describe() | {
+    'pair': workload.pair.name,
+    'task': workload.task.name,
+    'num_examples': study.num_examples,
+    'gamma': study.gamma,
+    'seed': study.seed,
+    'dtype': study.dtype,
+  }
+  rows = []
+  for row in compare(study, workload, drafters):
+    done = f'{row["drafter"]} at temperature {row["temperature"]:g}'
+    print(done, file=sys.stderr, flush=True)
+    if out is not None:
+      records.append_lines(out, [told | row])
+    rows.append(row)
+  versions = ', '.join(f'{k} {v}' for k, v in told['versions'].items())
+  return (
+    f'{table(rows)}\n\n{told["task"]}, pair {told["pair"]}, strict, '
+    f'γ = {study.gamma}, {study.num_examples} examples; {told["device"]}, '
+    f'{study.dtype}, seed {study.seed}; {versions}'
+  )
+
+
+def load_drafters(
+  named: Mapping[str, str], pair: pairs.Pair
+) -> dict[str, tuple[Any, Any]]:
+  """Loads drafters for a pair's verifier.
+
+  Args:
+    named: {label: checkpoint}; empty for the pair's own.
+    pair: whose drafter's lengths and compute type they take over.
+
+  Returns:
+    {label: (model, parameters)}.
+
+  Raises:
+    ValueError: a file is no checkpoint.
+  """
+  if not named:
+    return {'drafter': (pair.drafter, pair.drafter_params)}
+  drafters, own = {}, pair.drafter.config
+  for label, path in named.items():
+    loaded, params = native.load(path, own.dtype)
+    loaded = registry.with_lengths_of(loaded, own)
+    drafters[label] = registry.make_model(loaded), params
+  return drafters
+
+
+def compare(
+  study: Acceptance,
+  workload: batches.Workload,
+  drafters: Mapping[str, tuple[Any, Any]],
+) -> Iterator[dict[str, Any]]:
+  """Decodes examples under strict with each drafter.
+
+  Args:
+    study: Acceptance.
+    workload: of the pair whose verifier is used.
+    drafters: what `load_drafters` returned.
+
+  Yields:
+    For each temperature and, within, drafter: what `row` returns, compared
+    with the first drafter, and 'drafter' and 'temperature'.
+
+  Raises:
+    ValueError: a drafter does not fit the verifier, or a model gave NaN.
+  """
+  for temperature in study.temperatures:
+    first = None
+    setting = points.Setting(
+      methods.STRICT.name, (), float(temperature), 1.0, 0, study.seed
+    )
+    for label, (model, params) in drafters.items():
+      pair = dataclasses.replace(
+        workload.pair, drafter=model, drafter_params=params
+      )
+      own = dataclasses.replace(workload, pair=pair)
+      counts = _count(own, setting, study)
+      first = counts if first is None else first
+      yield {
+        'drafter': label,
+        'temperature': float(temperature),
+        **row(counts, first),
+      }
+
+
+def _count(workload, setting, study):
+  """Counts of one drafter at one temperature."""
+  plan, parts = schedules.Plan(study.gamma), []
+  width = batches.padded(workload.length_E.max())
+  every_E = np.arange(len(workload.examples))
+  for index_P, count in batches.split(every_E, study.batch_size):
+    prompts = batches.prompts(workload, index_P, width=width)
+    result = batches.decode(workload, prompts, [setting], plan)
+    told = result.counts
+    taken = told.verifier_calls_B, told.accepted_B, told.divergence_B
+    arrays = jax.device_get((result.length_B, *taken))
+    parts.append([x_B[:count] for x_B in arrays])
+  counts = Counts(*map(np.concatenate, zip(*parts, strict=True)))
+  if not np.isfinite(counts.divergence_E).all():
+    raise ValueError(
+      'a model gave NaN; check the checkpoints, or compute in float32'
+    )
+  return counts
+
+
+def row(counts: Counts, first: Counts) -> dict[str, float]:
+  """Returns the numbers of a drafter, compared with another's.
+
+  Args:
+    counts: Counts.
+    first: those of the drafter it is compared with, on the same examples.
+
+  Returns:
+    {name: number}: 'acceptance', accepted over all tokens; 'divergence', mean
+    D_TV(p, q) of a token; 'block_efficiency', tokens over verifier calls;
+    'change', block efficiency over the first's, minus 1; and the standard
+    errors of the last two, '..._stderr'.
+  """
+  tokens = counts.token_E.sum()
+  index_RxE = bootstrap.resamples(len(counts.token_E))
+  efficiency, stderr = bootstrap.ratio(counts.token_E, counts.call_E, index_RxE)
+  before, _ = bootstrap.ratio(first.token_E, first.call_E, index_RxE)
+  change_R = _efficiency(counts, index_RxE) / _efficiency(first, index_RxE)
+  return {
+    'acceptance': float(counts.accepted_E.sum() / tokens),
+    'divergence': float(counts.divergence_E.sum() / tokens),
+    'block_efficiency': efficiency,
+    'block_efficiency_stderr': stderr,
+    'change': efficiency / before - 1,
+    'change_stderr': float(change_R.std()),
+  }
+
+
+def _efficiency(counts, index_RxE):
+  """Tokens per verifier call of each resample."""
+  token_R = bootstrap.sums(counts.token_E, index_RxE)
+  return token_R / bootstrap.sums(counts.call_E, index_RxE)
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+  """Returns a Markdown table, a line for each row that `compare` yields."""
+  lines = [
+    '| drafter | temperature | accepted | D_TV | block efficiency | change |',
+    '|:--|--:|--:|--:|--:|--:|',
+  ]
+  for x in rows:
+    change = f'{x["change"]:+.1%} ± {x["change_stderr"]:.1%}'
+    if x['drafter'] == rows[0]['drafter']:
+      change = '–'
+    lines.append(
+      f'| {x["drafter"]} | {x["temperature"]:g} | {x["acceptance"]:.1%} '
+      f'| {x["divergence"]:.4f} | {x["block_efficiency"]:.2f} ± '
+      f'{x["block_efficiency_stderr"]:.2f} | {change} |'
+    )
+  return '\n'.join(lines)

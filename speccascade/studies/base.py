@@ -1,0 +1,40 @@
+"""What the configs of all studies have."""
+
+from typing import Annotated
+
+import pydantic
+
+from speccascade import config, pairs, tasks
+from speccascade.sweeps import batches
+from speccascade.tasks import base
+
+Temperature = Annotated[float, pydantic.Field(ge=0)]
+
+
+class Study(config.Schema):
+  """A pair on a task.
+
+  Attributes:
+    pair: shipped, or a folder.
+    task: a name of `tasks.TASKS`; None is the pair's own name.
+    task_args: arguments of the task.
+    split: of the task's examples.
+    dtype: compute type of both models.
+    seed: of all draws.
+  """
+
+  pair: str = 'word_problems'
+  task: config.Task | None = None
+  task_args: dict[str, str | int | float | bool] = {}
+  split: str = 'test'
+  dtype: config.Dtype = 'float32'
+  seed: config.Seed = 0
+
+  def load(self) -> tuple[pairs.Pair, base.Task]:
+    """Loads the pair and the task; raises ValueError if either is missing."""
+    pair = pairs.load(self.pair, self.dtype)
+    return pair, tasks.load(self.task or pair.name, self.task_args)
+
+  def workload(self, num_examples: int) -> batches.Workload:
+    """Loads and tokenises examples; raises ValueError as `batches.load`."""
+    return batches.load(*self.load(), self.split, num_examples)

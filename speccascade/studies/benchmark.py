@@ -1,0 +1,101 @@
+"""Times the decoding loop beside its parts, at several batch sizes."""
+
+import sys
+
+import numpy as np
+import pydantic
+
+from speccascade import config
+from speccascade.decoding import schedules as schedules_lib
+from speccascade.runs import environment
+from speccascade.studies import base
+from speccascade.sweeps import batches
+from speccascade.timing import loop
+
+_GROUPS = 4  # Batches of prompts, which the rounds take in turn.
+
+
+class Benchmark(base.Study):
+  """Schedules at batch sizes.
+
+  Attributes:
+    schedules: names of `schedules.SCHEDULES`.
+    gamma: draft length of the schedule fixed.
+    schedule_gamma: longest draft of the others.
+    confidence: parameter of the schedule confidence.
+    temperature: of both models.
+    batch_sizes: rows of a batch.
+    rounds: timings of each loop.
+  """
+
+  schedules: tuple[str, ...] = pydantic.Field(
+    tuple(schedules_lib.SCHEDULES), min_length=1
+  )
+  gamma: config.NonNegative = 5
+  schedule_gamma: config.NonNegative = 24
+  confidence: float = pydantic.Field(0.4, ge=0, le=1)
+  temperature: base.Temperature = 1.0
+  batch_sizes: tuple[config.Positive, ...] = pydantic.Field(
+    (1, 8), min_length=1
+  )
+  rounds: config.Positive = 15
+
+  @pydantic.field_validator('schedules')
+  @classmethod
+  def _check_schedules(cls, value):
+    for name in value:
+      schedules_lib.get(name)
+    if len(set(value)) < len(value):
+      raise ValueError(f'schedules={value} must be distinct')
+    return value
+
+  @property
+  def plans(self) -> list[schedules_lib.Plan]:
+    """A plan of each schedule."""
+    found = []
+    for name in self.schedules:
+      schedule = schedules_lib.get(name)
+      gamma = self.gamma if schedule.more is None else self.schedule_gamma
+      parameter = self.confidence if schedule.swept else None
+      found.append(schedules_lib.Plan(gamma, name, parameter))
+    return found
+
+
+def run(study: Benchmark) -> str:
+  """Times every plan at every batch size.
+
+  Returns:
+    A table, and a line that says of what.
+
+  Raises:
+    ValueError: the pair, task or examples are not there or do not fit.
+  """
+  workload = study.workload(max(study.batch_sizes) * _GROUPS)
+  rows = []
+  for size in study.batch_sizes:
+    print(f'batch size {size} ...', file=sys.stderr, flush=True)
+    rows += loop.measure(
+      workload.pair,
+      _prompts(workload, size),
+      study.plans,
+      workload.task.max_new_tokens,
+      study.rounds,
+      study.temperature,
+    )
+  told = environment.describe()
+  versions = ', '.join(f'{k} {v}' for k, v in told['versions'].items())
+  return (
+    f'{loop.table(rows)}\n\n{told["device"]}, {study.dtype}, '
+    f'pair {workload.pair.name}, {loop.METHOD}, '
+    f'temperature {study.temperature:g}, times in ms, medians of '
+    f'{study.rounds}; {versions}'
+  )
+
+
+def _prompts(workload, size):
+  """Batches of one shape, as wide as the longest of their prompts."""
+  index_GxP = np.arange(_GROUPS * size).reshape(_GROUPS, size)
+  width = int(workload.length_E[: index_GxP.size].max())
+  return [
+    batches.prompts(workload, index_P, width=width) for index_P in index_GxP
+  ]
