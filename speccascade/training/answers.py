@@ -1,34 +1,42 @@
-"""A model's own answers in the place of a batch's targets, drawn on the device.
+"""Answers that a model draws on the device, in place of a batch's targets."""
 
-Letters: B rows, T tokens of a row, N tokens of an answer at most, S tokens of
-an encoder's inputs.
-"""
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from speccascade import distributions
+from speccascade import tokenizers as tokenizer_lib
 from speccascade.decoding import autoregressive, results
-from speccascade.tasks import tokenizer as tokenizer_lib
+from speccascade.models import base
+from speccascade.sampling import probabilities
+from speccascade.training import data
 
 
-def sample(model, params, batch, max_new_tokens, key):
+def sample(
+  model: base.Model,
+  params: Any,
+  batch: Mapping[str, jax.Array],
+  max_new_tokens: int,
+  key: jax.Array,
+) -> dict[str, jax.Array]:
   """Answers a batch's prompts at temperature 1.
 
   Args:
-    model: the one that answers.
+    model: answers.
     params: its parameters.
-    batch: arrays of `data.Examples.rows`.
-    max_new_tokens: most tokens of an answer, EOS included; N is no more than
-      that and T - 1. What precedes a target fits T - N tokens: see `check`.
-    key: of all draws; row b's are its own.
+    batch: arrays of `data.Examples.rows`. What precedes a target must fit
+      T - N tokens: see `check`.
+    max_new_tokens: most tokens of an answer, EOS included; N is the smaller of
+      it and T - 1.
+    key: of all draws; each row has its own draws.
 
   Returns:
-    The batch with other rows and weights, of the same shapes: what precedes
-    the target, the answer, and padding. The answer weighs 1; one that does
-    not end within N tokens is cut there.
+    The batch with new rows and weights of the same shapes: a row is what
+    precedes the target, the answer and padding. The answer has weight 1; it
+    is cut after N tokens.
   """
   token_BxT = batch['token_BxT'].astype(jnp.int32)
   B, T = token_BxT.shape
@@ -45,7 +53,7 @@ def sample(model, params, batch, max_new_tokens, key):
     autoregressive.Autoregressive(model, N, tokenizer_lib.EOS),
     params,
     results.Prompts(*inputs, jnp.arange(B)),
-    distributions.Sampling(jnp.ones(B), jnp.ones(B)),
+    probabilities.Sampling(jnp.ones(B), jnp.ones(B)),
     key,
     jnp.zeros(B, bool),
   )
@@ -59,21 +67,21 @@ def sample(model, params, batch, max_new_tokens, key):
   }
 
 
-def check(examples, max_new_tokens):
-  """Raises ValueError if an answer might not fit its row.
+def check(examples: data.Examples, max_new_tokens: int) -> None:
+  """Raises ValueError if an answer may not fit its row.
 
   Args:
-    examples: a `data.Examples`.
+    examples: of the split that is trained on.
     max_new_tokens: as in `sample`.
   """
-  T = examples.token_NxT.shape[1]
-  before_N = examples.weight_NxT.argmax(axis=1)
-  longest = int(np.argmax(before_N))
-  room = T - _answer_width(T, max_new_tokens)
-  if before_N[longest] > room:
+  T = examples.token_ExT.shape[1]
+  before_E = examples.weight_ExT.argmax(axis=1)
+  longest = int(np.argmax(before_E))
+  if before_E[longest] > T - _answer_width(T, max_new_tokens):
     raise ValueError(
-      f'example {longest} has {before_N[longest]} tokens before its target, '
-      f'answers up to {max_new_tokens}; raise length, now {T}, to their sum'
+      f'length={T} must be at least {before_E[longest] + max_new_tokens}: '
+      f'example {longest} has {before_E[longest]} tokens before its target '
+      f'and an answer up to {max_new_tokens}'
     )
 
 

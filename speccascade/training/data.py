@@ -1,7 +1,6 @@
-"""A task's examples as arrays, and batches of them in a reproducible order.
+"""A task's examples as arrays.
 
-Letters: N examples, B rows of a batch, T tokens of a row, S input tokens of
-an encoder.
+Worker processes import this module, so it does not import JAX.
 """
 
 import dataclasses
@@ -10,74 +9,81 @@ import hashlib
 import multiprocessing
 import os
 from concurrent import futures
+from typing import Any
 
-import grain
 import numpy as np
 
-from speccascade.tasks import tokenizer as tokenizer_lib
+from speccascade import tokenizers as tokenizer_lib
+from speccascade.tasks import base
 
-_CHUNK = 4096  # Examples a worker makes at a time.
+_CHUNK = 4096  # Examples that a worker tokenises at a time.
 
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-  """Tokenised examples, each padded on the right to the same length.
+  """Tokenised examples, padded on the right to one length.
 
   Attributes:
-    token_NxT: int16, or int32 where the vocabulary needs it.
-    weight_NxT: uint8; 1 on tokens of a target and its EOS, 0 on the prompt
+    token_ExT: int16, or int32 where the vocabulary needs it.
+    weight_ExT: uint8; 1 on tokens of a target and its EOS, 0 on the prompt
       and on padding.
-    input_NxS: int16 or int32 inputs of an encoder, padded on the right; None
-      where the prompt is part of the row.
-    length_N: int32, their lengths.
+    input_ExS: int16 or int32 inputs of an encoder, padded on the right; None
+      if the prompt is part of the row.
+    length_E: int32 lengths of the inputs; None without inputs.
   """
 
-  token_NxT: np.ndarray
-  weight_NxT: np.ndarray
-  input_NxS: np.ndarray | None = None
-  length_N: np.ndarray | None = None
+  token_ExT: np.ndarray
+  weight_ExT: np.ndarray
+  input_ExS: np.ndarray | None = None
+  length_E: np.ndarray | None = None
 
   def __len__(self):
-    return len(self.token_NxT)
+    return len(self.token_ExT)
 
   @property
-  def data_hash(self):
+  def data_hash(self) -> str:
     """SHA-256 of the token array and of the inputs, in hexadecimal."""
-    digest = hashlib.sha256(np.ascontiguousarray(self.token_NxT).data)
-    if self.input_NxS is not None:
-      digest.update(np.ascontiguousarray(self.input_NxS).data)
+    digest = hashlib.sha256(np.ascontiguousarray(self.token_ExT).data)
+    if self.input_ExS is not None:
+      digest.update(np.ascontiguousarray(self.input_ExS).data)
     return digest.hexdigest()
 
-  def rows(self, index_B):
-    """A batch: the arrays of the given rows, by name."""
+  def rows(self, index_B: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns the arrays of the given rows, by name: a batch."""
     batch = {
-      'token_BxT': self.token_NxT[index_B],
-      'weight_BxT': self.weight_NxT[index_B],
+      'token_BxT': self.token_ExT[index_B],
+      'weight_BxT': self.weight_ExT[index_B],
     }
-    if self.input_NxS is not None:
-      batch['input_BxS'] = self.input_NxS[index_B]
-      batch['length_B'] = self.length_N[index_B]
+    if self.input_ExS is not None:
+      batch['input_BxS'] = self.input_ExS[index_B]
+      batch['length_B'] = self.length_E[index_B]
     return batch
 
 
 def tokenize(
-  task, tokenizer, split, count, length, input_length=None, num_workers=None
-):
-  """Makes and tokenises the first `count` examples of a split.
+  task: base.Source,
+  tokenizer: Any,
+  split: str,
+  count: int,
+  length: int,
+  input_length: int | None = None,
+  num_workers: int | None = None,
+) -> Examples:
+  """Tokenises the first `count` examples of a split.
 
-  A row is BOS, prompt, target, EOS, padding. For an encoder-decoder the input
-  is BOS, prompt, padding, and the row the start token (padding), target, EOS,
-  padding. Worker processes share the work
-  in chunks of fixed size, so their number does not change the result.
+  A row is BOS, prompt, target, EOS, padding. For an encoder-decoder, the input
+  is BOS, prompt, padding; the row is the start token (padding), target, EOS,
+  padding. Workers take chunks of one size, so their number does not change
+  the result.
 
   Args:
-    task: has `example(split, index)`; picklable.
-    tokenizer: a sentencepiece processor; picklable.
+    task: gives the examples; is pickled.
+    tokenizer: a sentencepiece processor; is pickled.
     split: name of the split.
-    count: N.
+    count: E.
     length: T.
     input_length: S of an encoder-decoder; None for a decoder alone.
-    num_workers: processes; None is one a core. Small jobs stay in this one.
+    num_workers: processes; None means one a core. One chunk starts none.
 
   Returns:
     Examples.
@@ -119,55 +125,30 @@ def _tokenize_chunk(task, tokenizer, split, length, input_length, chunk):
     fill_value=tokenizer_lib.PAD,
     dtype=np.int32 if wide else np.int16,
   )
-  token_NxT = empty((len(examples), length))
-  weight_NxT = np.zeros(token_NxT.shape, np.uint8)
-  input_NxS = length_N = None
+  token_ExT = empty((len(examples), length))
+  weight_ExT = np.zeros(token_ExT.shape, np.uint8)
+  input_ExS = length_E = None
   if input_length is not None:
-    input_NxS = empty((len(examples), input_length))
-    length_N = np.zeros(len(examples), np.int32)
+    input_ExS = empty((len(examples), input_length))
+    length_E = np.zeros(len(examples), np.int32)
   rows = zip(examples, prompts, targets, strict=True)
   for i, (example, prompt, target) in enumerate(rows):
     before = [tokenizer_lib.BOS, *prompt]
     if input_length is not None:
-      _check_fits(example, split, len(before), input_length, 'input')
-      input_NxS[i, : len(before)] = before
-      length_N[i] = len(before)
+      _check_fits(example, split, len(before), input_length, 'input_length')
+      input_ExS[i, : len(before)] = before
+      length_E[i] = len(before)
       before = [tokenizer_lib.PAD]
     row = [*before, *target, tokenizer_lib.EOS]
-    _check_fits(example, split, len(row), length, 'row')
-    token_NxT[i, : len(row)] = row
-    weight_NxT[i, len(before) : len(row)] = 1
-  return token_NxT, weight_NxT, input_NxS, length_N
+    _check_fits(example, split, len(row), length, 'length')
+    token_ExT[i, : len(row)] = row
+    weight_ExT[i, len(before) : len(row)] = 1
+  return token_ExT, weight_ExT, input_ExS, length_E
 
 
-def _check_fits(example, split, number, length, what):
+def _check_fits(example, split, number, length, field):
   if number > length:
     raise ValueError(
-      f'example {example.id} of {split!r} has {number} tokens; '
-      f'raise the {what} length, now {length}'
+      f'example {example.id} of split {split!r} has {number} tokens, more '
+      f'than {field}={length}; raise {field}'
     )
-
-
-def batches(examples, batch_size, seed):
-  """Endless shuffled batches, every example once an epoch.
-
-  Args:
-    examples: from `tokenize`.
-    batch_size: B.
-    seed: fixes the order; epochs are shuffled differently.
-
-  Returns:
-    A grain iterator over `Examples.rows`; `get_state` and `set_state` resume
-    it at the very next batch.
-  """
-  dataset = (
-    grain.MapDataset.range(len(examples))
-    .seed(seed)
-    .shuffle()
-    .repeat()
-    .batch(batch_size)
-    .map(examples.rows)
-  )
-  # One thread keeps ahead of the device; more contend for the interpreter.
-  options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=16)
-  return iter(dataset.to_iter_dataset(options))

@@ -2,43 +2,58 @@
 
 A draft is rejected with probability D_TV(p, q), p the verifier's and q the
 drafter's distribution, so bringing q nearer to p lengthens what a verifier
-call keeps. Losses and what they are computed on: Zhou et al., "DistillSpec:
-Improving Speculative Decoding via Knowledge Distillation", ICLR 2024 (arXiv
-2310.08461), and Agarwal et al., "On-Policy Distillation of Language Models:
-Learning from Self-Generated Mistakes" (GKD), ICLR 2024 (arXiv 2306.13649).
+call keeps. Losses, and the text that they are computed on: Zhou et al.,
+"DistillSpec: Improving Speculative Decoding via Knowledge Distillation", ICLR
+2024 (arXiv 2310.08461), and Agarwal et al., "On-Policy Distillation of
+Language Models: Learning from Self-Generated Mistakes" (GKD), ICLR 2024 (arXiv
+2306.13649).
 
-A loss takes log probabilities of the verifier and of the drafter and the next
-token of the text, and gives one number a position.
-
-Letters: B rows, T tokens, V vocabulary.
+To add a loss, write a function of `Loss`'s form and list it in LOSSES.
 """
 
 import functools
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from speccascade import rules
+from speccascade.models import base
+from speccascade.sampling import probabilities
 from speccascade.training import answers
 from speccascade.training import loss as loss_lib
 
 
+class Loss(Protocol):
+  """Compares two distributions of the next token at each position."""
+
+  def __call__(
+    self, log_p_BxTxV: jax.Array, log_q_BxTxV: jax.Array, target_BxT: jax.Array
+  ) -> jax.Array:
+    """Returns loss_BxT.
+
+    Args:
+      log_p_BxTxV: log probabilities of the verifier.
+      log_q_BxTxV: log probabilities of the drafter.
+      target_BxT: the text's next token.
+    """
+
+
 def forward_kl(log_p_BxTxV, log_q_BxTxV, target_BxT):
-  """KL(p || q) in nats: covers all that the verifier says."""
+  """KL(p || q) in nats: q covers all that has probability under p."""
   del target_BxT
   return _kl(log_p_BxTxV, log_q_BxTxV)
 
 
 def reverse_kl(log_p_BxTxV, log_q_BxTxV, target_BxT):
-  """KL(q || p) in nats: leaves what the verifier would not say."""
+  """KL(q || p) in nats: q leaves what has no probability under p."""
   del target_BxT
   return _kl(log_q_BxTxV, log_p_BxTxV)
 
 
-def generalised_jsd(beta):
-  """Makes the loss beta KL(p || m) + (1 - beta) KL(q || m).
+def generalised_jsd(beta: float) -> Loss:
+  """Returns the loss beta KL(p || m) + (1 - beta) KL(q || m).
 
   Args:
     beta: in (0, 1), the share of p in the mixture m = beta p + (1 - beta) q.
@@ -60,23 +75,25 @@ def generalised_jsd(beta):
 
 
 def total_variation(log_p_BxTxV, log_q_BxTxV, target_BxT):
-  """D_TV(p, q), the probability that a draft is rejected."""
+  """D_TV(p, q): the probability that a draft is rejected."""
   del target_BxT
-  return rules.total_variation(jnp.exp(log_p_BxTxV), jnp.exp(log_q_BxTxV))
+  return probabilities.total_variation(
+    jnp.exp(log_p_BxTxV), jnp.exp(log_q_BxTxV)
+  )
 
 
 def cross_entropy(log_p_BxTxV, log_q_BxTxV, target_BxT):
-  """-log q of the text's next token, without the verifier's distribution.
+  """-log q of the text's next token; p has no effect.
 
-  On the verifier's answers it is sequence-level distillation (Kim and Rush
-  2016, arXiv 1606.07947); on the task's targets, mere further training.
+  On the verifier's answers this is sequence-level distillation (Kim and Rush
+  2016, arXiv 1606.07947); on the task's targets, further training.
   """
   del log_p_BxTxV
   at_BxTx1 = target_BxT[..., None]
   return -jnp.take_along_axis(log_q_BxTxV, at_BxTx1, axis=-1)[..., 0]
 
 
-LOSSES = {
+LOSSES: dict[str, Loss] = {
   'forward_kl': forward_kl,
   'reverse_kl': reverse_kl,
   'jsd': generalised_jsd(0.5),
@@ -84,35 +101,26 @@ LOSSES = {
   'cross_entropy': cross_entropy,
 }
 
-# Whose text the losses are computed on: the task's targets, or answers that
-# the verifier or, on-policy, the drafter as it is draws within the step.
+# The text that a loss is computed on: the task's targets, or answers that the
+# verifier or (on-policy) the current drafter draws within the step.
 SAMPLES = ('targets', 'verifier', 'drafter')
 
 
-def objective(verifier, loss, samples, max_new_tokens):
-  """The objective, as `loss` in this package says, of a distillation.
+def objective(
+  verifier: base.Model, loss: str, samples: str, max_new_tokens: int
+) -> loss_lib.Objective:
+  """Returns the objective of a distillation.
 
   Args:
-    verifier: the teacher; its parameters are what the objective is given as
-      `frozen`.
-    loss: one of LOSSES.
-    samples: one of SAMPLES; validation is on the targets whatever it is.
+    verifier: the teacher; the objective takes its parameters as `frozen`.
+    loss: a name of LOSSES.
+    samples: one of SAMPLES; validation is always on the targets.
     max_new_tokens: most tokens of an answer that is drawn.
 
   Returns:
-    An objective with the sums 'loss' and 'acceptance', 1 - D_TV(p, q).
-
-  Raises:
-    ValueError: there is no such loss, or no such samples.
+    An objective with the sums 'loss', 'acceptance' (1 - D_TV(p, q)) and
+    'weight'.
   """
-  for name, value, known in (
-    ('loss', loss, LOSSES),
-    ('samples', samples, SAMPLES),
-  ):
-    if value not in known:
-      raise ValueError(
-        f'distill.{name}={value!r} must be one of {", ".join(known)}'
-      )
   return functools.partial(_sums, verifier, loss, samples, max_new_tokens)
 
 
@@ -121,7 +129,7 @@ def _sums(
 ):
   if key is not None and samples != 'targets':
     writers = {'verifier': (verifier, frozen), 'drafter': (model, params)}
-    # Draws have no gradient, and a loop of unknown length could give none.
+    # Draws have no gradient; a loop of unknown length has no reverse mode.
     writer = lax.stop_gradient(writers[samples][1])
     batch = answers.sample(
       writers[samples][0], writer, batch, max_new_tokens, key

@@ -1,11 +1,8 @@
-"""The training loop: resumes at the very next batch, exports at the end.
-
-Letters: B rows of a batch, T tokens of a row.
-"""
+"""The training loop: resumes at the very next batch, exports at the end."""
 
 import functools
 import json
-import time
+from collections.abc import Mapping
 from typing import Any
 
 import flax.struct
@@ -16,19 +13,22 @@ import optax
 import orbax.checkpoint as ocp
 from etils import epath
 
-from speccascade import records, sharding
-from speccascade import workdir as workdir_lib
-from speccascade.models import checkpoints
-from speccascade.training import checks, data, metrics
+from speccascade import sharding
+from speccascade.checkpoints import native as checkpoints
+from speccascade.models import base
+from speccascade.runs import environment
+from speccascade.runs import workdir as workdir_lib
+from speccascade.timing import clock
+from speccascade.training import batches, config, data, metrics
 from speccascade.training import loss as loss_lib
 
-# What a resumed run may change.
+# Fields that a resumed run may change.
 _FREE = ('log_every', 'eval_every', 'save_every')
 
 
 @flax.struct.dataclass
 class State:
-  """What a step updates.
+  """State that a step updates.
 
   Attributes:
     step: updates made so far, int32.
@@ -42,61 +42,58 @@ class State:
 
 
 def train(
-  config,
-  model,
-  train_examples,
-  valid_examples,
-  workdir,
+  settings: config.Train,
+  model: base.Model,
+  train_examples: data.Examples,
+  valid_examples: data.Examples,
+  workdir: epath.PathLike,
   *,
-  objective=loss_lib.next_token,
-  frozen=(),
-  start=None,
-  origin=None,
-):
+  objective: loss_lib.Objective = loss_lib.next_token,
+  frozen: Any = (),
+  start: Any = None,
+  origin: Mapping[str, str] | None = None,
+) -> Any:
   """Trains a model, from its latest checkpoint if there is one.
 
   Writes to `workdir`: checkpoints/, metrics.jsonl, TensorBoard events and, at
-  the end, `<config.name>.safetensors` and provenance.json.
+  the end, `<settings.name>.safetensors` and provenance.json.
 
   Args:
-    config: a configuration; see configs/train_verifier.py.
-    model: has `config`, `init(key)` and `forward(params, token_BxT)`, with
-      the inputs before the tokens if it is an encoder-decoder.
-    train_examples: a `data.Examples`.
-    valid_examples: likewise.
+    settings: of the run.
+    model: is trained.
+    train_examples: to train on.
+    valid_examples: to validate on.
     workdir: folder of this run.
-    objective: what is minimised; `loss` says what it takes and gives.
+    objective: is minimised.
     frozen: parameters that the objective takes and no step changes.
-    start: parameters to start from, left as they are; None draws them.
-    origin: what provenance.json tells of `frozen` and `start`, a dict.
+    start: parameters to start from, which are copied; None draws them.
+    origin: hashes of `frozen` and `start`, for provenance.json.
 
   Returns:
     The parameters.
 
   Raises:
-    ValueError: the config is out of range, or `workdir` was trained with
-      another one or on other data.
+    ValueError: `workdir` was created with a different config or data.
   """
-  checks.check_loop(config)
   workdir = epath.Path(workdir).resolve()
-  workdir_lib.claim(config, workdir / 'config.json', free=_FREE)
+  workdir_lib.claim(settings.to_dict(), workdir / 'config.json', free=_FREE)
   mesh = sharding.make_mesh(jax.device_count(), 1)
-  whole = jax.NamedSharding(mesh, sharding.P())
+  whole = jax.NamedSharding(mesh, jax.P())
   split = jax.NamedSharding(mesh, sharding.BATCH)
-  optimizer, schedule = make_optimizer(config)
-  batches = data.batches(train_examples, config.batch_size, config.seed)
+  optimizer, schedule = make_optimizer(settings)
+  stream = batches.shuffled(train_examples, settings.batch_size, settings.seed)
   data_hash = train_examples.data_hash
   init = jax.jit(
     functools.partial(_init, model, optimizer), out_shardings=whole
   )
-  key = jax.random.key(config.seed)
+  key = jax.random.key(settings.seed)
   frozen = jax.device_put(frozen, whole)
   evaluate = functools.partial(
     _evaluate,
     jax.jit(functools.partial(objective, model)),
     frozen=frozen,
     examples=valid_examples,
-    batch_size=config.batch_size,
+    batch_size=settings.batch_size,
     place=split,
   )
   # Leaving the manager waits for a checkpoint that is being written.
@@ -108,10 +105,10 @@ def train(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole),
         jax.eval_shape(init, key, start),
       )
-      state, seconds = _restore(manager, shapes, batches, data_hash)
+      state, seconds = _restore(manager, shapes, stream, data_hash)
     first = int(state.step)
-    # Compiled ahead, so that no rate below includes it.
-    example = train_examples.rows(np.zeros(config.batch_size, int))
+    # Compiled ahead of time, so that no rate below includes the compilation.
+    example = train_examples.rows(np.zeros(settings.batch_size, int))
     train_step = jax.jit(
       functools.partial(_train_step, model, objective, optimizer, schedule),
       donate_argnums=0,
@@ -121,57 +118,59 @@ def train(
     train_step = train_step.lower(state, frozen, example, key)
     train_step = train_step.compile()
 
-    with metrics.Writer(workdir, first, config.num_steps) as writer:
-      window, clock = [], time.perf_counter()
-      for step in range(first + 1, config.num_steps + 1):
+    with metrics.Writer(workdir, first, settings.num_steps) as writer:
+      window, start_time = [], clock.now()
+      for step in range(first + 1, settings.num_steps + 1):
         # Dispatch is asynchronous: the host runs ahead of the devices until
         # it reads the metrics below.
-        batch = jax.device_put(next(batches), split)
+        batch = jax.device_put(next(stream), split)
         state, values = train_step(state, frozen, batch, key)
         window.append(values)
-        last = step == config.num_steps
-        if step % config.log_every and not last:
+        last = step == settings.num_steps
+        if step % settings.log_every and not last:
           continue
         line = _summarise(jax.device_get(window))
-        elapsed = time.perf_counter() - clock
+        elapsed = clock.now() - start_time
         rate = len(window) / elapsed
         line['tokens_per_second'] = rate * batch['token_BxT'].size
         seconds += elapsed
-        if step % config.eval_every == 0 or last:
+        if step % settings.eval_every == 0 or last:
           line |= evaluate(state.params)
         writer.write(step, line, rate)
-        if step % config.save_every == 0 or last:
-          _save(manager, step, state, batches, data_hash, seconds)
-        window, clock = [], time.perf_counter()
-  _export(workdir, config, model, state.params, data_hash, seconds, origin)
+        if step % settings.save_every == 0 or last:
+          _save(manager, step, state, stream, data_hash, seconds)
+        window, start_time = [], clock.now()
+  _export(workdir, settings, model, state.params, data_hash, seconds, origin)
   return state.params
 
 
 def _summarise(window):
-  """Means over the steps since the last line; the latest learning rate."""
+  """Returns means over the steps of a line, and the last learning rate."""
   line = {k: float(np.mean([v[k] for v in window])) for k in window[0]}
   return line | {'learning_rate': float(window[-1]['learning_rate'])}
 
 
-def make_optimizer(config):
-  """AdamW with clipped gradients: (optimizer, learning rate of a step).
+def make_optimizer(
+  settings: config.Train,
+) -> tuple[optax.GradientTransformation, optax.Schedule]:
+  """Returns AdamW with clipped gradients, and the learning rate of a step.
 
   The rate rises linearly and falls to zero along a cosine. Norm scales are
   not decayed.
   """
   schedule = optax.warmup_cosine_decay_schedule(
     init_value=0.0,
-    peak_value=config.optimizer.peak_learning_rate,
-    warmup_steps=config.optimizer.warmup_steps,
-    decay_steps=config.num_steps,
+    peak_value=settings.optimizer.peak_learning_rate,
+    warmup_steps=settings.optimizer.warmup_steps,
+    decay_steps=settings.num_steps,
   )
   optimizer = optax.chain(
-    optax.clip_by_global_norm(config.optimizer.clip_norm),
+    optax.clip_by_global_norm(settings.optimizer.clip_norm),
     optax.adamw(
       schedule,
-      b1=config.optimizer.b1,
-      b2=config.optimizer.b2,
-      weight_decay=config.optimizer.weight_decay,
+      b1=settings.optimizer.b1,
+      b2=settings.optimizer.b2,
+      weight_decay=settings.optimizer.weight_decay,
       mask=_is_matrix,
     ),
   )
@@ -194,7 +193,7 @@ def _init(model, optimizer, key, start):
 def _train_step(
   model, objective, optimizer, schedule, state, frozen, batch, key
 ):
-  # Of the step alone, so that a resumed run draws the same.
+  # The key depends on the step alone, so that a resumed run draws the same.
   key = jax.random.fold_in(key, state.step)
 
   def loss_fn(params):
@@ -211,12 +210,12 @@ def _train_step(
 
 
 def _evaluate(eval_step, params, *, frozen, examples, batch_size, place):
-  """Means over all target tokens of `examples`, named 'valid_...'."""
+  """Returns means over all target tokens of `examples`, named 'valid_...'."""
   sums = []
   for start in range(0, len(examples), batch_size):
     index_B = np.arange(start, start + batch_size)
     batch = examples.rows(index_B % len(examples))
-    # Rows that fill the last batch were counted before.
+    # Rows that fill up the last batch were counted before.
     batch['weight_BxT'] *= (index_B < len(examples))[:, None]
     sums.append(eval_step(params, frozen, jax.device_put(batch, place), None))
   total = jax.tree.map(lambda *x: np.sum(x), *jax.device_get(sums))
@@ -232,9 +231,9 @@ def _checkpoint_manager(workdir):
   )
 
 
-def _save(manager, step, state, batches, data_hash, seconds):
+def _save(manager, step, state, stream, data_hash, seconds):
   run = {
-    'batches': batches.get_state(),
+    'batches': stream.get_state(),
     'data_hash': data_hash,
     'seconds': seconds,
   }
@@ -246,8 +245,8 @@ def _save(manager, step, state, batches, data_hash, seconds):
   )
 
 
-def _restore(manager, shapes, batches, data_hash):
-  """Latest (state, seconds trained); `batches` goes on from there."""
+def _restore(manager, shapes, stream, data_hash):
+  """Returns the latest (state, seconds trained); rewinds `stream` to it."""
   restored = manager.restore(
     manager.latest_step(),
     args=ocp.args.Composite(
@@ -257,28 +256,30 @@ def _restore(manager, shapes, batches, data_hash):
   run = restored['run']
   if run['data_hash'] != data_hash:
     raise ValueError(
-      f'the checkpoint in {manager.directory} was trained on other data; '
-      'restore the data settings or choose another workdir'
+      f'{manager.directory} was trained on different data; use a new '
+      '--workdir or restore the original data'
     )
-  batches.set_state(run['batches'])
+  stream.set_state(run['batches'])
   return restored['state'], run['seconds']
 
 
-def _export(workdir, config, model, params, data_hash, seconds, origin):
-  checkpoints.save(workdir / f'{config.name}.safetensors', model.config, params)
+def _export(workdir, settings, model, params, data_hash, seconds, origin):
+  checkpoints.save(
+    workdir / f'{settings.name}.safetensors', model.config, params
+  )
   lines = metrics.read(workdir)
   final = {k: v for line in lines for k, v in line.items()}
   provenance = {
-    'config': config.to_dict(),
-    'seed': config.seed,
+    'config': settings.to_dict(),
+    'seed': settings.seed,
     'data_hash': data_hash,
     'num_params': sum(x.size for x in jax.tree.leaves(params)),
     'steps': final.pop('step'),
     'final': final,
     'seconds': seconds,
     **({'origin': origin} if origin else {}),
-    **records.environment(),
+    **environment.describe(),
   }
   (workdir / 'provenance.json').write_text(
-    json.dumps({config.name: provenance}, indent=2) + '\n'
+    json.dumps({settings.name: provenance}, indent=2) + '\n'
   )

@@ -1,12 +1,13 @@
 """Metrics of a run: JSONL, TensorBoard and one line of progress.
 
-`metrics.jsonl` has one object a step that logged. A resumed run drops the
-lines past its checkpoint, a torn one included, and writes them anew.
+`metrics.jsonl` has one object a logged step. A resumed run drops the lines
+past its checkpoint, and a torn one, and writes them again.
 """
 
 import datetime
 import json
 import sys
+from collections.abc import Mapping
 
 import tensorboardX
 import tqdm
@@ -14,10 +15,16 @@ from etils import epath
 
 
 class Writer:
-  """Appends metrics to a folder and shows them."""
+  """Appends metrics to a folder and prints them."""
 
-  def __init__(self, folder, step, num_steps):
-    """Opens or, past `step`, rewinds the metrics in `folder`."""
+  def __init__(self, folder: epath.PathLike, step: int, num_steps: int):
+    """Opens the metrics in `folder` and drops lines past `step`.
+
+    Args:
+      folder: of the run.
+      step: last step that the run has finished.
+      num_steps: steps of the whole run.
+    """
     self._path = epath.Path(folder) / 'metrics.jsonl'
     kept = [line for line in read(folder) if line['step'] <= step]
     self._path.write_text(''.join(json.dumps(x) + '\n' for x in kept))
@@ -29,13 +36,13 @@ class Writer:
     if sys.stderr.isatty():
       self._bar = tqdm.tqdm(initial=step, total=num_steps, unit='step')
 
-  def write(self, step, values, rate):
+  def write(self, step: int, values: Mapping[str, float], rate: float) -> None:
     """Logs one step.
 
     Args:
       step: training step, counted from 1.
-      values: dict from a metric's name to a number.
-      rate: steps a second, for the time that is left.
+      values: metrics by name.
+      rate: steps a second; predicts the time left.
     """
     with self._path.open('a') as f:
       f.write(json.dumps({'step': step, **values}) + '\n')
@@ -64,8 +71,8 @@ class Writer:
       self._bar.close()
 
 
-def read(folder):
-  """The whole lines of `metrics.jsonl`, as dicts; none without the file."""
+def read(folder: epath.PathLike) -> list[dict[str, float]]:
+  """Returns the whole lines of `metrics.jsonl`; none without the file."""
   path = epath.Path(folder) / 'metrics.jsonl'
   if not path.exists():
     return []

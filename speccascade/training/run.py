@@ -1,96 +1,93 @@
-"""What a training config asks for: a model, its data and its objective."""
+"""Runs a training config: makes its model, its data and its objective."""
 
 import dataclasses
 import hashlib
+from typing import Any
 
 import jax
 import numpy as np
+from etils import epath
 
 from speccascade import pairs, tasks
+from speccascade import tokenizers as tokenizer_lib
 from speccascade.decoding import checks as decoding_checks
-from speccascade.models import checkpoints
-from speccascade.tasks import tokenizer as tokenizer_lib
-from speccascade.training import answers, checks, data, distillation, loop
+from speccascade.models import registry
+from speccascade.training import answers, config, data, distillation, loop
 
 
-def run(config, workdir):
+def run(settings: config.Train, workdir: epath.PathLike) -> Any:
   """Makes the data, trains and exports.
 
   Args:
-    config: see configs/train_verifier.py or, with a field `distill`,
-      configs/distill.py.
+    settings: of the run.
     workdir: folder of this run; a second run with it resumes.
 
   Returns:
     The parameters.
 
   Raises:
-    ValueError: the config asks for what is not there or does not fit.
+    ValueError: a file is missing, an example or answer does not fit its row,
+      the batch does not fit the devices, or `workdir` was created with a
+      different config or data.
   """
-  checks.check(config)  # Before the corpus is made.
-  task = tasks.load(config.task, config.task_args)
-  if 'distill' in config:
-    model, tokenizer, teaching = _from_pair(config, task)
+  if settings.batch_size % jax.device_count():
+    raise ValueError(
+      f'batch_size={settings.batch_size} must be a multiple of the '
+      f'{jax.device_count()} devices'
+    )
+  task = tasks.load(settings.task, settings.task_args)
+  if settings.distill is None:
+    model, tokenizer, teaching = *_from_scratch(settings), {}
   else:
-    model, tokenizer, teaching = *_from_scratch(config), {}
+    model, tokenizer, teaching = _from_pair(settings, task)
   train, valid = (
     data.tokenize(
-      task,
-      tokenizer,
-      split,
-      count,
-      config.length,
-      config.get('input_length'),  # Of an encoder-decoder.
+      task, tokenizer, split, count, settings.length, settings.input_length
     )
     for split, count in (
-      ('train', config.num_train),
-      ('validation', config.num_valid),
+      ('train', settings.num_train),
+      ('validation', settings.num_valid),
     )
   )
-  if 'distill' in config and config.distill.samples != 'targets':
+  if settings.distill is not None and settings.distill.samples != 'targets':
     answers.check(train, task.max_new_tokens)
-  return loop.train(config, model, train, valid, workdir, **teaching)
+  return loop.train(settings, model, train, valid, workdir, **teaching)
 
 
-def _from_scratch(config):
-  """(model, tokenizer) of a config."""
-  tokenizer = tokenizer_lib.load(config.tokenizer)
-  if tokenizer.vocab_size() != config.model.vocab_size:
+def _from_scratch(settings):
+  """Returns (model, tokenizer)."""
+  architecture = settings.architecture()
+  tokenizer = tokenizer_lib.load(settings.tokenizer)
+  if tokenizer.vocab_size() != architecture.vocab_size:
     raise ValueError(
-      f'{config.tokenizer} has {tokenizer.vocab_size()} pieces: set '
-      f'model.vocab_size, now {config.model.vocab_size}, to that'
+      f'model.vocab_size={architecture.vocab_size} must be '
+      f'{tokenizer.vocab_size()}, the pieces of {settings.tokenizer}'
     )
-  model = checkpoints.make_model(
-    checkpoints.make_config(config.get('family', 'gemma2'), **config.model)
-  )
-  return model, tokenizer
+  return registry.make_model(architecture), tokenizer
 
 
-def _from_pair(config, task):
-  """(the pair's drafter, its tokenizer, what `loop.train` takes besides)."""
-  pair = pairs.load(config.distill.pair)
+def _from_pair(settings, task):
+  """Returns (drafter, tokenizer, the other arguments of `loop.train`)."""
+  pair = pairs.load(settings.distill.pair)
   decoding_checks.check_pair(pair.drafter, pair.verifier)
   for model in (pair.drafter, pair.verifier):
-    apart = hasattr(model.config, 'input_length')
-    if apart != ('input_length' in config):
-      raise ValueError(
-        f'pair {config.distill.pair}: {type(model).__name__} takes '
-        f'{"inputs apart: set" if apart else "whole rows: leave out"} '
-        'input_length'
-      )
+    try:
+      config.check_inputs(model.config, settings.input_length)
+    except ValueError as error:
+      raise ValueError(f'distill.pair={pair.name!r}: {error}') from None
   drafter, verifier = (
-    checkpoints.make_model(
-      dataclasses.replace(model.config, dtype=config.dtype)
-    )
+    registry.make_model(dataclasses.replace(model.config, dtype=settings.dtype))
     for model in (pair.drafter, pair.verifier)
   )
-  objective = distillation.objective(
-    verifier, config.distill.loss, config.distill.samples, task.max_new_tokens
-  )
   teaching = {
-    'objective': objective,
+    'objective': distillation.objective(
+      verifier,
+      settings.distill.loss,
+      settings.distill.samples,
+      task.max_new_tokens,
+    ),
     'frozen': jax.tree.map(
-      lambda x: x.astype(config.dtype), pair.verifier_params
+      lambda x: x.astype(settings.dtype), pair.verifier_params
     ),
     'start': pair.drafter_params,
     'origin': {
@@ -102,7 +99,7 @@ def _from_pair(config, task):
 
 
 def _hash(params):
-  """SHA-256 of parameters in float32, in the order of their names."""
+  """Returns the SHA-256 of float32 parameters, in the order of their names."""
   digest = hashlib.sha256()
   for x in jax.tree.leaves(params):
     digest.update(np.ascontiguousarray(x, np.float32).data)
