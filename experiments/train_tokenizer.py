@@ -6,13 +6,13 @@ python experiments/train_tokenizer.py --task=word_problems --vocab_size=768 \
 
 import hashlib
 
-from absl import app, flags
+from absl import flags
 from etils import epath
 
-from speccascade import tasks
-from speccascade.tasks import tokenizer
+from speccascade import tasks, tokenizers
+from speccascade.runs import command_line
 
-_TASK = flags.DEFINE_string('task', 'word_problems', 'Gives the text.')
+_TASK = flags.DEFINE_string('task', 'word_problems', 'Provides the text.')
 _VOCAB_SIZE = flags.DEFINE_integer('vocab_size', 768, 'Number of pieces.')
 _NUM_EXAMPLES = flags.DEFINE_integer(
   'num_examples', 20_000, 'Examples of the train split that are read.'
@@ -20,18 +20,13 @@ _NUM_EXAMPLES = flags.DEFINE_integer(
 _OUT = flags.DEFINE_string('out', None, 'File to write.', required=True)
 
 
-def main(argv):
-  """Trains, writes and names what was written."""
-  if len(argv) > 1:
-    raise SystemExit(f'{argv[1]!r}: only flags are taken')
-  try:
-    task = tasks.load(_TASK.value, {})
-    tokenizer.train(task, _OUT.value, _VOCAB_SIZE.value, _NUM_EXAMPLES.value)
-  except (OSError, ValueError) as error:
-    raise SystemExit(f'train_tokenizer: {error}') from None
+def main():
+  """Trains and writes the tokenizer, and prints its digest."""
+  task = tasks.load(_TASK.value, {})
+  tokenizers.train(task, _OUT.value, _VOCAB_SIZE.value, _NUM_EXAMPLES.value)
   digest = hashlib.sha256(epath.Path(_OUT.value).read_bytes()).hexdigest()
   print(f'{_OUT.value}: {_VOCAB_SIZE.value} pieces, SHA-256 {digest}')
 
 
 if __name__ == '__main__':
-  app.run(main)
+  command_line.run(main, 'train_tokenizer')
