@@ -1,4 +1,4 @@
-"""Eight host devices for every test, and float64 for those that ask."""
+"""Eight host devices, and programs that compile fast, for every test."""
 
 import os
 
@@ -12,13 +12,21 @@ os.environ['XLA_FLAGS'] = ' '.join(
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
+_FAST = 'jax_disable_most_optimizations'
+
+jax.config.update(_FAST, True)
+
 
 @pytest.fixture(scope='module')
 def float64():
-  """Double precision, compiled fast rather than well, for one module."""
-  flag = 'jax_disable_most_optimizations'
-  before = jax.config.values[flag]
-  jax.config.update(flag, True)
+  """Double precision, for one module."""
   with jax.enable_x64(True):
     yield
-  jax.config.update(flag, before)
+
+
+@pytest.fixture(scope='module')
+def optimised():
+  """Programs as they are compiled for users, from here on in a module."""
+  jax.config.update(_FAST, False)
+  yield
+  jax.config.update(_FAST, True)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from speccascade import sharding
-from speccascade.models import gemma
+from speccascade.models.gemma import config as config_lib
+from speccascade.models.gemma import model as gemma
 
 P = sharding.P
 
@@ -12,7 +13,7 @@ needs_8 = pytest.mark.skipif(jax.device_count() < 8, reason='needs 8 devices')
 
 
 def test_a_mesh_uses_all_devices():
-  with pytest.raises(ValueError, match='mesh 3x5 needs 15 devices; 2 are'):
+  with pytest.raises(ValueError, match='3x5 mesh needs 15 devices, got 2'):
     sharding.make_mesh(
       3, 5, jax.devices() * 2 if jax.device_count() == 1 else jax.devices()[:2]
     )
@@ -21,7 +22,7 @@ def test_a_mesh_uses_all_devices():
 @needs_8
 def test_every_parameter_has_a_place():
   mesh = sharding.make_mesh(2, 4, jax.devices()[:8])
-  config = gemma.GemmaConfig(
+  config = config_lib.GemmaConfig(
     vocab_size=32,
     num_layers=4,
     embed_dim=16,
@@ -32,7 +33,7 @@ def test_every_parameter_has_a_place():
     scan_layers=True,
   )
   shapes = jax.eval_shape(gemma.Gemma(config).init, jax.random.key(0))
-  placed = sharding.parameter_shardings(shapes, mesh)
+  placed = sharding.parameter_shardings(shapes, mesh, gemma.FAMILY.partition)
   assert placed['embedding'].spec == P('model', None)
   assert placed['final_norm']['scale'].spec == P(None)
   layer = placed['layers']
@@ -43,6 +44,13 @@ def test_every_parameter_has_a_place():
   assert attention['out'].spec == P(None, 'model', None, None)
   assert layer['global_1_ffw']['gate'].spec == P(None, None, 'model')
   assert layer['global_1_ffw']['down'].spec == P(None, 'model', None)
+
+
+def test_a_parameter_without_a_spec_is_named():
+  mesh = sharding.make_mesh(1, 1, jax.devices()[:1])
+  params = {'layer': {'up': jnp.zeros((2, 4)), 'bias': jnp.zeros(2)}}
+  with pytest.raises(ValueError, match="parameter layer.bias: add 'bias'"):
+    sharding.parameter_shardings(params, mesh, {'up': P(None, 'model')})
 
 
 @needs_8

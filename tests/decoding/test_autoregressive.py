@@ -1,12 +1,14 @@
+"""Either model alone, against the cascade and against uncached passes."""
+
 import functools
 
 import jax
 import numpy as np
 import pytest
-import tiny
 
-from speccascade import distributions
 from speccascade.decoding import autoregressive
+from speccascade.sampling import draws, keys, probabilities
+from tests.decoding import tiny
 
 pytestmark = pytest.mark.usefixtures('float64')
 
@@ -31,7 +33,7 @@ def _assert_same_tokens(a, b):
 
 
 def test_the_rule_drafter_is_the_drafter_alone():
-  _assert_same_tokens(_decode(0), tiny.decode('drafter', 5))
+  _assert_same_tokens(_decode(0), tiny.decode('drafter', 3))
 
 
 def test_strict_at_temperature_0_is_the_verifier_alone():
@@ -44,23 +46,23 @@ def test_strict_at_temperature_0_is_the_verifier_alone():
 
 def test_tokens_are_draws_from_the_uncached_pass():
   result, prompts, sampling = _decode(1), tiny.prompts(), tiny.sampling()
-  u = distributions.uniforms(
-    distributions.row_keys(jax.random.key(0), prompts.example_P),
+  u = keys.uniforms(
+    keys.row_keys(jax.random.key(0), prompts.example_P),
     np.tile(np.arange(tiny.N), (tiny.ROWS, 1)),
-  )[..., distributions.DRAFT]
+  )[..., keys.DRAFT]
   token_BxT = np.zeros((tiny.ROWS, tiny.S + tiny.N), int)
   for b, n in enumerate(prompts.length_P):
     token_BxT[b, :n] = prompts.token_PxS[b, :n]
     token_BxT[b, n : n + tiny.N] = result.token_BxN[b]
   logits = jax.jit(tiny.VERIFIER.forward)(tiny.params()[1], token_BxT)
-  probs = jax.jit(distributions.probabilities)(
-    logits, distributions.raw(logits), sampling
+  probs = jax.jit(probabilities.sampled)(
+    logits, probabilities.raw(logits), sampling
   )
   for b, (n, length) in enumerate(
     zip(prompts.length_P, result.length_B, strict=True)
   ):
     after = probs[b, n - 1 : n - 1 + tiny.N]
-    want = np.asarray(distributions.draw(after, u[b]))
+    want = np.asarray(draws.draw(after, u[b]))
     np.testing.assert_array_equal(result.token_BxN[b, :length], want[:length])
     assert (result.token_BxN[b, length:] == 0).all()
     ends = np.flatnonzero(want == tiny.EOS)

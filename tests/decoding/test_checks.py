@@ -5,88 +5,126 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
-import table_model
 
-from speccascade import distributions, rules
-from speccascade.decoding import autoregressive, cascade, results
+from speccascade import methods
+from speccascade.decoding import autoregressive, results
+from speccascade.decoding import loop as loop_lib
+from speccascade.methods import sequence_cascade, token_cascade
+from speccascade.sampling import probabilities
+from tests.decoding import table_model, tiny
+from tests.rules import examples
 
 pytestmark = pytest.mark.usefixtures('float64')
 
 V, N, P, S = 6, 5, 4, 7
 MODEL = table_model.TableModel(V, context_length=12)
-CASCADE = cascade.Cascade(MODEL, MODEL, 2, N, 0)
 TABLES = table_model.table(V, 0), table_model.table(V, 1)
 
 
-def _arguments(seed=0, **changes):
+def _loop(*names, rows=P, model=MODEL, verifier=None, gamma=2, most=N):
+  groups = tuple(loop_lib.Group(methods.get(name), rows) for name in names)
+  return loop_lib.Loop(model, verifier or model, gamma, most, 0, groups)
+
+
+def _values(name, rows=P):
+  middle = examples.middle(methods.get(name).parameters)
+  return tuple(np.full(rows, float(x)) for x in middle)
+
+
+def _request(*names, seed=0, **changes):
   rng = np.random.default_rng(seed)
-  arguments = dict(
-    prompts=results.Prompts(
+  copies = len(names)
+  request = results.Request(
+    results.Prompts(
       rng.integers(0, V, (P, S)),
       rng.integers(1, S + 1, P),
       rng.integers(0, 1000, P),
+      copies,
     ),
-    sampling=distributions.Sampling(
-      rng.choice([0, 0.3, 1, 2.5], P), rng.uniform(0.1, 1, P)
+    probabilities.Sampling(
+      np.tile(rng.choice([0, 0.3, 1, 2.5], P), copies),
+      np.tile(rng.uniform(0.1, 1, P), copies),
     ),
-    rule=rules.token_v3,
-    alpha_B=np.full(P, 0.3),
-    key=jax.random.key(seed),
+    tuple(_values(name) for name in names),
+    jax.random.key(seed),
   )
-  return {**arguments, **changes}
+  return request.replace(**changes)
 
 
 def _programs():
-  return cascade._decode._cache_size() + autoregressive._decode._cache_size()
+  return sum(
+    module._decode._cache_size()
+    for module in (loop_lib, autoregressive, token_cascade, sequence_cascade)
+  )
 
 
-@pytest.mark.parametrize('name', rules.RULES)
-def test_one_program_for_32_alphas_and_all_rules(name):
-  cascade.decode(CASCADE, TABLES, **_arguments())
-  before, tokens = _programs(), set()
-  span = rules.RULES[name].alpha_range or (0, 1)
-  low, high = max(span[0], -1), min(span[1], 3)
-  for i, alpha in enumerate(np.linspace(low + 0.01, high - 0.01, 32)):
-    result = cascade.decode(
-      CASCADE,
-      TABLES,
-      **_arguments(i, rule=rules.RULES[name], alpha_B=np.full(P, alpha)),
+def test_one_program_for_32_values_of_each_parameter_and_32_samplings():
+  loop, tokens = _loop(*tiny.DRAFTING), []
+  loop_lib.decode(loop, TABLES, _request(*tiny.DRAFTING))
+  before = _programs()
+  every = [methods.get(name).parameters for name in tiny.DRAFTING]
+  for i in range(32):
+    values = tuple(
+      tuple(np.full(P, examples.over(x, 32)[i]) for x in parameters)
+      for parameters in every
     )
-    tokens.add(np.asarray(result.token_BxN).tobytes())
+    request = _request(*tiny.DRAFTING, seed=i, values=values)
+    tokens.append(loop_lib.decode(loop, TABLES, request).token_BxN)
   assert _programs() == before
-  assert len(tokens) == 32  # The settings arrive.
+  for i in range(len(every)):  # The settings arrive.
+    own = {np.asarray(x[i * P : i * P + P]).tobytes() for x in tokens}
+    assert len(own) == 32
+
+
+def test_values_arrive():
+  """At one seed and one sampling, text changes with the values alone."""
+  texts = [
+    np.stack(
+      [
+        loop_lib.decode(
+          _loop(*tiny.DRAFTING),
+          TABLES,
+          _request(
+            *tiny.DRAFTING,
+            seed=seed,
+            values=tuple(
+              tuple(np.full(P, float(x.examples[i])) for x in parameters)
+              for parameters in (
+                methods.get(n).parameters for n in tiny.DRAFTING
+              )
+            ),
+          ),
+        ).token_BxN
+        for seed in range(8)
+      ]
+    )
+    for i in (0, -1)
+  ]
+  for i, name in enumerate(tiny.DRAFTING):
+    small, large = (x[:, i * P : i * P + P] for x in texts)
+    changed = bool((small != large).any())
+    assert changed == bool(methods.get(name).parameters), name
 
 
 def test_one_autoregressive_program():
-  decoder = autoregressive.Autoregressive(MODEL, N, 0)
   sizes = set()
   for seed in range(8):
-    a = _arguments(seed)
-    autoregressive.decode(
-      decoder, TABLES[0], a['prompts'], a['sampling'], a['key']
+    methods.VERIFIER_ALONE.decode(
+      (MODEL, MODEL), TABLES, _request('verifier_alone', seed=seed), N, 0
     )
     sizes.add(_programs())
   assert len(sizes) == 1
 
 
 def _prompts(**changes):
-  return dataclasses.replace(_arguments()['prompts'], **changes)
+  return _request('token_v3').prompts.replace(**changes)
 
 
 def _sampling(**changes):
-  return dataclasses.replace(_arguments()['sampling'], **changes)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Short(table_model.TableModel):
-  context_length: int = 11
+  return _request('token_v3').sampling.replace(**changes)
 
 
 WRONG = {
-  'prompt 1 is too long: 7 tokens; with max_new_tokens=5 the models take 6': (
-    dict(prompts=_prompts(length_P=np.array([1, 7, 2, 3]))),
-    cascade.Cascade(MODEL, _Short(V), 2, N, 0),
-  ),
   'prompt 2 has length 0': dict(
     prompts=_prompts(length_P=np.array([1, 7, 0, 3]))
   ),
@@ -94,7 +132,7 @@ WRONG = {
     prompts=_prompts(length_P=np.array([1, 7, 2, 8]))
   ),
   'need length_P and example_P of shape': dict(
-    prompts=_prompts(length_P=np.array([1, 7, 2]))
+    prompts=_prompts(length_P=np.array([1, 7, 2]), copies=1)
   ),
   r'tokens 0..6 are outside the vocabulary of 6': dict(
     prompts=_prompts(token_PxS=np.arange(28).reshape(P, S) % 7)
@@ -102,63 +140,144 @@ WRONG = {
   r'tokens -1..5 are outside': dict(
     prompts=_prompts(token_PxS=np.arange(28).reshape(P, S) % 7 - 1)
   ),
-  'alpha=1.5 is out of range for token_v3': dict(
-    alpha_B=np.array([0, 0.5, 1.5, 0])
-  ),
-  'alpha=nan is out of range for token_v3': dict(
-    alpha_B=np.array([0, 0.5, np.nan, 0])
-  ),
-  'alpha=1 is out of range for lossy': dict(
-    rule=rules.lossy, alpha_B=np.ones(P)
-  ),
-  r'alpha needs shape \(4,\)': dict(alpha_B=np.float64(0.3)),
-  r'alpha needs shape \(4,\), one a row: \(3,\)': dict(alpha_B=np.zeros(3)),
-  "unknown rule 'token_v4'.*strict, drafter": dict(rule='token_v4'),
-  'unknown rule.*_prompts': dict(rule=_prompts),
-  'temperature=-0.5 must be 0 or more': dict(
+  'temperature must be a finite number of at least 0, got -0.5': dict(
     sampling=_sampling(temperature_B=np.array([0, 1, -0.5, 1]))
   ),
-  'temperature=nan must be 0 or more': dict(
+  'temperature must be a finite number of at least 0, got nan': dict(
     sampling=_sampling(temperature_B=np.array([0, 1, np.nan, 1]))
   ),
   r'temperature needs shape \(4,\)': dict(
     sampling=_sampling(temperature_B=np.ones(1))
   ),
-  r'top_p=0..1 not in \(0, 1\]': dict(
+  r'top_p must be in \(0, 1\], got 0': dict(
     sampling=_sampling(top_p_B=np.array([0, 1, 1, 1]))
   ),
-  r'top_p=0.5..1.1 not in': dict(
+  r'top_p must be in \(0, 1\], got 1.1': dict(
     sampling=_sampling(top_p_B=np.array([0.5, 1.1, 1, 1]))
   ),
-  'top_k=-1 must be 0': dict(sampling=_sampling(top_k=-1)),
+  r'top_p must be in \(0, 1\], got nan': dict(
+    sampling=_sampling(top_p_B=np.array([0.5, np.nan, 1, 1]))
+  ),
+  r'top_k must be 0 \(all\) or more, got -1': dict(
+    sampling=_sampling(top_k=-1)
+  ),
 }
+WRONG_VALUES = {
+  'alpha=1.5 is out of range for token_v3': np.array([0, 0.5, 1.5, 0]),
+  'alpha=nan is out of range for token_v3': np.array([0, 0.5, np.nan, 0]),
+  r'alpha needs shape \(4,\), one a row, got \(\)': np.float64(0.3),
+  r'alpha needs shape \(4,\), one a row, got \(3,\)': np.zeros(3),
+}
+
+
+def _refuses(message, call):
+  """Whether the call raises ValueError of one line and compiles nothing."""
+  before = _programs()
+  with pytest.raises(ValueError, match=message) as error:
+    call()
+  assert '\n' not in str(error.value)
+  assert _programs() == before
 
 
 @pytest.mark.parametrize('message', WRONG)
 def test_errors_come_before_any_compile(message):
-  changes = WRONG[message]
-  changes, static = (
-    changes if isinstance(changes, tuple) else (changes, CASCADE)
-  )
-  before = _programs()
-  with pytest.raises(ValueError, match=message) as e:
-    cascade.decode(static, TABLES, **_arguments(**changes))
-  assert '\n' not in str(e.value)
-  if not {'rule', 'alpha_B'} & changes.keys():
-    decoder = autoregressive.Autoregressive(static.verifier, N, 0)
-    a = _arguments(**changes)
-    with pytest.raises(ValueError, match=message):
-      autoregressive.decode(
-        decoder, TABLES[0], a['prompts'], a['sampling'], a['key']
+  request = _request('token_v3', **WRONG[message])
+  _refuses(message, lambda: loop_lib.decode(_loop('token_v3'), TABLES, request))
+  for name, method in methods.METHODS.items():
+    if not method.drafts:
+      own = request.replace(values=(_values(name),))
+      _refuses(
+        message,
+        lambda m=method, r=own: m.decode((MODEL, MODEL), TABLES, r, N, 0),
       )
-  assert _programs() == before
 
 
-def test_a_cascade_checks_its_static_half():
-  with pytest.raises(ValueError, match='gamma=-1 must be 0 or more'):
-    cascade.Cascade(MODEL, MODEL, -1, N, 0)
+@pytest.mark.parametrize('message', WRONG_VALUES)
+def test_wrong_values_are_refused_before_any_compile(message):
+  request = _request('token_v3', values=((WRONG_VALUES[message],),))
+  _refuses(message, lambda: loop_lib.decode(_loop('token_v3'), TABLES, request))
+
+
+def test_a_prompt_that_is_too_long_is_named():
+  short = table_model.TableModel(V, context_length=11)
+  request = _request(
+    'strict', prompts=_prompts(length_P=np.array([1, 7, 2, 3]))
+  )
+  message = (
+    'prompt 1 is too long: 7 tokens; with max_new_tokens=5 the models take 6'
+  )
+  loop = _loop('strict', verifier=short)
+  _refuses(message, lambda: loop_lib.decode(loop, TABLES, request))
+  _refuses(
+    message,
+    lambda: methods.VERIFIER_ALONE.decode(
+      (MODEL, short), TABLES, request, N, 0
+    ),
+  )
+
+
+@pytest.mark.parametrize(
+  ('groups', 'values'),
+  [
+    ((3,), 1),  # Too few rows.
+    ((3, 2), 2),  # Too many.
+    ((2, 2), 1),  # Values for one group of two.
+    ((4,), 2),
+    ((), 0),
+  ],
+)
+def test_groups_that_do_not_add_up_are_refused(groups, values):
+  loop = dataclasses.replace(
+    _loop(), groups=tuple(loop_lib.Group(methods.STRICT, n) for n in groups)
+  )
+  request = _request('strict', values=((),) * values)
+  total = sum(groups)
+  _refuses(
+    f'{len(groups)} groups of {total} rows, values for {values}: the request '
+    'has 4 rows',
+    lambda: loop_lib.decode(loop, TABLES, request),
+  )
+
+
+def test_values_of_a_group_have_its_rows():
+  groups = tuple(
+    loop_lib.Group(methods.get(n), r) for n, r in (('chow', 1), ('opt', 3))
+  )
+  loop = dataclasses.replace(_loop(), groups=groups)
+  request = _request('strict', values=((np.ones(3),), (np.ones(1),)))
+  _refuses(
+    r'alpha needs shape \(1,\)',
+    lambda: loop_lib.decode(loop, TABLES, request),
+  )
+
+
+def test_the_number_of_values_is_checked():
+  request = _request('lossy_beta', values=((np.full(P, 0.3),),))
+  _refuses(
+    r'lossy_beta takes 2 parameters \(alpha, beta\), got 1',
+    lambda: loop_lib.decode(_loop('lossy_beta'), TABLES, request),
+  )
+  request = _request('strict', values=((np.full(P, 0.3),),))
+  _refuses(
+    r'strict takes 0 parameters \(none\), got 1',
+    lambda: loop_lib.decode(_loop('strict'), TABLES, request),
+  )
+
+
+@pytest.mark.parametrize('gamma', [-1, 0.5, 2.0])
+def test_gamma_is_checked(gamma):
+  with pytest.raises(
+    ValueError, match=f'gamma must be a non-negative integer, got {gamma}'
+  ):
+    _loop('strict', gamma=gamma)
+
+
+def test_a_loop_checks_its_static_half():
   with pytest.raises(ValueError, match='drafter 6, verifier 7'):
-    cascade.Cascade(MODEL, table_model.TableModel(7), 2, N, 0)
-  none = dataclasses.replace(CASCADE, max_new_tokens=0)
-  with pytest.raises(ValueError, match='max_new_tokens=0 must be at least 1'):
-    cascade.decode(none, TABLES, **_arguments())
+    _loop('strict', verifier=table_model.TableModel(7))
+  _refuses(
+    'max_new_tokens must be at least 1, got 0',
+    lambda: loop_lib.decode(
+      _loop('strict', most=0), TABLES, _request('strict')
+    ),
+  )

@@ -13,74 +13,98 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import table_model
 
-from speccascade import distributions, rules
-from speccascade.decoding import cascade, results
+from speccascade import methods
+from speccascade.decoding import defer, results
+from speccascade.decoding import draft as draft_lib
+from speccascade.decoding import loop as loop_lib
+from speccascade.methods import ratio
+from speccascade.sampling import probabilities
+from tests.decoding import table_model, tiny
+from tests.rules import examples
 
 pytestmark = pytest.mark.usefixtures('float64')
 
-V, N, EOS, ROWS = 4, 3, 3, 20_000
+V, N, EOS, ROWS = 4, 3, 3, 10_000
 PROMPT = (2, 1)
-ALPHAS = {
-  'strict': 0,
-  'drafter': 0,
-  'chow': 0.45,
-  'diff': 0.05,
-  'opt': 0.3,
-  'token_v1': 0.25,
-  'token_v2': 0.2,
-  'token_v3': 0.5,
-  'lossy': 0.3,
-  'lossy_beta1': 0.3,
-  'lossy_beta_half': 0.3,
-  'lossy_beta2': 0.3,
-  'typical': 0.8,
-  'bild': 1.2,
-  'top_p': 0.7,
-  'top_k': 2,
-  'min_p': 0.3,
-}
 MODEL = table_model.TableModel(V)
 TABLES = table_model.table(V, 0), table_model.table(V, 1)
+# Text under a draft plan that changes it follows another law.
+NAMES = tuple(n for n in tiny.DRAFTING if not methods.get(n).plan_changes_text)
+REJECTED_AT_D_TV = [n for n in NAMES if methods.get(n).divergence_rejects]
+LOSSLESS = [n for n, m in methods.METHODS.items() if m.lossless]
+SETTINGS = [(1.0, 1.0), (0.8, 0.9)]  # (temperature, top-p)
+
+
+def _request(names, temperature, top_p):
+  prompts = results.Prompts(
+    np.tile(PROMPT, (ROWS, 1)), np.full(ROWS, 2), np.arange(ROWS), len(names)
+  )
+  ones = np.ones(prompts.rows)
+  values = (
+    tuple(x * ones[:ROWS] for x in examples.middle(methods.get(n).parameters))
+    for n in names
+  )
+  return results.Request(
+    prompts,
+    probabilities.Sampling(temperature * ones, top_p * ones),
+    tuple(values),
+    jax.random.key(7),
+  )
 
 
 @functools.cache
-def _decode(name, gamma, temperature, top_p):
-  prompts = results.Prompts(
-    np.tile(PROMPT, (ROWS, 1)), np.full(ROWS, 2), np.arange(ROWS)
-  )
-  ones = np.ones(ROWS)
+def _decode_all(temperature, top_p):
+  groups = tuple(loop_lib.Group(methods.get(name), ROWS) for name in NAMES)
+  loop = loop_lib.Loop(MODEL, MODEL, 1, N, EOS, groups)
   return jax.device_get(
-    cascade.decode(
-      cascade.Cascade(MODEL, MODEL, gamma, N, EOS),
-      TABLES,
-      prompts,
-      distributions.Sampling(temperature * ones, top_p * ones),
-      rules.RULES[name],
-      ALPHAS[name] * ones,
-      jax.random.key(7),
-    )
+    loop_lib.decode(loop, TABLES, _request(NAMES, temperature, top_p))
   )
 
 
+def _decode(name, temperature, top_p):
+  start = NAMES.index(name) * ROWS
+  rows = slice(start, start + ROWS)
+  return tiny.row(_decode_all(temperature, top_p), rows)
+
+
+@functools.cache
 def _pi_and_q(name, temperature, top_p):
   """VxVxV tables of the target and of what is drafted, after two tokens."""
-  return jax.device_get(_tables(name, temperature, top_p))
+  tables, q = jax.device_get(_targets(temperature, top_p))
+  return tables[name], q
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _tables(name, temperature, top_p):
-  sampling = distributions.Sampling(
+@jax.jit
+def _targets(temperature, top_p):
+  sampling = probabilities.Sampling(
     jnp.full(V, temperature), jnp.full(V, top_p)
   )
-  q_raw, p_raw = (distributions.raw(t) for t in TABLES)
+  q_raw, p_raw = (probabilities.raw(jnp.asarray(t)) for t in TABLES)
   q, p = (
-    distributions.probabilities(t, raw, sampling)
+    probabilities.sampled(t, raw, sampling)
     for t, raw in zip(TABLES, (q_raw, p_raw), strict=True)
   )
-  pi = rules.RULES[name](q, p, q_raw, p_raw, np.full((V, V), ALPHAS[name]))
-  return pi, q
+  tables = {
+    name: _target(methods.get(name), q, p, q_raw, p_raw) for name in NAMES
+  }
+  return tables | {'verifier_alone': p, 'drafter_alone': q}, q
+
+
+def _target(method, q, p, q_raw, p_raw):
+  """The rule's pi; of a method without one, the pi that it declares."""
+  values = tuple(np.full((V, V), x) for x in examples.middle(method.parameters))
+  if isinstance(method, ratio.Ratio):
+    return method.rule(q, p, q_raw, p_raw, *values)
+  outcome = method.defer(
+    draft_lib.Draft(
+      jnp.zeros((V, V), int), q, q_raw, jnp.full(V, V), jnp.ones((V, V))
+    ),
+    defer.Verified(p, p_raw),
+    tuple(x[:, 0] for x in values),
+    jnp.zeros((V, V, 3)),
+  )
+  return outcome.pi_BxGxV
 
 
 def _sequences():
@@ -91,29 +115,19 @@ def _sequences():
       yield s[:n]
 
 
-@pytest.mark.parametrize('name', rules.RULES)
-@pytest.mark.parametrize(
-  ('gamma', 'temperature', 'top_p'), [(1, 1.0, 1.0), (1, 0.8, 0.9)]
-)
-def test_sequences_follow_pi(name, gamma, temperature, top_p):
-  result = _decode(name, gamma, temperature, top_p)
-  pi, q = _pi_and_q(name, temperature, top_p)
+def _check_law(result, pi):
+  """Output sequences follow pi, by Pearson's statistic."""
   seen = {}
   for tokens, n in zip(result.token_BxN, result.length_B, strict=True):
     key = tuple(tokens[:n].tolist())
     seen[key] = seen.get(key, 0) + 1
   statistic = cells = total = 0
-  expected_rejections = 0
   for s in _sequences():
-    share, divergence = 1, 0
-    before = PROMPT
+    share, before = 1, PROMPT
     for token in s:
-      at = pi[before]
-      divergence += np.maximum(at - q[before], 0).sum()
-      share *= at[token]
+      share *= pi[before][token]
       before = (before[1], token)
     total += share
-    expected_rejections += ROWS * share * divergence
     count = seen.pop(s, 0)
     if share == 0:
       assert count == 0
@@ -124,20 +138,42 @@ def test_sequences_follow_pi(name, gamma, temperature, top_p):
   np.testing.assert_allclose(total, 1, atol=1e-12)
   assert statistic < cells + 2 * np.sqrt(20 * cells) + 40
 
-  rejected, divergence = result.counts.rejected_B, result.counts.divergence_B
-  bound = 5 * np.sqrt(divergence.sum())
-  assert abs((rejected - divergence).sum()) <= bound
+
+@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize(('temperature', 'top_p'), SETTINGS)
+def test_sequences_follow_pi(name, temperature, top_p):
+  result = _decode(name, temperature, top_p)
+  pi, q = _pi_and_q(name, temperature, top_p)
+  _check_law(result, pi)
+  expected = 0
+  for s in _sequences():
+    share, divergence, before = 1, 0, PROMPT
+    for token in s:
+      divergence += np.maximum(pi[before] - q[before], 0).sum()
+      share *= pi[before][token]
+      before = (before[1], token)
+    expected += ROWS * share * divergence
   # The divergence is itself an exact sum over what was emitted: it varies by
   # sequence, at most N a row.
+  divergence = result.counts.divergence_B
   assert (
-    abs(divergence.sum() - expected_rejections)
-    <= 5 * np.sqrt(N * max(expected_rejections, 1e-12)) + 1e-6
+    abs(divergence.sum() - expected)
+    <= 5 * np.sqrt(N * max(expected, 1e-12)) + 1e-6
   )
 
 
-@pytest.mark.parametrize('name', rules.RULES)
+@pytest.mark.parametrize('name', REJECTED_AT_D_TV)
+@pytest.mark.parametrize(('temperature', 'top_p'), SETTINGS)
+def test_as_many_are_rejected_as_divergences_sum_to(name, temperature, top_p):
+  counts = _decode(name, temperature, top_p).counts
+  rejected, divergence = counts.rejected_B, counts.divergence_B
+  bound = 5 * np.sqrt(divergence.sum())
+  assert abs((rejected - divergence).sum()) <= bound
+
+
+@pytest.mark.parametrize('name', REJECTED_AT_D_TV)
 def test_the_first_token_is_rejected_at_d_tv(name):
-  result = _decode(name, 1, 1.0, 1.0)
+  result = _decode(name, 1.0, 1.0)
   pi, q = (x[PROMPT] for x in _pi_and_q(name, 1.0, 1.0))
   rate = np.maximum(pi - q, 0).sum()
   rejected = ~result.from_drafter_BxN[:, 0]
@@ -147,9 +183,60 @@ def test_the_first_token_is_rejected_at_d_tv(name):
 
 def test_rules_tell_apart():
   """Else the tests above would pass for one rule under many names."""
-  laws = np.stack([_pi_and_q(name, 1.0, 1.0)[0] for name in rules.RULES])
+  names = [n for n in NAMES if isinstance(methods.get(n), ratio.Ratio)]
+  laws = np.stack([_pi_and_q(name, 1.0, 1.0)[0] for name in names])
   gaps = np.abs(laws[:, None] - laws[None]).max((2, 3, 4))
-  assert (gaps + np.eye(len(laws)) > 0.02).all()
+  same = np.argwhere(gaps + np.eye(len(laws)) <= 0.02)
+  assert not len(same), [(names[i], names[j]) for i, j in same]
+
+
+def _standalone(name, temperature, top_p):
+  request = _request((name,), temperature, top_p)
+  return jax.device_get(
+    methods.get(name).decode((MODEL, MODEL), TABLES, request, N, EOS)
+  )
+
+
+@pytest.mark.parametrize('name', LOSSLESS)
+@pytest.mark.parametrize(('temperature', 'top_p'), SETTINGS)
+def test_lossless_methods_sample_the_verifier(name, temperature, top_p):
+  decode = _decode if methods.get(name).drafts else _standalone
+  verifier = _pi_and_q('verifier_alone', temperature, top_p)[0]
+  _check_law(decode(name, temperature, top_p), verifier)
+
+
+def test_the_drafter_alone_samples_the_drafter():
+  drafter = _pi_and_q('drafter_alone', 1.0, 1.0)[0]
+  _check_law(_standalone('drafter_alone', 1.0, 1.0), drafter)
+
+
+def test_only_lossless_methods_have_the_verifier_s_law():
+  verifier = _pi_and_q('verifier_alone', 1.0, 1.0)[0]
+  for name in NAMES:
+    gap = np.abs(_pi_and_q(name, 1.0, 1.0)[0] - verifier).max()
+    assert (gap < 1e-12) == methods.get(name).lossless
+
+
+@pytest.mark.parametrize(
+  'name',
+  [
+    n
+    for n, m in methods.METHODS.items()
+    if m.divergence_rejects and not m.drafts
+  ],
+)
+def test_standalone_methods_reject_as_divergences_sum_to(name):
+  counts = _standalone(name, 1.0, 1.0).counts
+  bound = 5 * np.sqrt(counts.divergence_B.sum())
+  assert bound > 0
+  assert abs((counts.rejected_B - counts.divergence_B).sum()) <= bound
+
+
+def _strict(model, tables, prompts, sizes, sampling):
+  groups = (loop_lib.Group(methods.STRICT, prompts.rows),)
+  request = results.Request(prompts, sampling, ((),), jax.random.key(0))
+  loop = loop_lib.Loop(model, model, *sizes, groups)
+  return jax.device_get(loop_lib.decode(loop, tables, request))
 
 
 def test_top_k_reaches_the_loop():
@@ -158,25 +245,20 @@ def test_top_k_reaches_the_loop():
     np.tile(PROMPT, (rows, 1)), np.full(rows, 2), np.arange(rows)
   )
   ends = {
-    (gamma, top_k): jax.device_get(
-      cascade.decode(
-        cascade.Cascade(MODEL, MODEL, gamma, 8, -1),
-        TABLES,
-        prompts,
-        distributions.Sampling(np.ones(rows), np.ones(rows), top_k=top_k),
-        rules.strict,
-        np.zeros(rows),
-        jax.random.key(0),
-      ).token_BxN
-    )
-    for gamma, top_k in ((0, k), (3, k), (3, 0))
+    (gamma, top_k): _strict(
+      MODEL,
+      TABLES,
+      prompts,
+      (gamma, 8, -1),
+      probabilities.Sampling(np.ones(rows), np.ones(rows), top_k=top_k),
+    ).token_BxN
+    for gamma, top_k in ((0, k), (3, k))
   }
   np.testing.assert_array_equal(ends[0, k], ends[3, k])
   sequence = np.concatenate([np.tile(PROMPT, (rows, 1)), ends[3, k]], 1)
   rank = (-TABLES[1]).argsort(-1).argsort(-1)
   before = sequence[:, :-2], sequence[:, 1:-1]
   assert rank[(*before, sequence[:, 2:])].max() == k - 1
-  assert (ends[3, k] != ends[3, 0]).any()
 
 
 def test_a_trace_by_hand():
@@ -191,14 +273,12 @@ def test_a_trace_by_hand():
   p[1, 2] = sure(2)
   p[2, 2] = sure(6)
   model = table_model.TableModel(7)
-  result = cascade.decode(
-    cascade.Cascade(model, model, 2, 8, 6),
+  result = _strict(
+    model,
     (q, p),
     results.Prompts(np.array([[3, 0], [5, 3]]), np.array([1, 2]), np.arange(2)),
-    distributions.Sampling(np.ones(2), np.ones(2)),
-    rules.strict,
-    np.zeros(2),
-    jax.random.key(0),
+    (2, 8, 6),
+    probabilities.Sampling(np.ones(2), np.ones(2)),
   )
   # Drafts 0 1 2, all kept; 3 for 2 and then 0 1: the first is redrawn; 3
   # for EOS, redrawn.
@@ -216,5 +296,5 @@ def test_a_trace_by_hand():
   np.testing.assert_array_equal(c.accepted_B, [3, 3])
   np.testing.assert_array_equal(c.rejected_B, [2, 2])
   np.testing.assert_array_equal(c.deferred_B, [2, 2])
-  np.testing.assert_array_equal(c.accepted_lengths_BxG, [[2, 0, 0, 1]] * 2)
+  np.testing.assert_array_equal(c.accepted_lengths_BxA, [[2, 0, 0, 1]] * 2)
   np.testing.assert_array_equal(c.divergence_B, [2, 2])

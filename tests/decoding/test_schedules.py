@@ -1,68 +1,82 @@
 """Draft schedules: what they ask for, and that no token depends on them."""
 
+import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tiny
 
-from speccascade import rules
-from speccascade.decoding import blocks, cascade, drafting, schedules
+from speccascade.decoding import blocks, schedules
+from speccascade.decoding import draft as draft_lib
+from speccascade.decoding import loop as loop_lib
+from tests.decoding import table_model, tiny
 
 pytestmark = pytest.mark.usefixtures('float64')
 
 GAMMA = 8
 G = GAMMA + 1
-PARAMETERS = {
-  'fixed': (),
-  'confidence': np.linspace(0.1, 0.9, tiny.ROWS),
-  'adaptive': (),
-  'cost': 1 + 0.1 * np.arange(1, G + 1),
-}
+NAMES = (*tiny.FORMS, 'drafter')
+ROWS = len(NAMES) * tiny.ROWS
+VARIABLE = [n for n, s in schedules.SCHEDULES.items() if s.more is not None]
 
 
-def _make(name, gamma=GAMMA):
-  return cascade.Cascade(
-    tiny.DRAFTER,
-    tiny.VERIFIER,
-    gamma,
-    tiny.N,
-    tiny.EOS,
-    schedule=schedules.SCHEDULES[name],
-  )
+def _parameter(name):
+  """One that the schedule takes: swept ones take one a row."""
+  schedule = schedules.get(name)
+  if schedule.measured:
+    return 1 + 0.1 * np.arange(1, G + 1)
+  return np.linspace(0.1, 0.9, ROWS) if schedule.swept else ()
 
 
 @functools.cache
-def _decode(name, rule):
-  return jax.device_get(
-    cascade.decode(
-      _make(name),
-      tiny.params(),
-      tiny.prompts(),
-      tiny.sampling(),
-      rules.RULES[rule],
-      tiny.alphas(rule),
-      jax.random.key(0),
-      PARAMETERS[name],
-    )
-  )
+def _tables():
+  """(drafter's, verifier's): alike but far from equal."""
+  verifier, noise = (table_model.table(32, seed, 2.0) for seed in (0, 1))
+  return verifier + 0.3 * noise, verifier
 
 
-def test_every_schedule_is_tested():
-  assert set(PARAMETERS) == set(schedules.SCHEDULES)
+def _run(name, gemma=False, **changes):
+  """The batch under every method; by tables, which compile fast."""
+  loop = tiny.make_loop(GAMMA, NAMES, schedule=schedules.get(name))
+  if not gemma:
+    model = table_model.TableModel(32)
+    loop = dataclasses.replace(loop, drafter=model, verifier=model)
+  params = tiny.params() if gemma else _tables()
+  parameter = _parameter(name)
+  asked = tiny.request(NAMES, schedule_parameter=parameter)
+  asked = asked.replace(**changes)
+  return jax.device_get(loop_lib.decode(loop, params, asked))
 
 
-@pytest.mark.parametrize('rule', rules.RULES)
-@pytest.mark.parametrize('name', [n for n in PARAMETERS if n != 'fixed'])
-def test_any_schedule_gives_the_same_tokens(name, rule):
-  result = _decode(name, rule)
-  tiny.assert_same(result, tiny.decode(rule, 0))
+@functools.cache
+def _decode(name, gemma=False):
+  return _run(name, gemma)
+
+
+@pytest.mark.parametrize('name', VARIABLE)
+@pytest.mark.parametrize('method', NAMES)
+def test_any_schedule_gives_the_same_tokens(name, method):
+  i = NAMES.index(method)
+  result = tiny.group(_decode(name), i)
+  tiny.assert_same(result, tiny.group(_decode('fixed'), i))
+  _check_counts(result)
+
+
+@pytest.mark.parametrize('method', NAMES)
+def test_blocks_of_many_widths_give_the_same_tokens(method):
+  """Of models whose caches are rings: any schedule will do."""
+  result = tiny.group(_decode('confidence', gemma=True), NAMES.index(method))
+  tiny.assert_same(result, tiny.decode(method, 3))
+  _check_counts(result)
+
+
+def _check_counts(result):
   c = result.counts
   np.testing.assert_array_equal(c.drafter_steps_B, c.drafted_B)
   np.testing.assert_array_equal(c.accepted_B + c.rejected_B, result.length_B)
-  histogram = c.accepted_lengths_BxG
+  histogram = c.accepted_lengths_BxA
   np.testing.assert_array_equal(histogram.sum(1), c.verifier_calls_B)
   np.testing.assert_array_equal(histogram @ np.arange(G + 1), c.accepted_B)
   assert (c.drafted_B >= result.length_B).all()
@@ -70,44 +84,40 @@ def test_any_schedule_gives_the_same_tokens(name, rule):
 
 
 def test_schedules_differ():
-  drafted = [
-    tuple(_decode(name, 'token_v3').counts.drafted_B) for name in PARAMETERS
-  ]
-  assert len(set(drafted)) == len(drafted)
+  results = [_decode(name) for name in schedules.SCHEDULES]
+  for i, method in enumerate(NAMES):
+    drafted = {tuple(tiny.group(r, i).counts.drafted_B) for r in results}
+    assert len(drafted) == len(results), method
 
 
-@pytest.mark.parametrize('name', ['confidence', 'adaptive', 'cost'])
-def test_a_row_alone_drafts_what_it_drafts_in_a_batch(name):
-  together = _decode(name, 'opt')
-  parameter = PARAMETERS[name]
+@pytest.mark.parametrize(
+  ('name', 'gemma'), [*((n, False) for n in VARIABLE), ('confidence', True)]
+)
+def test_a_row_drafts_what_it_drafts_beside_others(name, gemma):
+  together = _decode(name, gemma)
   for b in (1, 4, 6):
-    rows = slice(b, b + 1)
-    alone = cascade.decode(
-      _make(name),
-      tiny.params(),
-      tiny.row(tiny.prompts(), rows),
-      tiny.row(tiny.sampling(), rows),
-      rules.opt,
-      tiny.alphas('opt')[rows],
-      jax.random.key(0),
-      parameter[rows] if name == 'confidence' else parameter,
+    own = np.arange(b, ROWS, tiny.ROWS)  # Of each group, in every place.
+    rows = np.repeat(own, tiny.ROWS)
+    asked = tiny.alone(tiny.request(NAMES), b)
+    parameter = _parameter(name)
+    if schedules.get(name).swept:
+      parameter = parameter[rows]
+    alone = _run(
+      name,
+      gemma,
+      prompts=asked.prompts,
+      sampling=asked.sampling,
+      values=asked.values,
+      schedule_parameter=parameter,
     )
     tiny.assert_same(alone, tiny.row(together, rows), gamma_free=False)
 
 
 def test_confidence_stops_at_the_first_unsure_token():
-  """Thresholds past 1 would stop at each token, 0 at none but EOS."""
+  """Threshold 1 stops at each token, 0 at none but EOS."""
   for threshold, block in ((1.0, 1), (0.0, G)):
-    result = cascade.decode(
-      _make('confidence'),
-      tiny.params(),
-      tiny.prompts(),
-      tiny.sampling(),
-      rules.drafter,
-      np.zeros(tiny.ROWS),
-      jax.random.key(0),
-      np.full(tiny.ROWS, threshold),
-    )
+    result = _run('confidence', schedule_parameter=np.full(ROWS, threshold))
+    result = tiny.group(result, NAMES.index('drafter'))
     np.testing.assert_array_equal(
       result.counts.verifier_calls_B, -(-result.length_B // block)
     )
@@ -118,25 +128,29 @@ def test_confidence_stops_at_the_first_unsure_token():
 
 
 def test_a_draft_goes_on_by_the_confidences_of_its_tokens():
-  prompts, params = jax.tree.map(
-    jnp.asarray, (tiny.prompts(), tiny.params()[0])
-  )
-  cache, last_B = tiny.DRAFTER.prefill(
-    params, prompts.token_PxS, prompts.length_P, new_tokens=tiny.N, block=G
-  )
   least_B = np.linspace(0.01, 0.5, tiny.ROWS)
   u_BxG = np.random.default_rng(0).uniform(size=(tiny.ROWS, G))
   active_B = np.arange(tiny.ROWS) != 2
-  draft, _ = drafting.draft(
-    tiny.DRAFTER,
-    params,
-    cache,
-    last_B.astype(jnp.int32),
-    jnp.array(active_B),
-    tiny.sampling(),
-    jnp.array(u_BxG),
-    lambda drafted, token_B, confidence_BxG: confidence_BxG.prod(1) >= least_B,
-  )
+
+  @jax.jit
+  def run(params, prompts):
+    cache, last_B = tiny.DRAFTER.prefill(
+      params, prompts.token_PxS, prompts.length_P, new_tokens=tiny.N, block=G
+    )
+    return draft_lib.draft(
+      tiny.DRAFTER,
+      params,
+      cache,
+      last_B.astype(jnp.int32),
+      jnp.array(active_B),
+      tiny.sampling(),
+      jnp.array(u_BxG),
+      lambda drafted, token_B, confidence_BxG: (
+        confidence_BxG.prod(1) >= least_B
+      ),
+    )[0]
+
+  draft = jax.device_get(run(tiny.params()[0], tiny.prompts()))
   chance_BxG = draft.q_raw_BxGxV.max(-1).cumprod(1)
   for b, length in enumerate(draft.length_B):
     before, at = chance_BxG[b, : max(length - 1, 0)], chance_BxG[b, length - 1]
@@ -286,25 +300,34 @@ def test_a_width_that_is_not_chosen_costs_nothing():
 @pytest.mark.parametrize(
   ('name', 'parameter', 'complaint'),
   [
-    ('fixed', 0.5, 'fixed takes no parameter'),
-    ('adaptive', np.ones(3), 'adaptive takes no parameter'),
+    ('fixed', 0.5, 'takes no parameter, got 0.5'),
+    ('adaptive', np.ones(3), 'takes no parameter'),
     ('confidence', (), 'takes a probability'),
     ('confidence', 1.5, 'takes a probability'),
-    ('confidence', np.ones(3), f'one for each of {tiny.ROWS} rows'),
+    ('confidence', np.ones(3), f'one for each of {ROWS} rows'),
     ('confidence', np.nan, 'takes a probability'),
-    ('cost', np.ones(4), 'what 1 to 9 tokens cost'),
-    ('cost', np.zeros(9), 'what 1 to 9 tokens cost'),
+    ('cost', np.ones(4), 'takes the positive costs of 1 to 9 tokens'),
+    ('cost', np.zeros(9), 'takes the positive costs of 1 to 9 tokens'),
   ],
 )
 def test_a_wrong_parameter_is_named(name, parameter, complaint):
-  with pytest.raises(ValueError, match=complaint):
-    cascade.decode(
-      _make(name),
-      tiny.params(),
-      tiny.prompts(),
-      tiny.sampling(),
-      rules.strict,
-      np.zeros(tiny.ROWS),
-      jax.random.key(0),
-      parameter,
-    )
+  before = loop_lib._decode._cache_size()
+  with pytest.raises(ValueError, match=complaint) as error:
+    _run(name, schedule_parameter=parameter)
+  assert '\n' not in str(error.value)
+  assert loop_lib._decode._cache_size() == before
+
+
+@pytest.mark.parametrize('name', schedules.SCHEDULES)
+def test_every_schedule_checks_its_parameter(name):
+  schedule = schedules.get(name)
+  schedule.check(_parameter(name), GAMMA, ROWS)
+  wrong = np.full(np.size(_parameter(name)) or 1, np.nan)
+  with pytest.raises(ValueError) as error:
+    schedule.check(wrong, GAMMA, ROWS)
+  assert '\n' not in str(error.value)
+
+
+def test_an_unknown_schedule_is_named():
+  with pytest.raises(ValueError, match="unknown schedule 'x'; known: fixed, "):
+    schedules.get('x')

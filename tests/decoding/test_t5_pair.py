@@ -5,17 +5,14 @@ import functools
 import jax
 import numpy as np
 import pytest
-import tiny
 
-from speccascade import distributions, rules
-from speccascade.decoding import (
-  autoregressive,
-  cascade,
-  results,
-  schedules,
-  token_cascade,
-)
-from speccascade.models import t5
+from speccascade import methods
+from speccascade.decoding import loop as loop_lib
+from speccascade.decoding import results, schedules
+from speccascade.models.t5 import config as t5_config
+from speccascade.models.t5 import model as t5
+from speccascade.sampling import probabilities
+from tests.decoding import tiny
 
 pytestmark = pytest.mark.usefixtures('float64')
 
@@ -24,8 +21,8 @@ _SHARED = dict(
   vocab_size=V, embed_dim=12, num_heads=2, head_dim=6, hidden_dim=16,
   input_length=9, dtype='float64',
 )  # fmt: skip
-DRAFTER = t5.T5(t5.T5Config(num_layers=1, **_SHARED))
-VERIFIER = t5.T5(t5.T5Config(num_layers=2, scan_layers=True, **_SHARED))
+DRAFTER = t5.T5(t5_config.T5Config(num_layers=1, **_SHARED))
+VERIFIER = t5.T5(t5_config.T5Config(num_layers=2, scan_layers=True, **_SHARED))
 ALPHA_B = np.linspace(0.1, 0.9, ROWS)
 
 
@@ -45,63 +42,84 @@ def _prompts():
 
 
 def _sampling():
-  return distributions.Sampling(np.array([1, 0, 0.7, 1]), np.ones(ROWS))
+  return probabilities.Sampling(np.array([1, 0, 0.7, 1]), np.ones(ROWS))
 
 
-def _decode(gamma, rule, schedule=schedules.FIXED, parameter=(), rows=None):
-  rows = slice(None) if rows is None else rows
-  return cascade.decode(
-    cascade.Cascade(DRAFTER, VERIFIER, gamma, N, EOS, schedule=schedule),
-    _params(),
-    tiny.row(_prompts(), rows),
-    tiny.row(_sampling(), rows),
-    rule,
-    ALPHA_B[rows],
+NAMES = ('strict', 'token_v3', 'opt', 'drafter', 'chow')
+
+
+def _values(name):
+  return (ALPHA_B,) * len(methods.get(name).parameters)
+
+
+def _request(prompts=None, sampling=None, names=NAMES):
+  copies = len(names)
+  return results.Request(
+    (prompts or _prompts()).replace(copies=copies),
+    jax.tree.map(lambda x: np.tile(x, copies), sampling or _sampling()),
+    tuple(map(_values, names)),
     jax.random.key(0),
-    parameter,
   )
 
 
-@pytest.mark.parametrize('name', ['strict', 'token_v3', 'opt', 'drafter'])
-def test_any_plan_gives_the_same_tokens(name):
-  rule = rules.RULES[name]
-  alone = _decode(0, rule)
-  tiny.assert_same(_decode(3, rule), alone)
-  cost_G = 1 + 0.2 * np.arange(4)
-  tiny.assert_same(_decode(3, rule, schedules.COST, cost_G), alone)
-  assert len({tuple(row) for row in np.asarray(alone.token_BxN)}) == ROWS
-
-
-def test_a_row_alone_gives_what_it_gives_in_a_batch():
-  together = _decode(3, rules.token_v3)
-  rows = slice(2, 3)
-  tiny.assert_same(
-    _decode(3, rules.token_v3, rows=rows),
-    tiny.row(together, rows),
-    gamma_free=False,
+def _decode(gamma, request, schedule='fixed'):
+  groups = tuple(loop_lib.Group(methods.get(name), ROWS) for name in NAMES)
+  loop = loop_lib.Loop(
+    DRAFTER, VERIFIER, gamma, N, EOS, groups, schedules.get(schedule)
   )
+  return jax.device_get(loop_lib.decode(loop, _params(), request))
+
+
+_COST_G = 1 + 0.2 * np.arange(4)
+
+
+def _by_cost(request):
+  return _decode(3, request.replace(schedule_parameter=_COST_G), 'cost')
+
+
+@functools.cache
+def _decoded():
+  return _by_cost(_request())
+
+
+def _group(result, name):
+  i = NAMES.index(name)
+  return tiny.row(result, slice(i * ROWS, (i + 1) * ROWS))
+
+
+def test_any_plan_gives_the_same_tokens():
+  tiny.assert_same(_decode(0, _request()), _decoded())
+  for name in NAMES:
+    tokens = _group(_decoded(), name).token_BxN
+    assert len({tuple(row) for row in tokens}) == ROWS
+
+
+def test_a_row_gives_what_it_gives_beside_others():
+  rows = [2] * ROWS
+  alone = _by_cost(
+    _request(tiny.row(_prompts(), rows), tiny.row(_sampling(), rows)).replace(
+      values=tuple(tiny.row(_values(name), rows) for name in NAMES)
+    ),
+  )
+  for name in NAMES:
+    tiny.assert_same(
+      _group(alone, name),
+      tiny.row(_group(_decoded(), name), rows),
+      gamma_free=False,
+    )
 
 
 def test_strict_at_temperature_0_is_the_verifier_alone():
-  alone = autoregressive.decode(
-    autoregressive.Autoregressive(VERIFIER, N, EOS),
-    _params()[1],
-    _prompts(),
-    _sampling(),
-    jax.random.key(0),
+  alone = methods.VERIFIER_ALONE.decode(
+    (DRAFTER, VERIFIER), _params(), _request(names=('verifier_alone',)), N, EOS
   )
   np.testing.assert_array_equal(
-    _decode(3, rules.strict).token_BxN[1], alone.token_BxN[1]
+    _group(_decoded(), 'strict').token_BxN[1], alone.token_BxN[1]
   )
 
 
 def test_token_cascade_is_chow():
-  sequential = token_cascade.decode(
-    token_cascade.TokenCascade(DRAFTER, VERIFIER, N, EOS),
-    _params(),
-    _prompts(),
-    _sampling(),
-    ALPHA_B,
-    jax.random.key(0),
+  sequential = methods.get('token_cascade').decode(
+    (DRAFTER, VERIFIER), _params(), _request(names=('token_cascade',)), N, EOS
   )
-  tiny.assert_same(sequential, _decode(3, rules.chow))
+  tiny.assert_same(sequential, _group(_decoded(), 'chow'))

@@ -1,19 +1,24 @@
 """A tiny Gemma pair and a ragged batch with every kind of row.
 
-A module that decodes it shares its compiled programs with the others: each
-(gamma, batch shape) compiles once in a test run.
+One program decodes the batch under every drafting method, a group of rows
+each, and tells what each position was: a module that asks for a draft length
+shares the program with the others.
 """
 
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from speccascade import distributions, rules
-from speccascade.decoding import cascade, results
-from speccascade.models import gemma
+from speccascade import methods
+from speccascade.decoding import loop as loop_lib
+from speccascade.decoding import results
+from speccascade.models.gemma import config as gemma_config
+from speccascade.models.gemma import model as gemma
+from speccascade.sampling import probabilities
 
-GAMMAS = (0, 1, 3, 5, 8)
+GAMMAS = (3, 8)  # Under all methods; the last is longer than the window.
 N = 24  # Most new tokens: with the prompts, several times the window.
 S = 9  # Width of the prompts.
 ROWS = 8
@@ -34,30 +39,15 @@ _SHARED = dict(
 
 # The drafter is scanned and all rings; the verifier unrolled and half rings.
 DRAFTER = gemma.Gemma(
-  gemma.GemmaConfig(attention_pattern=('local',), scan_layers=True, **_SHARED)
+  gemma_config.GemmaConfig(
+    attention_pattern=('local',), scan_layers=True, **_SHARED
+  )
 )
-VERIFIER = gemma.Gemma(gemma.GemmaConfig(**_SHARED))
+VERIFIER = gemma.Gemma(gemma_config.GemmaConfig(**_SHARED))
 
-# Alphas of the rows, spread over where each rule changes its mind.
-ALPHAS = {
-  'strict': (0, 0),
-  'drafter': (0, 0),
-  'chow': (0, 0.5),
-  'diff': (-0.2, 0.3),
-  'opt': (-0.5, 1.5),
-  'token_v1': (-0.1, 0.6),
-  'token_v2': (0, 0.8),
-  'token_v3': (0, 0.9),
-  'lossy': (0, 0.9),
-  'lossy_beta1': (0, 0.9),
-  'lossy_beta_half': (0, 0.9),
-  'lossy_beta2': (0, 0.9),
-  'typical': (0.1, 1),
-  'bild': (0, 3),
-  'top_p': (0.3, 1),
-  'top_k': (1, 8),
-  'min_p': (0.05, 0.9),
-}
+DRAFTING = tuple(m.name for m in methods.METHODS.values() if m.drafts)
+# Where the loop cannot know the method: no parameter, one, and two.
+FORMS = ('strict', 'token_v3', 'lossy_beta')
 
 
 @functools.cache
@@ -94,51 +84,97 @@ def params(noise=0.1):
   return drafter_params, verifier_params
 
 
-def alphas(name):
-  """One alpha a row."""
-  return np.random.default_rng(0).permutation(np.linspace(*ALPHAS[name], ROWS))
+def values(name):
+  """For each of a method's parameters one value a row, small to large."""
+  rng = np.random.default_rng(0)
+  return tuple(
+    rng.permutation(np.linspace(x.examples[0], x.examples[-1], ROWS))
+    for x in methods.get(name).parameters
+  )
 
 
-def prompts(width=S):
+def prompts(width=S, copies=1):
   """Ragged, one of a single token; what pads them is not pad."""
   token_PxS = np.random.default_rng(3).integers(4, 32, (ROWS, S))
   length_P = np.array([1, 9, 4, 7, 2, 9, 5, 3])
   token_PxS = np.pad(token_PxS, ((0, 0), (0, width - S)))
-  return results.Prompts(token_PxS, length_P, np.arange(ROWS) + 100)
+  return results.Prompts(token_PxS, length_P, np.arange(ROWS) + 100, copies)
 
 
-def sampling(temperature=None):
+def sampling(temperature=None, copies=1):
   """A setting a row, or one temperature for all."""
   mixed = np.array([1, 0, 0.5, 1, 1, 0, 0.7, 1.3])
-  return distributions.Sampling(
-    mixed if temperature is None else np.full(ROWS, float(temperature)),
-    np.array([1, 1, 1, 0.8, 1, 1, 0.8, 1]),
+  mixed = mixed if temperature is None else np.full(ROWS, float(temperature))
+  top_p = np.array([1, 1, 1, 0.8, 1, 1, 0.8, 1])
+  return probabilities.Sampling(np.tile(mixed, copies), np.tile(top_p, copies))
+
+
+def observe(draft, verified, divergence_BxG):
+  """What `Loop.observe` tells here: of the draft, the verifier and both."""
+  return {
+    'divergence': divergence_BxG,
+    'best_p': verified.p_raw_BxGxV.max(-1),
+    'drafted': draft.token_BxG,
+  }
+
+
+def make_loop(gamma, names=FORMS, rows=ROWS, **changes):
+  """A Loop whose groups follow these methods, `rows` rows each."""
+  groups = tuple(loop_lib.Group(methods.get(name), rows) for name in names)
+  return loop_lib.Loop(DRAFTER, VERIFIER, gamma, N, EOS, groups, **changes)
+
+
+def request(names=FORMS, temperature=None, seed=0, **changes):
+  """The batch once for each of these methods."""
+  copies = len(names)
+  asked = results.Request(
+    prompts(copies=copies),
+    sampling(temperature, copies),
+    tuple(map(values, names)),
+    jax.random.key(seed),
   )
-
-
-def make_cascade(gamma):
-  return cascade.Cascade(DRAFTER, VERIFIER, gamma, N, EOS)
+  return asked.replace(**changes)
 
 
 @functools.cache
-def decode(name, gamma, temperature=None, seed=0):
-  """The batch under a rule, on the host."""
+def decode_all(gamma, temperature=None, seed=0):
+  """The batch under every drafting method, on the host."""
   return jax.device_get(
-    cascade.decode(
-      make_cascade(gamma),
+    loop_lib.decode(
+      make_loop(gamma, DRAFTING, observe=observe),
       params(),
-      prompts(),
-      sampling(temperature),
-      rules.RULES[name],
-      alphas(name),
-      jax.random.key(seed),
+      request(DRAFTING, temperature, seed),
     )
   )
+
+
+def decode(name, gamma, temperature=None, seed=0):
+  """The batch under one method."""
+  return group(decode_all(gamma, temperature, seed), DRAFTING.index(name))
+
+
+def group(result, i):
+  """The rows of the i-th group."""
+  return row(result, slice(i * ROWS, (i + 1) * ROWS))
 
 
 def row(tree, rows):
   """Some rows of Prompts, Sampling or a Result."""
   return jax.tree.map(lambda x: x[rows], tree)
+
+
+def alone(asked, b):
+  """A request whose batch is row b of every group, in every place."""
+
+  def only(x):
+    x = jnp.asarray(x)
+    return jnp.repeat(x.reshape(-1, ROWS, *x.shape[1:])[:, b], ROWS, axis=0)
+
+  return asked.replace(
+    prompts=jax.tree.map(only, asked.prompts),
+    sampling=jax.tree.map(only, asked.sampling),
+    values=jax.tree.map(only, asked.values),
+  )
 
 
 def assert_same(a, b, gamma_free=True):
@@ -152,7 +188,7 @@ def assert_same(a, b, gamma_free=True):
   names = ['accepted_B', 'rejected_B', 'deferred_B']
   if not gamma_free:
     names += ['verifier_calls_B', 'drafter_steps_B', 'drafted_B']
-    names += ['accepted_lengths_BxG']
+    names += ['accepted_lengths_BxA']
   for name in names:
     np.testing.assert_array_equal(
       getattr(a.counts, name), getattr(b.counts, name), err_msg=name

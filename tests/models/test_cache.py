@@ -54,19 +54,20 @@ def test_pack_a_ring():
   np.testing.assert_array_equal(got[1, :2], [0, 1])
 
 
-def test_repeat_widens_rows():
+def test_tile_repeats_the_batch():
   cache = cache_lib.Cache(
     jnp.array([3, 1]),
     (jnp.arange(2.0).reshape(1, 2, 1, 1, 1),),
     (jnp.arange(2.0).reshape(1, 2, 1, 1, 1),),
     (False,),
   )
-  wide = cache_lib.repeat(cache, 2)
-  np.testing.assert_array_equal(wide.length_B, [3, 3, 1, 1])
-  np.testing.assert_array_equal(wide.keys[0].ravel(), [0, 0, 1, 1])
-  np.testing.assert_array_equal(wide.values[0].ravel(), [0, 0, 1, 1])
+  wide = cache_lib.tile(cache, 2)
+  np.testing.assert_array_equal(wide.length_B, [3, 1, 3, 1])
+  np.testing.assert_array_equal(wide.keys[0].ravel(), [0, 1, 0, 1])
+  np.testing.assert_array_equal(wide.values[0].ravel(), [0, 1, 0, 1])
 
 
+@pytest.mark.usefixtures('optimised')
 @pytest.mark.parametrize('rows', [1, 3])
 @pytest.mark.parametrize('ring', [False, True])
 def test_a_loop_appends_in_place(rows, ring):
@@ -99,12 +100,12 @@ def _with_memory():
   return cache_lib.Cache(jnp.array([3, 2]), stack, stack, (False,), memory)
 
 
-def test_repeat_widens_memory():
-  wide = cache_lib.repeat(_with_memory(), 2)
-  np.testing.assert_array_equal(wide.length_B, [3, 3, 2, 2])
-  np.testing.assert_array_equal(wide.memory.length_B, [5, 5, 4, 4])
-  np.testing.assert_array_equal(wide.memory.keys[0].ravel(), [0, 0, 1, 1])
-  np.testing.assert_array_equal(wide.memory.values[0].ravel(), [0, 0, 1, 1])
+def test_tile_repeats_memory():
+  wide = cache_lib.tile(_with_memory(), 2)
+  np.testing.assert_array_equal(wide.length_B, [3, 2, 3, 2])
+  np.testing.assert_array_equal(wide.memory.length_B, [5, 4, 5, 4])
+  np.testing.assert_array_equal(wide.memory.keys[0].ravel(), [0, 1, 0, 1])
+  np.testing.assert_array_equal(wide.memory.values[0].ravel(), [0, 1, 0, 1])
 
 
 def test_rewind_leaves_memory_alone():

@@ -1,18 +1,36 @@
 """Hand-made records, whole ones, of any pair and task."""
 
+_MODELS = ('verifier_alone', 'drafter_alone')
 
-def record(rule, alpha=None, gamma=None, latency=1.0, scores=(1, 1), **changes):
+
+def traits(method, **changes):
+  """Returns the traits of a method; one not known is a rule's."""
+  return {
+    'drafts': method not in _MODELS,
+    'plan_changes_text': False,
+    'divergence_rejects': method not in _MODELS,
+    'lossless': method in ('verifier_alone', 'strict'),
+  } | changes
+
+
+def record(
+  method, parameters=None, gamma=None, latency=1.0, scores=(1, 1), **changes
+):
   """Returns a record.
 
   Args:
-    rule: its name.
-    alpha: its threshold.
+    method: its name.
+    parameters: a dict, a number (alpha) or None.
     gamma: draft length.
     latency: relative to the verifier's second an example: a number, or one a
       timed example.
     scores: of the examples, 0 or 1.
-    **changes: other values of any field or count.
+    **changes: other values of any field, count or trait.
   """
+  if parameters is None:
+    parameters = {}
+  elif not isinstance(parameters, dict):
+    parameters = {'alpha': parameters}
   count = changes.get('latency_examples', len(scores))
   timed = latency if isinstance(latency, list) else [latency] * count
   mean = sum(timed) / len(timed)
@@ -27,14 +45,17 @@ def record(rule, alpha=None, gamma=None, latency=1.0, scores=(1, 1), **changes):
     'accepted_lengths': [0, 1, 2],
     'divergence': 100.0,
   }
-  counts |= {k: changes.pop(k) for k in list(changes) if k in counts}
-  names = [rule, alpha, gamma, changes.get('temperature', 0)]
+  own = traits(method)
+  for known in (counts, own):
+    known |= {k: changes.pop(k) for k in list(changes) if k in known}
+  names = [method, *parameters.values(), gamma, changes.get('temperature', 0)]
   return {
     'id': '-'.join(map(str, names)),
     'task': 'word_problems',
     'pair': 'word_problems',
-    'rule': rule,
-    'alpha': alpha,
+    'method': method,
+    'parameters': parameters,
+    'traits': own,
     'gamma': gamma,
     'schedule': None if gamma is None else 'fixed',
     'schedule_parameter': None,
@@ -53,6 +74,8 @@ def record(rule, alpha=None, gamma=None, latency=1.0, scores=(1, 1), **changes):
     'strict_seconds': None if gamma is None else [1.0] * 3,
     'relative_latency': [mean] * 3,
     'example_statistics': [[score, 1] for score in scores],
+    'example_tokens': _shares(counts['tokens'], len(scores)),
+    'example_rejected': _shares(counts['rejected'], len(scores)),
     'example_seconds': timed,
     'predicted_seconds': float(sum(timed)),
     'counts': counts,
@@ -65,8 +88,13 @@ def record(rule, alpha=None, gamma=None, latency=1.0, scores=(1, 1), **changes):
   } | changes
 
 
-def point(rule, rejected, latency, gamma=3, **changes):
+def point(method, rejected, latency, gamma=3, **changes):
   """Returns a record of a rejection rate (a share) and a relative latency."""
   changes = {'divergence': 1000 * rejected} | changes
   rejected = round(1000 * rejected)
-  return record(rule, 0.5, gamma, latency, rejected=rejected, **changes)
+  return record(method, 0.5, gamma, latency, rejected=rejected, **changes)
+
+
+def _shares(total, count):
+  """The total in parts that differ by one at most."""
+  return [total * (i + 1) // count - total * i // count for i in range(count)]

@@ -10,7 +10,9 @@ import itertools
 import jax
 import numpy as np
 
-from speccascade import distributions, rules
+from speccascade import rules
+from speccascade.sampling import probabilities
+from tests.rules import examples
 
 T, V = 200, 7
 # (temperature, top-p) of each row.
@@ -42,23 +44,22 @@ def sampled(logits_TxV, settings):
 
 @jax.jit
 def _probabilities(logits_BxTxV, temperature_B, top_p_B):
-  raw_BxTxV = distributions.raw(logits_BxTxV)
-  sampling = distributions.Sampling(temperature_B, top_p_B)
-  probs = distributions.probabilities(logits_BxTxV, raw_BxTxV, sampling)
+  raw_BxTxV = probabilities.raw(logits_BxTxV)
+  sampling = probabilities.Sampling(temperature_B, top_p_B)
+  probs = probabilities.sampled(logits_BxTxV, raw_BxTxV, sampling)
   return probs, raw_BxTxV
 
 
-def target(name, case, alpha):
-  """BxTxV: the rule's pi; alpha broadcasts to BxT."""
-  alpha_BxT = np.broadcast_to(np.asarray(alpha, float), case[0].shape[:-1])
-  return np.asarray(_RULES[name](*case, alpha_BxT))
+def target(name, case, *values):
+  """BxTxV: the rule's pi; each of its values broadcasts to BxT."""
+  shape = case[0].shape[:-1]
+  spread = (np.broadcast_to(np.asarray(x, float), shape) for x in values)
+  return np.asarray(_RULES[name](*case, *spread))
 
 
-def alphas(name, seed=0):
-  """BxT random alphas in the useful part of the rule's range."""
-  low, high, *_ = rules.RULES[name].alpha_range or (0, 1)
-  low, high = max(low, 0), min(high, max(1, low + 2))
-  return np.random.default_rng(seed).uniform(low, high, (B, T))
+def values(name, seed=0):
+  """For each parameter BxT random values, between its examples."""
+  return examples.random(rules.RULES[name].parameters, (B, T), seed)
 
 
 def divergence(a, b):

@@ -13,12 +13,13 @@ Letters: C contexts, V vocabulary, K thresholds.
 import functools
 from typing import NamedTuple
 
-import cases
 import jax
 import numpy as np
 import tabulate
 
-from speccascade import distributions, rules
+from speccascade import rules
+from speccascade.sampling import probabilities
+from tests.theory import cases
 
 CONTEXTS, V = 1000, 32
 ALPHAS = (0.0, 0.05, 0.1, 0.2, 0.4)
@@ -49,7 +50,7 @@ def world(calibration=0.0, temperature=1.0):
   rng = np.random.default_rng(0)
   logits = 3 * rng.normal(size=(CONTEXTS, V))
   noise = rng.normal(size=(2, CONTEXTS, V))
-  truth = np.asarray(distributions.raw(logits))
+  truth = np.asarray(probabilities.raw(logits))
   q_raw, q_stays = _calibrate(0.8 * logits + 2.0 * noise[0], truth, calibration)
   p_raw, p_stays = _calibrate(0.8 * logits + 1.0 * noise[1], truth, calibration)
   settings = ((temperature, 1.0),)
@@ -66,7 +67,7 @@ def _calibrate(logits, truth, weight):
   Returns:
     (CxV probabilities, whether the token stays the best at all weights).
   """
-  raw = np.asarray(distributions.raw(logits))
+  raw = np.asarray(probabilities.raw(logits))
   best = raw == raw.max(-1, keepdims=True)
   says, true = raw.max(-1, keepdims=True), _at_best(raw, truth)[:, None]
 
@@ -86,7 +87,7 @@ def _at_best(model, truth):
 def costs(w, alpha):
   """C, C: the true loss of keeping the drafter and of deferring."""
   defer = 1 - _at_best(w.p_raw, w.truth)
-  rejected = np.asarray(rules.total_variation(w.p, w.q))
+  rejected = np.asarray(probabilities.total_variation(w.p, w.q))
   return 1 - _at_best(w.q_raw, w.truth), defer + alpha * rejected
 
 

@@ -4,12 +4,13 @@ That what the decoder does parts them exactly so often is tested where it is
 done: docs/theory.md names those tests.
 """
 
-import cases
 import numpy as np
 import pytest
 from scipy import optimize  # Comes with JAX.
 
-from speccascade import distributions, rules
+from speccascade import rules
+from speccascade.sampling import draws, probabilities
+from tests.theory import cases
 
 pytestmark = pytest.mark.usefixtures('float64')
 
@@ -40,7 +41,7 @@ def _least_disagreement(q_V, pi_V):
 @pytest.mark.parametrize('name', rules.RULES)
 def test_no_coupling_rejects_less(name):
   case = cases.pairs(0)
-  q, pi = case[0], cases.target(name, case, cases.alphas(name))
+  q, pi = case[0], cases.target(name, case, *cases.values(name))
   at = np.arange(0, cases.T, cases.T // 3)
   least = [
     [_least_disagreement(*pair) for pair in zip(*rows, strict=True)]
@@ -50,7 +51,7 @@ def test_no_coupling_rejects_less(name):
   # V^2 masses may be SLACK below 0 at a reduced cost of at most 3.
   bound = (2 * cases.V + 3 * cases.V**2) * SLACK
   np.testing.assert_allclose(
-    least, rules.total_variation(pi, q)[:, at], rtol=0, atol=bound
+    least, probabilities.total_variation(pi, q)[:, at], rtol=0, atol=bound
   )
 
 
@@ -58,9 +59,9 @@ def test_no_coupling_rejects_less(name):
 def test_a_rejected_draft_is_not_drawn_again(name):
   """So a rejection is a disagreement of draft and output, and no other is."""
   case = cases.pairs(1)
-  q, pi = case[0], cases.target(name, case, cases.alphas(name))
+  q, pi = case[0], cases.target(name, case, *cases.values(name))
   rejected = np.maximum(q - pi, 0)
-  redrawn = np.asarray(distributions.residual(pi, q))
+  redrawn = np.asarray(draws.residual(pi, q))
   # Rounding leaves no more than V eps / 2 to reject where pi = q.
   assert (rejected * redrawn <= cases.V * np.finfo(float).eps / 2).all()
 
@@ -68,7 +69,7 @@ def test_a_rejected_draft_is_not_drawn_again(name):
 def test_independent_draws_part_more_often():
   q, p, *_ = cases.pairs(0)
   apart = 1 - (q * p).sum(-1)
-  least = rules.total_variation(p, q)
+  least = probabilities.total_variation(p, q)
   # Sums of V products, and of V differences.
   assert (apart >= least - 2 * cases.V * np.finfo(float).eps).all()
   assert (apart - least)[-2].mean() > 0.1  # At temperature 1.

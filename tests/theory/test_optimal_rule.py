@@ -6,9 +6,10 @@ vocabulary.
 
 import itertools
 
-import cases
 import numpy as np
 import pytest
+
+from tests.theory import cases
 
 pytestmark = pytest.mark.usefixtures('float64')
 

@@ -4,10 +4,10 @@ A loss is at most 1 + alpha <= 2 and three roundings old.
 """
 
 import numpy as np
-import oracle
 import pytest
 
-from speccascade import rules
+from speccascade.sampling import probabilities
+from tests.theory import oracle
 
 pytestmark = pytest.mark.usefixtures('float64')
 
@@ -37,7 +37,7 @@ def test_the_oracle_defers_by_its_definition(alpha, temperature):
     (w.truth * (1 - np.eye(oracle.V)[x.argmax(-1)])).sum(-1)
     for x in (w.q_raw, w.p_raw)
   ]
-  deferring = mistaken[1] + alpha * rules.total_variation(w.p, w.q)
+  deferring = mistaken[1] + alpha * probabilities.total_variation(w.p, w.q)
   expected = np.where(mistaken[0] > deferring, deferring, mistaken[0])
   np.testing.assert_allclose(
     oracle.oracle_loss(w, alpha),
@@ -78,5 +78,5 @@ def test_the_regret_vanishes_as_confidence_becomes_true(alpha):
   # Not because the models become alike, or one of them always right.
   w = oracle.world(1.0)
   keep, defer = oracle.costs(w, alpha)
-  assert np.mean(rules.total_variation(w.p, w.q)) > 0.2
+  assert np.mean(probabilities.total_variation(w.p, w.q)) > 0.2
   assert 0.1 < (keep > defer).mean() < 0.9

@@ -3,8 +3,9 @@
 import pathlib
 import re
 
-import oracle
 import pytest
+
+from tests.theory import oracle
 
 pytestmark = pytest.mark.usefixtures('float64')
 

@@ -3,9 +3,10 @@
 Letters: B settings, T positions, V vocabulary.
 """
 
-import cases
 import numpy as np
 import pytest
+
+from tests.theory import cases
 
 pytestmark = pytest.mark.usefixtures('float64')
 

@@ -1,65 +1,104 @@
-"""A task of sums and a tokenizer of characters, small and exact."""
+"""A tiny model of each family on `sums`, and the settings of a run."""
 
-import dataclasses
+import contextlib
 
-import ml_collections
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+from jax.experimental.compilation_cache import compilation_cache
 
-from speccascade.models import gemma
-from speccascade.tasks import example
+from speccascade import config
+from speccascade.models import registry
+from speccascade.training import config as training_config
+from tests.training import sums
 
-_CHARACTERS = '0123456789+=;'
+GEMMA = dict(
+  vocab_size=sums.Characters().vocab_size(),
+  num_layers=1,
+  attention_pattern=('global',),
+  embed_dim=32,
+  num_heads=2,
+  num_kv_heads=1,
+  head_dim=16,
+  hidden_dim=64,
+)
+T5 = dict(
+  vocab_size=sums.Characters().vocab_size(),
+  num_layers=1,
+  embed_dim=32,
+  num_heads=2,
+  head_dim=16,
+  hidden_dim=64,
+)
 
 
-@dataclasses.dataclass(frozen=True)
-class Sums:
-  max_new_tokens: int = 5
-
-  def example(self, split, index):
-    n = 31 * index + (7 if split == 'validation' else 0)
-    a, b = n % 5, n // 5 % 13
-    target = f'{a + b};' * (1 + n % 2)  # Ragged.
-    return example.Example(index, f'{a}+{b}=', target, str(a + b))
+def model(family='gemma2', **overrides):
+  settings = {'gemma2': GEMMA, 't5': T5}[family] | overrides
+  return registry.make_model(registry.make_config(family, **settings))
 
 
-class Characters:
-  def vocab_size(self):
-    return 4 + len(_CHARACTERS)
-
-  def encode(self, texts):
-    return [[4 + _CHARACTERS.index(c) for c in text] for text in texts]
-
-
-def config(**overrides):
-  settings = dict(
+def settings(**overrides):
+  values = dict(
     name='tiny',
     seed=3,
+    task='word_problems',
+    task_args={},
+    num_train=50,
+    num_valid=16,
+    length=13,
+    family='gemma2',
+    model=GEMMA,
+    tokenizer='characters',
     batch_size=16,
-    num_steps=40,
+    num_steps=24,
     log_every=1,
-    eval_every=20,
-    save_every=10,
-    optimizer=dict(
-      peak_learning_rate=1e-2,
-      warmup_steps=4,
-      b1=0.9,
-      b2=0.95,
-      weight_decay=0.1,
-      clip_norm=1.0,
-    ),
+    eval_every=12,
+    save_every=12,
+    optimizer=dict(peak_learning_rate=1e-2, warmup_steps=4),
   )
-  return ml_collections.ConfigDict({**settings, **overrides}).lock()
+  return config.parse(training_config.Train, values | overrides)
 
 
-def model():
-  return gemma.Gemma(
-    gemma.GemmaConfig(
-      vocab_size=Characters().vocab_size(),
-      num_layers=1,
-      attention_pattern=('global',),
-      embed_dim=32,
-      num_heads=2,
-      num_kv_heads=1,
-      head_dim=16,
-      hidden_dim=64,
-    )
-  )
+def params(model, seed=0, scale=0.2):
+  """Random parameters, without compiling what draws them."""
+  shapes = jax.eval_shape(model.init, jax.random.key(0))
+  generator = np.random.default_rng(seed)
+
+  def draw(x):
+    values = generator.normal(0, scale, x.shape)
+    return jnp.asarray(values, x.dtype)
+
+  return jax.tree.map(draw, shapes)
+
+
+@contextlib.contextmanager
+def compiled_once(folder):
+  """Keeps compiled programs in a folder."""
+  values = {
+    'jax_compilation_cache_dir': str(folder),
+    'jax_persistent_cache_min_compile_time_secs': 0.0,
+  }
+  before = {name: jax.config.values[name] for name in values}
+  for name, value in values.items():
+    jax.config.update(name, value)
+  compilation_cache.reset_cache()
+  try:
+    yield
+  finally:
+    for name, value in before.items():
+      jax.config.update(name, value)
+    compilation_cache.reset_cache()
+
+
+@contextlib.contextmanager
+def fast_runs(folder):
+  """Compiles each program once; a checkpoint is not sliced by devices."""
+  before = ocp.type_handlers.get_type_handler(jax.Array)
+  whole = ocp.type_handlers.ArrayHandler(use_replica_parallel=False)
+  ocp.type_handlers.register_type_handler(jax.Array, whole, override=True)
+  try:
+    with compiled_once(folder):
+      yield
+  finally:
+    ocp.type_handlers.register_type_handler(jax.Array, before, override=True)

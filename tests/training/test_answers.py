@@ -5,34 +5,15 @@ import functools
 import jax
 import numpy as np
 import pytest
-import stand_ins
 
-from speccascade import distributions
 from speccascade.decoding import autoregressive, results
-from speccascade.models import t5
+from speccascade.sampling import probabilities
 from speccascade.training import answers, data
+from tests.training import stand_ins, sums
 
 ROWS = 6
 GEMMA = stand_ins.model()
-T5 = t5.T5(
-  t5.T5Config(
-    vocab_size=stand_ins.Characters().vocab_size(),
-    num_layers=1,
-    embed_dim=16,
-    num_heads=2,
-    head_dim=8,
-    hidden_dim=32,
-  )
-)
-
-
-@pytest.fixture(scope='module', autouse=True)
-def _compile_fast():
-  flag = 'jax_disable_most_optimizations'
-  before = jax.config.values[flag]
-  jax.config.update(flag, True)
-  yield
-  jax.config.update(flag, before)
+T5 = stand_ins.model('t5', embed_dim=16, head_dim=8, hidden_dim=32)
 
 
 # Tokens of an answer asked for, and had: T5's rows have no room for more.
@@ -44,14 +25,12 @@ def _examples(model):
   lengths = {'length': 13} if model is GEMMA else {'length': 9}
   if model is T5:
     lengths['input_length'] = 8
-  return data.tokenize(
-    stand_ins.Sums(), stand_ins.Characters(), 'train', ROWS, **lengths
-  )
+  return data.tokenize(sums.Sums(), sums.Characters(), 'train', ROWS, **lengths)
 
 
 @functools.cache
 def _params(model, seed=0):
-  return jax.jit(model.init)(jax.random.key(seed))
+  return stand_ins.params(model, seed, scale=0.1)
 
 
 @functools.cache
@@ -73,9 +52,9 @@ def _sample(model, params_seed=0, key_seed=0):
 
 def _decode(model, params_seed=0):
   """The same rows by the decoder, from prompts made anew."""
-  examples = [stand_ins.Sums().example('train', i) for i in range(ROWS)]
+  examples = [sums.Sums().example('train', i) for i in range(ROWS)]
   prompts = [
-    [2, *x] for x in stand_ins.Characters().encode([e.prompt for e in examples])
+    [2, *x] for x in sums.Characters().encode([e.prompt for e in examples])
   ]
   token_PxS = np.zeros((ROWS, 8), np.int32)
   for row, prompt in enumerate(prompts):
@@ -85,7 +64,7 @@ def _decode(model, params_seed=0):
     autoregressive.Autoregressive(model, N[model], 1),
     _params(model, params_seed),
     results.Prompts(token_PxS, length_P, np.arange(ROWS)),
-    distributions.Sampling(np.ones(ROWS), np.ones(ROWS)),
+    probabilities.Sampling(np.ones(ROWS), np.ones(ROWS)),
     jax.random.key(0),
   )
   return prompts, jax.device_get(result)
@@ -110,7 +89,7 @@ def test_rows_are_what_precedes_the_target_and_the_model_s_own_answer(model):
     )
   if model is T5:
     np.testing.assert_array_equal(
-      batch['input_BxS'], _examples(model).input_NxS
+      batch['input_BxS'], _examples(model).input_ExS
     )
 
 
@@ -131,13 +110,13 @@ def test_a_row_s_answer_is_its_own_whatever_stands_in_the_target():
   np.testing.assert_array_equal(got['token_BxT'], _sample(GEMMA)['token_BxT'])
 
 
-def test_a_row_without_room_for_an_answer_is_one_clear_error():
+def test_a_row_without_room_for_an_answer_is_one_line():
   examples = _examples(GEMMA)  # The longest prompts have 6 tokens.
   answers.check(examples, 7)
   with pytest.raises(
     ValueError,
-    match='has 6 tokens before its target, answers up to 8; raise length, '
-    'now 13',
+    match='length=13 must be at least 14: example . has 6 tokens before its '
+    'target and an answer up to 8',
   ):
     answers.check(examples, 8)
   answers.check(_examples(T5), 80)

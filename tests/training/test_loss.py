@@ -1,3 +1,4 @@
+import functools
 import math
 
 import jax
@@ -13,8 +14,11 @@ WEIGHT_BxT = jnp.array(
 )
 
 
+_sums = jax.jit(loss.next_token_sums)
+
+
 def _loss(logits_BxTxV, weight_BxT=WEIGHT_BxT):
-  means = loss.mean(loss.next_token_sums(logits_BxTxV, TOKEN_BxT, weight_BxT))
+  means = loss.mean(_sums(logits_BxTxV, TOKEN_BxT, weight_BxT))
   return means['loss'], means['accuracy']
 
 
@@ -31,7 +35,7 @@ def test_loss_and_accuracy_by_hand():
 
 def test_only_positions_before_a_target_token_have_a_gradient():
   logits_BxTxV = jax.random.normal(jax.random.key(0), (3, 5, 4))
-  gradient_BxTxV = jax.grad(lambda x: _loss(x)[0])(logits_BxTxV)
+  gradient_BxTxV = jax.jit(jax.grad(lambda x: _loss(x)[0]))(logits_BxTxV)
   predicts_BxT = np.zeros((3, 5), bool)
   predicts_BxT[:, :-1] = WEIGHT_BxT[:, 1:]
   np.testing.assert_array_equal(
@@ -41,9 +45,9 @@ def test_only_positions_before_a_target_token_have_a_gradient():
 
 def test_the_first_token_is_never_a_target():
   logits_BxTxV = jax.random.normal(jax.random.key(0), (3, 5, 4))
-  plain = loss.next_token_sums(logits_BxTxV, TOKEN_BxT, WEIGHT_BxT)
+  plain = _sums(logits_BxTxV, TOKEN_BxT, WEIGHT_BxT)
   weight_BxT = WEIGHT_BxT.at[:, 0].set(1)
-  assert loss.next_token_sums(logits_BxTxV, TOKEN_BxT, weight_BxT) == plain
+  assert _sums(logits_BxTxV, TOKEN_BxT, weight_BxT) == plain
 
 
 class _Logits:
@@ -56,7 +60,8 @@ class _Logits:
 def test_bfloat16_logits_are_summed_in_float32():
   batch = {'token_BxT': TOKEN_BxT, 'weight_BxT': WEIGHT_BxT}
   logits_BxTxV = jnp.zeros((3, 5, 4), jnp.bfloat16)
-  sums = loss.next_token(_Logits(), logits_BxTxV, (), batch, None)
+  measure = jax.jit(functools.partial(loss.next_token, _Logits()))
+  sums = measure(logits_BxTxV, (), batch, None)
   assert {x.dtype for x in sums.values()} == {jnp.dtype('float32')}
   np.testing.assert_allclose(sums['loss'], 5 * math.log(4), rtol=1e-6)
   assert sums['weight'] == 5

@@ -1,0 +1,285 @@
+"""Contract of a model family: every registered one must pass these tests."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from speccascade import sharding
+from speccascade.models import base, registry
+from speccascade.models import cache as cache_lib
+
+S, NEW, BLOCK = 9, 24, 3
+LENGTH_B = np.array([1, 9, 4, 6])
+B, T = len(LENGTH_B), NEW + BLOCK
+FAMILIES = list(registry.FAMILIES.values())
+EXAMPLES = [(family, c) for family in FAMILIES for c in family.examples]
+IDS = [f'{f.name}-{i}' for f in FAMILIES for i in range(len(f.examples))]
+for_each_example = pytest.mark.parametrize(
+  ('family', 'config'), EXAMPLES, ids=IDS
+)
+for_each_family = pytest.mark.parametrize(
+  'family', FAMILIES, ids=lambda f: f.name
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Case:
+  """A model with rough parameters, ragged prompts and what follows them.
+
+  `fed_BxT` begins with the token that `prefill` asks for, and `logits_BxTxV`
+  are those after each of its tokens, by one uncached pass.
+  """
+
+  family: base.Family
+  model: base.Model
+  params: Any
+  prompt_BxS: np.ndarray
+  fed_BxT: np.ndarray
+  logits_BxTxV: np.ndarray
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _forward(model, params, *inputs):
+  return model.forward(params, *inputs)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _prefill(model, params, token_BxS, length_B):
+  return model.prefill(params, token_BxS, length_B, new_tokens=NEW, block=BLOCK)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _extend(model, params, cache, token_BxT):
+  return model.extend(params, cache, token_BxT)
+
+
+def _shapes(model):
+  return jax.eval_shape(model.init, jax.random.key(0))
+
+
+def _names(params):
+  return {
+    path[-1].key for path, _ in jax.tree_util.tree_leaves_with_path(params)
+  }
+
+
+@pytest.fixture(scope='module')
+def make_case(float64):
+  """Makes the case of an example, once, in double precision."""
+  del float64
+  made = {}
+
+  def make(family, config):
+    if config not in made:
+      made[config] = _make_case(family, config)
+    return made[config]
+
+  return make
+
+
+@pytest.fixture(params=EXAMPLES, ids=IDS)
+def case(request, make_case):
+  return make_case(*request.param)
+
+
+def _make_case(family, config):
+  model = registry.make_model(dataclasses.replace(config, dtype='float64'))
+  rng = np.random.default_rng(0)
+  params = jax.tree.map(
+    lambda x: 0.5 * rng.normal(size=x.shape), _shapes(model)
+  )
+  prompt_BxS, fed_BxT = rng.integers(0, model.vocab_size, (2, B, S + T))
+  prompt_BxS, fed_BxT = prompt_BxS[:, :S], fed_BxT[:, :T]
+  _, first_B = _prefill(model, params, prompt_BxS, LENGTH_B)
+  fed_BxT[:, 0] = first_B
+  if family.encodes_input:
+    logits = _forward(model, params, prompt_BxS, LENGTH_B, fed_BxT)
+  else:
+    held_B = LENGTH_B - 1
+    assert (first_B == prompt_BxS[np.arange(B), held_B]).all()
+    rows = np.zeros((B, S + T), int)
+    for row, prompt, held, fed in zip(
+      rows, prompt_BxS, held_B, fed_BxT, strict=True
+    ):
+      row[:held], row[held : held + T] = prompt[:held], fed
+    at_BxT = held_B[:, None] + np.arange(T)
+    logits = _forward(model, params, rows)
+    logits = np.take_along_axis(np.asarray(logits), at_BxT[..., None], 1)
+  return _Case(family, model, params, prompt_BxS, fed_BxT, np.asarray(logits))
+
+
+def test_blocks_and_rewinds_equal_one_pass(case):
+  """Ragged rows, random blocks kept in part.
+
+  What is rewound was a wrong continuation, as a rejected draft is.
+  """
+  rng = np.random.default_rng(1)
+  V = case.model.vocab_size
+  assert case.logits_BxTxV.shape == (B, T, V)
+  assert case.logits_BxTxV.std() > 0.1
+  cache, _ = _prefill(case.model, case.params, case.prompt_BxS, LENGTH_B)
+  start_B, done_B = np.asarray(cache.length_B), np.zeros(B, int)
+  for i in range(40):
+    width = (1, BLOCK)[i % 2]
+    keep_B = np.minimum(rng.integers(0, width + 1, B), NEW - done_B)
+    at_BxT = done_B[:, None] + np.arange(width)
+    block = np.take_along_axis(case.fed_BxT, at_BxT, 1)
+    wrong = np.arange(width) >= keep_B[:, None]
+    block = np.where(wrong, (block + 1 + i) % V, block)
+    logits, cache = _extend(case.model, case.params, cache, block)
+    logits = np.asarray(logits)
+    np.testing.assert_array_equal(cache.length_B, start_B + done_B + width)
+    for b in range(B):
+      np.testing.assert_allclose(
+        logits[b, : keep_B[b]],
+        case.logits_BxTxV[b, done_B[b] : done_B[b] + keep_B[b]],
+        rtol=0,
+        atol=1e-10,
+      )
+    done_B = done_B + keep_B
+    cache = cache_lib.rewind(cache, jnp.asarray(start_B + done_B))
+  assert (done_B == NEW).all()
+
+
+def test_other_tokens_after_a_rewind_equal_a_fresh_cache(case):
+  fresh, _ = _prefill(case.model, case.params, case.prompt_BxS, LENGTH_B)
+  block = case.fed_BxT[:, :BLOCK]
+  other = (block + 1) % case.model.vocab_size
+  want, _ = _extend(case.model, case.params, fresh, other)
+  first, used = _extend(case.model, case.params, fresh, block)
+  assert np.abs(np.asarray(first) - np.asarray(want)).max() > 1e-3
+  back = cache_lib.rewind(used, fresh.length_B)
+  got, _ = _extend(case.model, case.params, back, other)
+  np.testing.assert_allclose(got, want, rtol=0, atol=1e-12)
+
+
+def test_a_row_of_a_ragged_batch_equals_the_row_alone(case):
+  """Alone: every row of the batch is that row, padded in its own way."""
+  rng = np.random.default_rng(2)
+  for b, length in enumerate(LENGTH_B):
+    prompt_BxS = rng.integers(0, case.model.vocab_size, (B, S))
+    prompt_BxS[:, :length] = case.prompt_BxS[b, :length]
+    length_B = np.full(B, length)
+    cache, first_B = _prefill(case.model, case.params, prompt_BxS, length_B)
+    assert (np.asarray(first_B) == case.fed_BxT[b, 0]).all()
+    block = np.repeat(case.fed_BxT[b : b + 1, :BLOCK], B, 0)
+    logits, _ = _extend(case.model, case.params, cache, block)
+    want = np.repeat(case.logits_BxTxV[b : b + 1, :BLOCK], B, 0)
+    np.testing.assert_allclose(logits, want, rtol=0, atol=1e-10)
+
+
+@pytest.mark.skipif(jax.device_count() < 8, reason='needs 8 devices')
+@for_each_family
+def test_sharded_equals_unsharded(family, make_case):
+  case = make_case(family, family.examples[-1])
+  mesh = sharding.make_mesh(2, 4, jax.devices()[:8])
+  placed = sharding.parameter_shardings(case.params, mesh, family.partition)
+  params = jax.device_put(case.params, placed)
+  assert not all(x.is_fully_replicated for x in jax.tree.leaves(placed))
+  prompt_BxS, block = jax.device_put(
+    (case.prompt_BxS, case.fed_BxT[:, :BLOCK]),
+    jax.NamedSharding(mesh, sharding.BATCH),
+  )
+
+  @jax.jit
+  def run(params, prompt_BxS, length_B, block):
+    before, _ = _prefill(case.model, params, prompt_BxS, length_B)
+    return before, *_extend(case.model, params, before, block)
+
+  with jax.set_mesh(mesh):
+    before, logits, after = run(params, prompt_BxS, LENGTH_B, block)
+  fit = lambda size: size // 4 if size % 4 == 0 else size  # noqa: E731
+  shard = lambda x: x.sharding.shard_shape(x.shape)  # noqa: E731
+  for x in jax.tree.leaves((before, after)):
+    if x.ndim == 5:  # LxBxKxSxH
+      assert shard(x) == (x.shape[0], B // 2, fit(x.shape[2]), *x.shape[3:])
+  assert shard(logits) == (B // 2, BLOCK, fit(case.model.vocab_size))
+  np.testing.assert_allclose(
+    logits, case.logits_BxTxV[:, :BLOCK], rtol=0, atol=1e-10
+  )
+
+
+@for_each_example
+def test_the_partition_names_every_parameter(family, config):
+  mesh = sharding.make_mesh(1, 1, jax.devices()[:1])
+  shapes = _shapes(registry.make_model(config))
+  sharding.parameter_shardings(shapes, mesh, family.partition)
+  for path, x in jax.tree_util.tree_leaves_with_path(shapes):
+    assert len(family.partition[path[-1].key]) <= x.ndim
+
+
+@for_each_family
+def test_the_partition_names_nothing_else(family):
+  models = [registry.make_model(config) for config in family.examples]
+  used = set().union(*(_names(_shapes(model)) for model in models))
+  assert set(family.partition) == used
+
+
+@pytest.mark.parametrize('dtype', ['bfloat16', 'float32'])
+@for_each_example
+def test_parameters_and_logits_are_float32(family, config, dtype):
+  model = registry.make_model(dataclasses.replace(config, dtype=dtype))
+  token = jax.ShapeDtypeStruct((2, 3), jnp.int32)
+  inputs = [token]
+  if family.encodes_input:
+    inputs = [token, jax.ShapeDtypeStruct((2,), jnp.int32), token]
+  with jax.enable_x64(False):
+    params = _shapes(model)
+    logits = jax.eval_shape(model.forward, params, *inputs)
+  assert {x.dtype for x in jax.tree.leaves(params)} == {jnp.dtype('float32')}
+  assert logits.dtype == jnp.float32
+  assert logits.shape == (2, 3, config.vocab_size)
+
+
+@for_each_example
+def test_the_registry_knows_the_config(family, config):
+  assert registry.FAMILIES[family.name] is family
+  assert registry.family_of(config) is family
+  settings = dataclasses.asdict(config)
+  assert registry.make_config(family.name, **settings) == config
+  model = registry.make_model(config)
+  assert model.config == config
+  assert hash(model) == hash(registry.make_model(config))
+  assert model.vocab_size == config.vocab_size
+
+
+@for_each_example
+def test_prompts_are_limited_to_the_trained_lengths(family, config):
+  assert registry.limited(config, {}) == config
+  assert registry.limited(config, dict(batch_size=3)) == config
+  trained = dict.fromkeys(family.lengths.values(), 17)
+  short = registry.limited(config, trained)
+  model = registry.make_model(short)
+  assert (short != config) == bool(family.lengths)
+  if not family.lengths:
+    return
+  assert 0 < model.longest_prompt(5) <= model.longest_prompt(0) <= 17
+  assert registry.with_lengths_of(config, short) == short
+  for other in FAMILIES:
+    if other is not family:
+      assert (
+        registry.with_lengths_of(other.examples[0], short)
+        == (other.examples[0])
+      )
+
+
+@for_each_family
+def test_wrong_settings_are_one_line(family):
+  with pytest.raises(
+    ValueError, match=f'of a {family.name} model: .*wings'
+  ) as e:
+    registry.make_config(family.name, wings=2)
+  assert '\n' not in str(e.value)
+
+
+def test_unknown_families_are_one_line():
+  known = ', '.join(registry.FAMILIES)
+  with pytest.raises(ValueError, match=f"family 't6'; known: {known}$"):
+    registry.make_config('t6')
+  with pytest.raises(ValueError, match='^dict is of no registered'):
+    registry.make_model({})

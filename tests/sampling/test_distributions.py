@@ -1,0 +1,251 @@
+"""From logits to probabilities, and from those to tokens."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from speccascade import rules
+from speccascade.sampling import draws, keys, probabilities
+from tests.rules import examples
+
+V = 17
+
+draw = jax.jit(draws.draw)
+uniforms = jax.jit(keys.uniforms)
+_accepts = jax.jit(draws.accepts)
+
+
+pytestmark = pytest.mark.usefixtures('float64')
+
+
+def _weights(rows, width, seed=0, zeros=0.3):
+  """Random weights, some rows with many zeros, none with nothing else."""
+  rng = np.random.default_rng(seed)
+  w = rng.exponential(size=(rows, width))
+  w = np.where(
+    rng.random(w.shape) < zeros * rng.integers(0, 4, (rows, 1)), 0, w
+  )
+  w[np.arange(rows), rng.integers(0, width, rows)] = rng.exponential(size=rows)
+  return w
+
+
+# --- From logits to probabilities.
+
+
+def _reference(logits, temperature, top_k, top_p):
+  """One row, by sorting."""
+  if temperature == 0:
+    return np.eye(len(logits))[logits.argmax()]
+  e = np.exp((logits - logits.max()) / temperature)
+  probs = e / e.sum()
+  order = np.argsort(-probs)
+  if top_k:
+    probs[order[top_k:]] = 0
+    probs /= probs.sum()
+  if top_p < 1:
+    before = np.cumsum(probs[order]) - probs[order]
+    probs[order[before >= top_p]] = 0
+  return probs / probs.sum()
+
+
+@functools.partial(jax.jit, static_argnums=3)
+def _probabilities(logits_BxTxV, temperature_B, top_p_B, top_k=0):
+  return probabilities.sampled(
+    logits_BxTxV,
+    probabilities.raw(logits_BxTxV),
+    probabilities.Sampling(temperature_B, top_p_B, top_k),
+  )
+
+
+@pytest.mark.parametrize('top_k', [0, 1, 4, V])
+@pytest.mark.parametrize(
+  ('temperature', 'top_p'),
+  [
+    ([0, 0.3, 0.5, 1, 1, 2, 0, 1], [1, 1, 0.8, 0.8, 1, 0.3, 0.5, 0.05]),
+    ([1] * 8, [1] * 8),  # Nothing to do.
+    ([1] * 8, [0.9, 1, 0.5, 1e-9, 1 - 1e-9, 0.7, 1, 0.2]),
+    ([0.7] * 8, [1] * 8),
+  ],
+)
+def test_probabilities_equal_a_sort(temperature, top_p, top_k):
+  logits = 3 * np.random.default_rng(0).normal(size=(8, 3, V))
+  got = _probabilities(
+    logits, np.array(temperature, float), np.array(top_p, float), top_k
+  )
+  want = [
+    [_reference(x, t, top_k, p) for x in rows]
+    for rows, t, p in zip(logits, temperature, top_p, strict=True)
+  ]
+  np.testing.assert_allclose(got, want, rtol=0, atol=1e-14)
+  np.testing.assert_array_equal(got == 0, np.array(want) == 0)
+
+
+def test_ties():
+  logits = np.log([[[0.3, 0.3, 0.2, 0.2]]])
+  one = np.ones(1)
+  # The first of equal maxima at temperature 0; all of them otherwise.
+  np.testing.assert_array_equal(
+    _probabilities(logits, 0 * one, one), [[[1, 0, 0, 0]]]
+  )
+  both = [[[0.5, 0.5, 0, 0]]]
+  np.testing.assert_allclose(_probabilities(logits, one, one, 1), both)
+  np.testing.assert_allclose(_probabilities(logits, one, 0.1 * one), both)
+
+
+def test_probabilities_in_float32():
+  with jax.enable_x64(False):
+    logits = 3 * np.random.default_rng(0).normal(size=(8, 3, 768))
+    logits = logits.astype(np.float32)
+    top_p = np.linspace(0.1, 1, 8, dtype=np.float32)
+    got = _probabilities(logits, np.ones(8, np.float32), top_p)
+    assert got.dtype == np.float32
+    want = [
+      [_reference(x.astype(float), 1, 0, float(p)) for x in rows]
+      for rows, p in zip(logits, top_p, strict=True)
+    ]
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-8)
+
+
+# --- Draws.
+
+
+@pytest.mark.parametrize('width', [1, 5, 17, 768])
+def test_draw_is_the_inverse_cdf(width):
+  rng = np.random.default_rng(width)
+  w, u = _weights(2000, width, seed=width), rng.random(2000)
+  cdf = np.cumsum(w, -1) / w.sum(-1, keepdims=True)
+  # Which side of a boundary u lies on is decided unless rounding could.
+  assert np.abs(cdf - u[:, None]).min() > 1e-12
+  want = [
+    np.searchsorted(c, x, side='right') for c, x in zip(cdf, u, strict=True)
+  ]
+  got = draw(w, u)
+  assert got.dtype == jnp.int32
+  np.testing.assert_array_equal(got, want)
+  # Leading axes; weights need not sum to 1.
+  np.testing.assert_array_equal(
+    draw(7 * w.reshape(40, 50, width), u.reshape(40, 50)).ravel(), want
+  )
+
+
+@pytest.mark.parametrize('dtype', [np.float32, np.float64])
+@pytest.mark.parametrize('width', [1, 5, 17, 768])
+def test_draw_at_the_ends(width, dtype):
+  w = _weights(1000, width, seed=width).astype(dtype)
+  positive = w > 0
+  first, last = positive.argmax(-1), width - 1 - positive[:, ::-1].argmax(-1)
+  np.testing.assert_array_equal(draw(w, np.zeros(1000, dtype)), first)
+  almost_1 = np.nextafter(dtype(1), dtype(0))
+  drawn = np.asarray(draw(w, np.full(1000, almost_1)))
+  if dtype == np.float64:  # Every weight is far above 1 - almost_1.
+    np.testing.assert_array_equal(drawn, last)
+  assert positive[np.arange(1000), drawn].all()
+  for seed in range(5):
+    u = np.random.default_rng(seed).random(1000).astype(dtype)
+    drawn = draw(w, np.minimum(u, almost_1))
+    assert positive[np.arange(1000), drawn].all()
+
+
+@pytest.mark.parametrize('width', [5, 17])
+def test_a_grid_of_uniforms_integrates_to_the_weights(width):
+  w = _weights(1, width, seed=3)[0]
+  n = 20_000
+  drawn = draw(np.tile(w, (n, 1)), (np.arange(n) + 0.5) / n)
+  assert (np.diff(drawn) >= 0).all()
+  # An interval holds its length in grid points, give or take one.
+  share = np.bincount(drawn, minlength=width) / n
+  np.testing.assert_allclose(share, w / w.sum(), rtol=0, atol=1.001 / n)
+
+
+def test_uniforms_are_those_of_key_example_position_and_role():
+  key = jax.random.key(5)
+  example_B, position_BxT = (
+    np.array([3, 9, 3]),
+    np.array([[0, 1], [7, 8], [1, 2]]),
+  )
+  u = uniforms(keys.row_keys(key, example_B), position_BxT)
+  assert u.shape == (3, 2, 3)
+  for b in range(3):
+    for t in range(2):
+      alone = jax.random.fold_in(
+        jax.random.fold_in(key, example_B[b]), position_BxT[b, t]
+      )
+      np.testing.assert_array_equal(u[b, t], jax.random.uniform(alone, (3,)))
+  np.testing.assert_array_equal(u[0, 1], u[2, 0])  # Same example, position.
+  # All else differs: roles, positions, examples and seeds.
+  other = uniforms(keys.row_keys(jax.random.key(6), example_B), position_BxT)
+  distinct = np.concatenate([np.ravel(u), np.ravel(other)])
+  assert len(np.unique(distinct)) == len(distinct) - 6
+  assert (0 <= u).all()
+  assert (u < 1).all()
+
+
+def test_roles_are_three():
+  assert sorted([keys.DRAFT, keys.ACCEPT, keys.RESIDUAL]) == [0, 1, 2]
+
+
+# --- Acceptance and residual.
+
+
+def test_residual():
+  pi = np.array([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5], [0.0, 1.0, 0.0]])
+  q = np.array([[0.2, 0.4, 0.4], [0.2, 0.3, 0.5], [0.0, 1.0, 0.0]])
+  np.testing.assert_allclose(
+    draws.residual(pi, q),
+    [[0.3, 0, 0], pi[1], pi[2]],  # Nothing left: pi itself.
+  )
+
+
+def test_accepts():
+  q, pi = np.array([0.5, 0.5, 0.0]), np.array([0.25, 0.0, 0.75])
+  rows = lambda x: np.tile(x, (5, 1))  # noqa: E731
+  token, u = np.array([0, 0, 1, 2, 0]), np.array([0.49, 0.5, 0.0, 0.99, 0.0])
+  np.testing.assert_array_equal(
+    draws.accepts(token, u, rows(pi), rows(q)),
+    # Below .25 / .5, at it, no mass in pi, not in q, u = 0.
+    [True, False, False, True, True],
+  )
+
+
+def _law(name):
+  """(pi, q) of many random rows and values of a rule."""
+  rng = np.random.default_rng(1)
+  n = 300
+  q, p = _weights(n, V, 1), _weights(n, V, 2)
+  q_raw, p_raw = _weights(n, V, 3, zeros=0), _weights(n, V, 4, zeros=0)
+  q, p, q_raw, p_raw = (
+    x / x.sum(-1, keepdims=True) for x in (q, p, q_raw, p_raw)
+  )
+  rule = rules.RULES[name]
+  values = (
+    rng.uniform(*examples.span(parameter), n) for parameter in rule.parameters
+  )
+  return np.asarray(jax.jit(rule)(q, p, q_raw, p_raw, *values)), q
+
+
+@pytest.mark.parametrize('name', rules.RULES)
+def test_draft_accept_redraw_emits_pi_and_rejects_d_tv(name):
+  """The law of one position, integrated over its three uniforms.
+
+  P(draft x) is checked above to be q(x). P(accept | x) is the measure of
+  {u : accepts(x, u)}, an interval that starts at 0: its end, by bisection.
+  """
+  pi, q = _law(name)
+  token = np.tile(np.arange(V), (len(q), 1))
+  expand = lambda x: np.broadcast_to(x[:, None], (*x.shape, V))  # noqa: E731
+  below, above = np.zeros_like(q), np.ones_like(q)
+  for _ in range(55):
+    u = (below + above) / 2
+    accepted = np.asarray(_accepts(token, u, expand(pi), expand(q)))
+    below, above = np.where(accepted, u, below), np.where(accepted, above, u)
+  kept = q * above
+  rejected = 1 - kept.sum(-1)
+  rest = np.asarray(draws.residual(pi, q))
+  emitted = kept + rejected[:, None] * rest / rest.sum(-1, keepdims=True)
+  np.testing.assert_allclose(emitted, pi, rtol=0, atol=1e-12)
+  np.testing.assert_allclose(
+    rejected, probabilities.total_variation(pi, q), rtol=0, atol=1e-12
+  )

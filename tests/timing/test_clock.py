@@ -1,0 +1,37 @@
+import pathlib
+import re
+
+import speccascade
+from speccascade.timing import clock
+from tests.timing import fake_clock
+
+
+def test_a_call_lasts_until_its_result_is_ready(monkeypatch):
+  fake = fake_clock.install(monkeypatch)
+
+  def dispatch(a, b):
+    fake.advance(2)
+    return a + b
+
+  def wait(result):
+    fake.advance(3)
+    return result * 10
+
+  monkeypatch.setattr(clock.jax, 'block_until_ready', wait)
+  fake.advance(7)
+  assert clock.seconds(dispatch, 1, 2) == (30, 5)
+
+
+def test_now_is_the_performance_counter(monkeypatch):
+  monkeypatch.setattr(clock.time, 'perf_counter', lambda: 4.5)
+  assert clock.now() == 4.5
+
+
+def test_no_other_module_reads_a_clock():
+  root = pathlib.Path(speccascade.__file__).parent
+  readers = {
+    str(file.relative_to(root))
+    for file in root.rglob('*.py')
+    if re.search(r'(import|from) (time|timeit)\b', file.read_text())
+  }
+  assert readers == {'timing/clock.py'}
