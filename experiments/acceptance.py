@@ -1,7 +1,7 @@
 r"""Compares drafters: the share of drafts that the verifier accepts.
 
 python experiments/acceptance.py \
-  --config.drafters="{'old': 'OLD.safetensors', 'new': 'NEW.safetensors'}"
+  --config.drafters="('old=OLD.safetensors', 'new=NEW.safetensors')"
 
 Decodes under strict. Block efficiency is tokens per verifier call; its change
 is from the first drafter. `studies.acceptance.Acceptance` documents the fields

@@ -31,21 +31,38 @@ class Acceptance(base.Study):
   """Drafters of one verifier.
 
   Attributes:
-    drafters: {label: checkpoint}; {} is the pair's own drafter. Others are
-      compared with the first.
+    drafters: 'label=checkpoint' of each; () is the pair's own drafter. Others
+      are compared with the first.
     num_examples: of the split, at least 2: errors are over the examples.
     temperatures: of both models.
     gamma: draft length.
     batch_size: prompts decoded at a time.
   """
 
-  drafters: dict[str, str] = {}
+  drafters: tuple[str, ...] = ()
   num_examples: int = pydantic.Field(500, ge=2)
   temperatures: tuple[base.Temperature, ...] = pydantic.Field(
     (0.0, 1.0), min_length=1
   )
   gamma: config.NonNegative = 8
   batch_size: config.Positive = 50
+
+  @pydantic.field_validator('drafters')
+  @classmethod
+  def _check_drafters(cls, value):
+    for text in value:
+      if not all(text.partition('=')):
+        raise ValueError(f'drafters: each must be label=checkpoint, got {text}')
+    labels = [text.partition('=')[0] for text in value]
+    if len(set(labels)) < len(labels):
+      raise ValueError(f'drafters={value} must have distinct labels')
+    return value
+
+  @property
+  def named(self) -> dict[str, str]:
+    """{label: checkpoint}, in their order."""
+    parts = (text.partition('=') for text in self.drafters)
+    return {label: path for label, _, path in parts}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +95,7 @@ def run(study: Acceptance, out: epath.PathLike | None = None) -> str:
   if out is not None and epath.Path(out).exists():
     raise ValueError(f'{out} exists; choose another --out or delete it')
   workload = study.workload(study.num_examples)
-  drafters = load_drafters(study.drafters, workload.pair)
+  drafters = load_drafters(study.named, workload.pair)
   told = environment.describe() | {
     'pair': workload.pair.name,
     'task': workload.task.name,

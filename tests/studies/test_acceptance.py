@@ -73,12 +73,12 @@ def _study(folder, **changes):
 
 def _compare(study):
   workload = study.workload(study.num_examples)
-  drafters = acceptance.load_drafters(study.drafters, workload.pair)
+  drafters = acceptance.load_drafters(study.named, workload.pair)
   return list(acceptance.compare(study, workload, drafters))
 
 
 def test_a_verifier_accepts_all_that_it_drafts_itself(folder):
-  named = {role: f'{folder}/{role}.safetensors' for role in _ROLES}
+  named = tuple(f'{role}={folder}/{role}.safetensors' for role in _ROLES)
   rows = _compare(_study(folder, drafters=named))
   assert [(x['drafter'], x['temperature']) for x in rows] == [
     *(('drafter', 0), ('verifier', 0), ('drafter', 1), ('verifier', 1)),
@@ -121,12 +121,21 @@ def test_a_drafter_takes_over_the_lengths_of_the_pair_s(folder):
     ({'temperatures': ()}, r'temperatures=\(\): '),
     ({'temperatures': (-1.0,)}, r'temperatures.0=-1.0: it must be'),
     ({'batch_size': 0}, 'batch_size=0: it must be'),
+    ({'drafters': ('old',)}, 'must be label=checkpoint, got old'),
+    ({'drafters': ('=file',)}, 'must be label=checkpoint, got =file'),
+    ({'drafters': ('a=x', 'a=y')}, 'must have distinct labels'),
   ],
 )
 def test_a_fault_of_a_config_is_one_line(folder, changes, line):
   with pytest.raises(ValueError, match=line) as error:
     _study(folder, **changes)
   assert '\n' not in str(error.value)
+
+
+def test_drafters_stay_in_the_order_given():
+  given = config.template(acceptance.Acceptance, drafters=('new=a', 'before=b'))
+  study = config.parse(acceptance.Acceptance, given)
+  assert list(study.named.items()) == [('new', 'a'), ('before', 'b')]
 
 
 def test_the_table_compares_with_the_first_drafter():
@@ -153,7 +162,7 @@ def test_the_command_prints_a_table_and_writes_its_rows(
     *(f'--config.pair={folder}', '--config.task=word_problems'),
     *('--config.num_examples=5', '--config.gamma=3', '--config.batch_size=5'),
     *('--config.temperatures=0.5', f'--out={out}'),
-    f"--config.drafters={{'own': '{folder}/drafter.safetensors'}}",
+    f"--config.drafters=('own={folder}/drafter.safetensors',)",
   ]
   assert entry_point.call('acceptance', *flags) is None
   printed, error = capsys.readouterr()
@@ -167,7 +176,7 @@ def test_the_command_prints_a_table_and_writes_its_rows(
   for extra, line in (
     ([], f'{out} exists; choose another --out or delete it'),
     (
-      [f'--out={out}.again', "--config.drafters={'x': 'nowhere'}"],
+      [f'--out={out}.again', "--config.drafters=('x=nowhere',)"],
       'nowhere: no such checkpoint; check the path',
     ),
   ):
