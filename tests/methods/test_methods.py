@@ -12,6 +12,7 @@ from speccascade.decoding import loop as loop_lib
 from speccascade.decoding import results, schedules
 from speccascade.methods import base, choice
 from speccascade.rules.base import Parameter
+from speccascade.runs import records
 from speccascade.sampling import probabilities
 from tests.decoding import table_model, tiny
 from tests.rules import examples
@@ -268,3 +269,7 @@ def test_a_choice_pads_values_and_checks_them():
     of.values(methods.get('lossy_beta'), (ones, ones), 2)
   with pytest.raises(ValueError, match='opt takes 1 parameters'):
     of.values(methods.get('opt'), (), 2)
+
+
+def test_records_keep_what_methods_declare():
+  assert base.traits(methods.STRICT).keys() == records.TRAITS.keys()

@@ -5,7 +5,7 @@ flatter or sharper versions of it with noise. The loss is the paper's with 0-1
 losses: that of the most probable token of whom the rule follows, and alpha
 for a rejection. Prints the tables of docs/theory.md:
 
-  python tests/theory/oracle.py
+  python -m tests.theory.oracle
 
 Letters: C contexts, V vocabulary, K thresholds.
 """
