@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from speccascade.decoding import checks, results
-from speccascade.models import cache as cache_lib
+from speccascade.decoding.prefill import prefill
 from speccascade.sampling import draws, keys, probabilities
 
 
@@ -69,9 +69,7 @@ def _decode(decoder, params, prompts, sampling, key):
 def run(decoder, params, prompts, sampling, key, skip_B):
   """`decode` inside a program; rows of `skip_B` generate nothing."""
   B, N = prompts.rows, decoder.max_new_tokens
-  cache, last_P = decoder.model.prefill(
-    params, prompts.token_PxS, prompts.length_P, new_tokens=N, block=1
-  )
+  cache, last_B = prefill(decoder.model, params, prompts, new_tokens=N, block=1)
   key_B = keys.row_keys(key, prompts.tile(prompts.example_P))
   position_BxN = jnp.tile(jnp.arange(N), (B, 1))
   u_BxNx3 = keys.uniforms(key_B, position_BxN)
@@ -102,8 +100,6 @@ def run(decoder, params, prompts, sampling, key, skip_B):
       cache=cache.replace(length_B=state.cache.length_B + active_B),
     )
 
-  cache = cache_lib.tile(cache, prompts.copies)
-  last_B = prompts.tile(last_P)
   logits = jax.eval_shape(decoder.model.extend, params, cache, last_B[:, None])
   state = _State(
     token_BxN=jnp.zeros((B, N), jnp.int32),

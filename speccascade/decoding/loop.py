@@ -33,6 +33,7 @@ from jax import lax
 from speccascade.decoding import blocks, checks, defer, results
 from speccascade.decoding import draft as draft_lib
 from speccascade.decoding import schedules as schedules_lib
+from speccascade.decoding.prefill import prefill
 from speccascade.models import base as models_base
 from speccascade.models import cache as cache_lib
 from speccascade.sampling import keys, probabilities
@@ -169,27 +170,18 @@ def init(loop, params, request):
   """The loop's state before its first iteration: both prompts read."""
   prompts = jax.tree.map(lambda x: jnp.asarray(x, jnp.int32), request.prompts)
   B, G, N = prompts.rows, loop.gamma + 1, loop.max_new_tokens
-  caches = []
-  for model, model_params in zip(
-    (loop.drafter, loop.verifier), params, strict=True
-  ):
-    cache, last_P = model.prefill(
-      model_params,
-      prompts.token_PxS,
-      prompts.length_P,
-      new_tokens=N,
-      block=G,
-    )
-    caches.append(cache_lib.tile(cache, prompts.copies))
+  read = functools.partial(prefill, prompts=prompts, new_tokens=N, block=G)
+  drafter_cache, _ = read(loop.drafter, params[0])
+  verifier_cache, last_B = read(loop.verifier, params[1])
   zero_B = jnp.zeros(B, jnp.int32)
   state = _State(
     token_BxM=jnp.zeros((B, N + G), jnp.int32),
     from_drafter_BxM=jnp.zeros((B, N + G), bool),
     length_B=zero_B,
-    last_B=prompts.tile(last_P),
+    last_B=last_B,
     done_B=jnp.zeros(B, bool),
-    drafter_cache=caches[0],
-    verifier_cache=caches[1],
+    drafter_cache=drafter_cache,
+    verifier_cache=verifier_cache,
     schedule=loop.schedule.init(request.schedule_parameter, B, G),
     tally=_Tally(
       drafted_B=zero_B,

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from speccascade.decoding import blocks, checks, results
+from speccascade.decoding.prefill import prefill
 from speccascade.methods import base
 from speccascade.models import cache as cache_lib
 from speccascade.sampling import draws, keys, probabilities
@@ -117,23 +118,13 @@ def _widths(N):
 
 def _init(cascade, params, prompts):
   B, N = prompts.rows, cascade.max_new_tokens
-  caches = []
-  for model, model_params, block in (
-    (cascade.drafter, params[0], 1),
-    (cascade.verifier, params[1], N),
-  ):
-    cache, last_P = model.prefill(
-      model_params,
-      prompts.token_PxS,
-      prompts.length_P,
-      new_tokens=N,
-      block=block,
-    )
-    caches.append(cache_lib.tile(cache, prompts.copies))
+  read = functools.partial(prefill, prompts=prompts, new_tokens=N)
+  drafter_cache, _ = read(cascade.drafter, params[0], block=1)
+  verifier_cache, last_B = read(cascade.verifier, params[1], block=N)
   token_BxM = jnp.zeros((B, N + 1), jnp.int32)
   zero_B = jnp.zeros(B, jnp.int32)
   return _State(
-    token_BxM=token_BxM.at[:, 0].set(prompts.tile(last_P)),
+    token_BxM=token_BxM.at[:, 0].set(last_B),
     from_drafter_BxN=jnp.zeros((B, N), bool),
     length_B=zero_B,
     seen_B=zero_B,
@@ -141,8 +132,8 @@ def _init(cascade, params, prompts):
     deferred_B=zero_B,
     divergence_B=jnp.zeros(B, jnp.result_type(float)),
     done_B=jnp.zeros(B, bool),
-    drafter_cache=caches[0],
-    verifier_cache=caches[1],
+    drafter_cache=drafter_cache,
+    verifier_cache=verifier_cache,
   )
 
 
