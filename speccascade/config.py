@@ -18,6 +18,7 @@ from speccascade import tasks
 NonNegative = Annotated[int, pydantic.Field(ge=0)]
 Positive = Annotated[int, pydantic.Field(ge=1)]
 Seed = Annotated[int, pydantic.Field(ge=0, lt=2**31)]
+Temperature = Annotated[float, pydantic.Field(ge=0)]
 Dtype = Literal['float32', 'bfloat16']  # Of the models; draws are float32.
 Task = Annotated[str, pydantic.AfterValidator(tasks.check)]
 
@@ -85,9 +86,7 @@ def parse(kind: type[Kind], values: Mapping[str, Any]) -> Kind:
 
 def _plain(value):
   """A ConfigDict, at any depth, as a dict."""
-  if hasattr(value, 'to_dict') and hasattr(value, 'items'):
-    return {key: _plain(value[key]) for key in value}
-  if isinstance(value, Mapping):
+  if isinstance(value, ml_collections.ConfigDict | Mapping):
     return {key: _plain(x) for key, x in value.items()}
   return value
 

@@ -34,8 +34,8 @@ class Choice:
   def parameters(self):
     """The index, and as many values as any of the methods takes."""
     most = max(len(method.parameters) for method in self.methods)
-    names = ['method', *(f'value_{i}' for i in range(most))]
-    return tuple(Parameter(name) for name in names)
+    index = Parameter('method', 0, len(self.methods) - 1)
+    return (index, *(Parameter(f'value_{i}') for i in range(most)))
 
   def values(self, method, values, rows):
     """The values of rows that follow one of the methods.

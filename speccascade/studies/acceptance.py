@@ -41,7 +41,7 @@ class Acceptance(base.Study):
 
   drafters: tuple[str, ...] = ()
   num_examples: int = pydantic.Field(500, ge=2)
-  temperatures: tuple[base.Temperature, ...] = pydantic.Field(
+  temperatures: tuple[config.Temperature, ...] = pydantic.Field(
     (0.0, 1.0), min_length=1
   )
   gamma: config.NonNegative = 8

@@ -1,14 +1,8 @@
 """What the configs of all studies have."""
 
-from typing import Annotated
-
-import pydantic
-
 from speccascade import config, pairs, tasks
 from speccascade.sweeps import batches
 from speccascade.tasks import base
-
-Temperature = Annotated[float, pydantic.Field(ge=0)]
 
 
 class Study(config.Schema):

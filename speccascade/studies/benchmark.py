@@ -34,7 +34,7 @@ class Benchmark(base.Study):
   gamma: config.NonNegative = 5
   schedule_gamma: config.NonNegative = 24
   confidence: float = pydantic.Field(0.4, ge=0, le=1)
-  temperature: base.Temperature = 1.0
+  temperature: config.Temperature = 1.0
   batch_sizes: tuple[config.Positive, ...] = pydantic.Field(
     (1, 8), min_length=1
   )
@@ -94,8 +94,9 @@ def run(study: Benchmark) -> str:
 
 def _prompts(workload, size):
   """Batches of one shape, as wide as the longest of their prompts."""
-  index_GxP = np.arange(_GROUPS * size).reshape(_GROUPS, size)
-  width = int(workload.length_E[: index_GxP.size].max())
+  index_E = np.arange(_GROUPS * size)
+  width = int(workload.length_E[index_E].max())
   return [
-    batches.prompts(workload, index_P, width=width) for index_P in index_GxP
+    batches.prompts(workload, index_P, width=width)
+    for index_P in np.split(index_E, _GROUPS)
   ]

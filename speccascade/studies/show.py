@@ -47,7 +47,7 @@ class Show(base.Study):
   method: str = 'token_v3'
   values: tuple[float, ...] = ()
   gamma: config.NonNegative = 8
-  temperature: base.Temperature = 0.0
+  temperature: config.Temperature = 0.0
   max_new_tokens: int | None = pydantic.Field(None, ge=1)
   color: Literal['auto', 'always', 'never'] = 'auto'
 

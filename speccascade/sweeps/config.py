@@ -8,9 +8,46 @@ import pydantic
 from speccascade import config, methods
 from speccascade.decoding import schedules
 
-_Temperature = Annotated[float, pydantic.Field(ge=0)]
 _TopP = Annotated[float, pydantic.Field(gt=0, le=1)]
 _Point = float | tuple[float, ...]
+
+
+def check_methods(value: dict[str, tuple[_Point, ...]]):
+  """Returns the field `methods`, or raises ValueError that names its fault."""
+  for name, points in value.items():
+    parameters = methods.get(name).parameters
+    names = ', '.join(x.name for x in parameters)
+    if bool(parameters) != bool(points):
+      what = f'at least one value of {names}' if parameters else 'no values'
+      raise ValueError(f'methods.{name}={points}: {name} takes {what}')
+    for point in points:
+      if len(as_values(point)) != len(parameters):
+        form = f'a number, {names}' if len(parameters) == 1 else f'({names})'
+        raise ValueError(
+          f'methods.{name}: each point must be {form}, got {point}'
+        )
+      for parameter, x in zip(parameters, as_values(point), strict=True):
+        parameter.check(x, name)
+    _check_distinct(f'methods.{name}', points)
+  return value
+
+
+def as_values(point: _Point) -> tuple[float, ...]:
+  """A point of a config as one value a parameter."""
+  return point if isinstance(point, tuple) else (point,)
+
+
+def _check_distinct(name, points):
+  shown = [tuple(f'{x:g}' for x in as_values(point)) for point in points]
+  if len(set(shown)) < len(points):  # As in ids.
+    raise ValueError(
+      f'{name}={points} must be distinct, in their first six digits'
+    )
+
+
+Methods = Annotated[
+  dict[str, tuple[_Point, ...]], pydantic.AfterValidator(check_methods)
+]
 
 
 class Sweep(config.Schema):
@@ -45,22 +82,17 @@ class Sweep(config.Schema):
   num_examples: config.Positive
   max_prompt_tokens: int | None = pydantic.Field(None, ge=1)
   dtype: config.Dtype = 'float32'
-  methods: dict[str, tuple[_Point, ...]]
+  methods: Methods
   gammas: tuple[config.NonNegative, ...]
   schedules: dict[str, tuple[float, ...]] = {}
   schedule_gamma: config.NonNegative = 0
-  temperatures: tuple[_Temperature, ...] = (0.0,)
+  temperatures: tuple[config.Temperature, ...] = (0.0,)
   top_ps: tuple[_TopP, ...] = (1.0,)
   top_k: config.NonNegative = 0
   seed: config.Seed = 0
   batch_size: config.Positive = 48
   latency_examples: config.Positive
   trials: config.Positive
-
-  @pydantic.field_validator('methods')
-  @classmethod
-  def _check_methods(cls, value):
-    return check_methods(value)
 
   @pydantic.field_validator('gammas', 'temperatures', 'top_ps')
   @classmethod
@@ -122,36 +154,3 @@ def parse(values: Mapping[str, Any]) -> dict[str, Sweep]:
   if not cells:
     raise ValueError('cells is empty; a config must have at least one')
   return cells
-
-
-def check_methods(value: dict[str, tuple[_Point, ...]]):
-  """Returns the field `methods`, or raises ValueError that names its fault."""
-  for name, points in value.items():
-    parameters = methods.get(name).parameters
-    names = ', '.join(x.name for x in parameters)
-    if bool(parameters) != bool(points):
-      what = f'at least one value of {names}' if parameters else 'no values'
-      raise ValueError(f'methods.{name}={points}: {name} takes {what}')
-    for point in points:
-      if len(as_values(point)) != len(parameters):
-        form = f'a number, {names}' if len(parameters) == 1 else f'({names})'
-        raise ValueError(
-          f'methods.{name}: each point must be {form}, got {point}'
-        )
-      for parameter, x in zip(parameters, as_values(point), strict=True):
-        parameter.check(x, name)
-    _check_distinct(f'methods.{name}', points)
-  return value
-
-
-def as_values(point: _Point) -> tuple[float, ...]:
-  """A point of a config as one value a parameter."""
-  return point if isinstance(point, tuple) else (point,)
-
-
-def _check_distinct(name, points):
-  shown = [tuple(f'{x:g}' for x in as_values(point)) for point in points]
-  if len(set(shown)) < len(points):  # As in ids.
-    raise ValueError(
-      f'{name}={points} must be distinct, in their first six digits'
-    )

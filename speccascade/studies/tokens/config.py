@@ -7,8 +7,6 @@ from speccascade.studies import base
 from speccascade.sweeps import batches, points
 from speccascade.sweeps import config as sweeps_config
 
-_POINT = float | tuple[float, ...]
-
 
 class Tokens(base.Study):
   """Methods on the same examples, strict among them.
@@ -24,9 +22,9 @@ class Tokens(base.Study):
       prompt is.
   """
 
-  methods: dict[str, tuple[_POINT, ...]] = {'token_v3': (0.5,)}
+  methods: sweeps_config.Methods = {'token_v3': (0.5,)}
   num_examples: config.Positive = 100
-  temperatures: tuple[base.Temperature, ...] = pydantic.Field(
+  temperatures: tuple[config.Temperature, ...] = pydantic.Field(
     (1.0,), min_length=1
   )
   gamma: config.NonNegative = 8
@@ -38,7 +36,7 @@ class Tokens(base.Study):
   @pydantic.field_validator('methods')
   @classmethod
   def _check_methods(cls, value):
-    for name in sweeps_config.check_methods(value):
+    for name in value:
       method = methods.get(name)
       if not method.divergence_rejects or method.plan_changes_text:
         raise ValueError(

@@ -111,19 +111,21 @@ def measure(
   Raises:
     ValueError: a model gave NaN.
   """
-  E, S = len(workload.examples), len(settings)
+  E, copies = len(workload.examples), len(settings)
   width = batches.padded(workload.length_E.max())
   plan, parts = schedules.Plan(gamma), [[] for _ in settings]
-  with progress.Progress(E * S, 'answers') as bar:
-    for index_P, count in batches.split(np.arange(E), max(1, batch_size // S)):
-      prompts = batches.prompts(workload, index_P, S, width)
+  with progress.Progress(E * copies, 'answers') as bar:
+    for index_P, count in batches.split(
+      np.arange(E), max(1, batch_size // copies)
+    ):
+      prompts = batches.prompts(workload, index_P, copies, width)
       told = jax.device_get(
         _told(batches.decode(workload, prompts, settings, plan, None, observe))
       )
       for i, own in enumerate(parts):
         rows = slice(i * len(index_P), i * len(index_P) + count)
         own.append({name: x[rows] for name, x in told.items()})
-      bar.advance(count * S)
+      bar.advance(count * copies)
   return [
     _answers(
       workload,
