@@ -14,6 +14,7 @@ Sources: Papineni et al. 2002 for BLEU, as Post 2018, arXiv 1804.08771
 computes it, without stemming.
 """
 
+import abc
 import functools
 from collections.abc import Sequence
 from typing import Protocol
@@ -50,14 +51,14 @@ class Metric(Protocol):
     """Returns a value in the digits that the metric is reported with."""
 
 
-class MeanScore:
+class MeanScore(abc.ABC):
   """Base of the metrics that are the mean of their outputs' scores."""
 
   binary = False
 
+  @abc.abstractmethod
   def score(self, output: str, reference: Reference) -> float:
     """Returns the score of one output, from 0 to 1."""
-    raise NotImplementedError
 
   def statistics(self, output: str, reference: Reference) -> list[float]:
     """Returns the output's score, and 1 to count it."""

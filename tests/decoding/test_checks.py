@@ -170,8 +170,8 @@ WRONG_VALUES = {
 }
 
 
-def _refuses(message, call):
-  """Whether the call raises ValueError of one line and compiles nothing."""
+def _assert_refused(message, call):
+  """The call raises ValueError of one line, and nothing compiles."""
   before = _programs()
   with pytest.raises(ValueError, match=message) as error:
     call()
@@ -182,11 +182,13 @@ def _refuses(message, call):
 @pytest.mark.parametrize('message', WRONG)
 def test_errors_come_before_any_compile(message):
   request = _request('token_v3', **WRONG[message])
-  _refuses(message, lambda: loop_lib.decode(_loop('token_v3'), TABLES, request))
+  _assert_refused(
+    message, lambda: loop_lib.decode(_loop('token_v3'), TABLES, request)
+  )
   for name, method in methods.METHODS.items():
     if not method.drafts:
       own = request.replace(values=(_values(name),))
-      _refuses(
+      _assert_refused(
         message,
         lambda m=method, r=own: m.decode((MODEL, MODEL), TABLES, r, N, 0),
       )
@@ -195,7 +197,9 @@ def test_errors_come_before_any_compile(message):
 @pytest.mark.parametrize('message', WRONG_VALUES)
 def test_wrong_values_are_refused_before_any_compile(message):
   request = _request('token_v3', values=((WRONG_VALUES[message],),))
-  _refuses(message, lambda: loop_lib.decode(_loop('token_v3'), TABLES, request))
+  _assert_refused(
+    message, lambda: loop_lib.decode(_loop('token_v3'), TABLES, request)
+  )
 
 
 def test_a_prompt_that_is_too_long_is_named():
@@ -207,8 +211,8 @@ def test_a_prompt_that_is_too_long_is_named():
     'prompt 1 is too long: 7 tokens; with max_new_tokens=5 the models take 6'
   )
   loop = _loop('strict', verifier=short)
-  _refuses(message, lambda: loop_lib.decode(loop, TABLES, request))
-  _refuses(
+  _assert_refused(message, lambda: loop_lib.decode(loop, TABLES, request))
+  _assert_refused(
     message,
     lambda: methods.VERIFIER_ALONE.decode(
       (MODEL, short), TABLES, request, N, 0
@@ -232,7 +236,7 @@ def test_groups_that_do_not_add_up_are_refused(groups, values):
   )
   request = _request('strict', values=((),) * values)
   total = sum(groups)
-  _refuses(
+  _assert_refused(
     f'{len(groups)} groups of {total} rows, values for {values}: the request '
     'has 4 rows',
     lambda: loop_lib.decode(loop, TABLES, request),
@@ -245,7 +249,7 @@ def test_values_of_a_group_have_its_rows():
   )
   loop = dataclasses.replace(_loop(), groups=groups)
   request = _request('strict', values=((np.ones(3),), (np.ones(1),)))
-  _refuses(
+  _assert_refused(
     r'alpha needs shape \(1,\)',
     lambda: loop_lib.decode(loop, TABLES, request),
   )
@@ -253,12 +257,12 @@ def test_values_of_a_group_have_its_rows():
 
 def test_the_number_of_values_is_checked():
   request = _request('lossy_beta', values=((np.full(P, 0.3),),))
-  _refuses(
+  _assert_refused(
     r'lossy_beta takes 2 parameters \(alpha, beta\), got 1',
     lambda: loop_lib.decode(_loop('lossy_beta'), TABLES, request),
   )
   request = _request('strict', values=((np.full(P, 0.3),),))
-  _refuses(
+  _assert_refused(
     r'strict takes 0 parameters \(none\), got 1',
     lambda: loop_lib.decode(_loop('strict'), TABLES, request),
   )
@@ -275,7 +279,7 @@ def test_gamma_is_checked(gamma):
 def test_a_loop_checks_its_static_half():
   with pytest.raises(ValueError, match='drafter 6, verifier 7'):
     _loop('strict', verifier=table_model.TableModel(7))
-  _refuses(
+  _assert_refused(
     'max_new_tokens must be at least 1, got 0',
     lambda: loop_lib.decode(
       _loop('strict', most=0), TABLES, _request('strict')
