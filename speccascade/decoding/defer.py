@@ -55,7 +55,7 @@ class Defers(Protocol):
     draft: draft_lib.Draft,
     verified: Verified,
     values: tuple[jax.Array, ...],
-    u_BxGx3: jax.Array,
+    u_BxGxU: jax.Array,
   ) -> Outcome:
     """Decides on a block of each row.
 
@@ -63,7 +63,7 @@ class Defers(Protocol):
       draft: Draft of the block.
       verified: Verified.
       values: an array [B] for each of the parameters.
-      u_BxGx3: uniforms by role, see `sampling.keys`.
+      u_BxGxU: uniforms by role, see `sampling.keys`.
     """
 
 
@@ -72,7 +72,7 @@ def replace_first_rejected(
   keep_BxG: jax.Array,
   weight: Callable[[Callable], jax.Array],
   pi_BxGxV: jax.Array,
-  u_BxGx3: jax.Array,
+  u_BxGxU: jax.Array,
 ) -> Outcome:
   """Keeps drafts up to the first rejected one and draws that one anew.
 
@@ -82,14 +82,14 @@ def replace_first_rejected(
     weight: of `pick`, which takes the rejected position out of BxGx..., the
       weights BxV that its token is drawn from.
     pi_BxGxV: for the outcome.
-    u_BxGx3: uniforms by role.
+    u_BxGxU: uniforms by role.
   """
   G = keep_BxG.shape[1]
   keep_BxG &= jnp.arange(G) < draft.length_B[:, None]
   kept_B = jnp.cumprod(keep_BxG, 1).sum(1, dtype=jnp.int32)
   at_Bx1 = jnp.minimum(kept_B, G - 1)[:, None]
   pick = lambda y: jnp.take_along_axis(y, at_Bx1[..., None], 1)[:, 0]  # noqa: E731
-  redrawn_B = draws.draw(weight(pick), pick(u_BxGx3)[:, keys.RESIDUAL])
+  redrawn_B = draws.draw(weight(pick), pick(u_BxGxU)[:, keys.RESIDUAL])
   rejected_BxG = jnp.arange(G) == kept_B[:, None]
   token_BxG = jnp.where(rejected_BxG, redrawn_B[:, None], draft.token_BxG)
   return Outcome(token_BxG, kept_B, pi_BxGxV)

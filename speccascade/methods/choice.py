@@ -56,13 +56,13 @@ class Choice:
     padding = len(self.parameters) - 1 - len(values)
     return (index, *values, *(np.zeros(rows),) * padding)
 
-  def defer(self, draft, verified, values, u_BxGx3):
+  def defer(self, draft, verified, values, u_BxGxU):
     """See `decoding.defer.Defers`."""
     index_B, *rest = values
 
     def branch(method):
       own = tuple(rest[: len(method.parameters)])
-      return lambda: method.defer(draft, verified, own, u_BxGx3)
+      return lambda: method.defer(draft, verified, own, u_BxGxU)
 
     index = index_B[0].astype(jnp.int32)
     return lax.switch(index, [branch(method) for method in self.methods])

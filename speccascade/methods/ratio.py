@@ -42,7 +42,7 @@ class Ratio:
     """Whether the rule is."""
     return self.rule.lossless
 
-  def defer(self, draft, verified, values, u_BxGx3):
+  def defer(self, draft, verified, values, u_BxGxU):
     """See `decoding.defer.Defers`."""
     q_BxGxV = draft.q_BxGxV
     pi_BxGxV = self.rule(
@@ -53,12 +53,12 @@ class Ratio:
       *(value_B[:, None] for value_B in values),
     )
     keep_BxG = draws.accepts(
-      draft.token_BxG, u_BxGx3[..., keys.ACCEPT], pi_BxGxV, q_BxGxV
+      draft.token_BxG, u_BxGxU[..., keys.ACCEPT], pi_BxGxV, q_BxGxV
     )
     return defer_lib.replace_first_rejected(
       draft,
       keep_BxG,
       lambda pick: draws.residual(pick(pi_BxGxV), pick(q_BxGxV)),
       pi_BxGxV,
-      u_BxGx3,
+      u_BxGxU,
     )

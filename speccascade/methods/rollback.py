@@ -28,7 +28,7 @@ class Rollback:
   lossless = False
   role = None
 
-  def defer(self, draft, verified, values, u_BxGx3):
+  def defer(self, draft, verified, values, u_BxGxU):
     """See `decoding.defer.Defers`."""
     (alpha_B,) = values
     q, p, p_raw = draft.q_BxGxV, verified.p_BxGxV, verified.p_raw_BxGxV
@@ -39,5 +39,5 @@ class Rollback:
       p_x_BxG >= jnp.exp(-alpha_B)[:, None],
       lambda pick: pick(p),
       rules.RULES['bild'](q, p, draft.q_raw_BxGxV, p_raw, alpha_B[:, None]),
-      u_BxGx3,
+      u_BxGxU,
     )

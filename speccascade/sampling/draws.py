@@ -10,25 +10,49 @@ import jax.numpy as jnp
 def draw(weight, u):
   """Inverse-CDF draw of one index from non-negative weights.
 
+  Two levels, blocks and then tokens of the block, so that a large sharded V
+  needs one exchange of the order of sqrt(V). Each has a uniform of its own: in
+  float32 what the first leaves of one has too few bits for the second.
+
   Args:
     weight: [..., V], not necessarily normalised, some positive.
-    u: [...] uniforms in [0, 1).
+    u: [..., 2] uniforms in [0, 1).
 
   Returns:
-    [...] int32 indices, always of positive weight. Two levels, blocks and
-    then tokens of the block, so that a large sharded V needs one exchange of
-    the order of sqrt(V).
+    [...] int32 indices, always of positive weight.
   """
+  blocks = split(weight)
+  block = invert(blocks.sum(-1), u[..., 0])
+  chosen = jax.nn.one_hot(block, blocks.shape[-2], dtype=weight.dtype)
+  within = invert((blocks * chosen[..., None]).sum(-2), u[..., 1])
+  return jnp.minimum(block * blocks.shape[-1] + within, weight.shape[-1] - 1)
+
+
+def split(weight):
+  """Weights [..., V] as blocks [..., about sqrt(V), about sqrt(V)]."""
   V = weight.shape[-1]
   width = _block_width(V)
   pad = [(0, 0)] * (weight.ndim - 1) + [(0, -V % width)]
-  blocks = jnp.pad(weight, pad).reshape(*weight.shape[:-1], -1, width)
-  mass = blocks.sum(-1)
-  threshold = u.astype(weight.dtype) * mass.sum(-1)
-  block, threshold = _invert(mass, threshold)
-  chosen = jax.nn.one_hot(block, mass.shape[-1], dtype=weight.dtype)
-  within, _ = _invert((blocks * chosen[..., None]).sum(-2), threshold)
-  return jnp.minimum(block * width + within, V - 1)
+  return jnp.pad(weight, pad).reshape(*weight.shape[:-1], -1, width)
+
+
+def invert(weight, u):
+  """First positive index whose running sum passes a share of the whole.
+
+  Args:
+    weight: [..., W] non-negative weights.
+    u: [...] the share, in [0, 1).
+
+  Returns:
+    [...] int32 indices. Rounding may leave the last sum at the share: then
+    the last positive one.
+  """
+  index = jnp.arange(weight.shape[-1], dtype=jnp.int32)
+  positive = weight > 0
+  threshold = u.astype(weight.dtype) * weight.sum(-1)
+  passes = positive & (jnp.cumsum(weight, -1) > threshold[..., None])
+  first = jnp.where(passes, index, weight.shape[-1]).min(-1)
+  return jnp.minimum(first, jnp.where(positive, index, 0).max(-1))
 
 
 def accepts(token, u, pi, q):
@@ -53,20 +77,6 @@ def residual(pi, q):
   """
   rest = jnp.maximum(pi - q, 0)
   return jnp.where(rest.sum(-1, keepdims=True) > 0, rest, pi)
-
-
-def _invert(weight, threshold):
-  """First positive index whose running sum passes `threshold`, and the rest.
-
-  Rounding may leave the last sum at the threshold: then the last positive.
-  """
-  index = jnp.arange(weight.shape[-1], dtype=jnp.int32)
-  positive = weight > 0
-  passes = positive & (jnp.cumsum(weight, -1) > threshold[..., None])
-  first = jnp.where(passes, index, weight.shape[-1]).min(-1)
-  first = jnp.minimum(first, jnp.where(positive, index, 0).max(-1))
-  before = jnp.where(index < first[..., None], weight, 0).sum(-1)
-  return first, threshold - before
 
 
 def _block_width(V):

@@ -1,44 +1,78 @@
 """Coupled randomness: the uniforms of every draw.
 
 Every draw for output position t of example e uses uniforms of
-fold_in(fold_in(key, e), t), one a role. A token is then a function of the
-tokens before it and of these keys alone, so that one seed gives the same
-tokens for any draft length, batch and device layout.
+fold_in(fold_in(key, e), t), by role. A token is then a function of the tokens
+before it and of these keys alone, so that one seed gives the same tokens for
+any draft length, batch and device layout. The generator is threefry whatever
+JAX is set to: others' numbers may depend on the batch.
 
-Letters: B rows, T positions, M all positions of an answer.
+Letters: B rows, T positions, M all positions of an answer, U uniforms of a
+position.
 """
 
 import jax
+import numpy as np
 from jax import lax
 
-DRAFT, ACCEPT, RESIDUAL = range(3)  # Roles of a position's three uniforms.
+# Roles of a position's uniforms. A draw takes two, see `draws.draw`.
+DRAFT, ACCEPT, RESIDUAL = slice(0, 2), 2, slice(3, 5)
+U = 5
+
+_IMPL = 'threefry2x32'
+
+
+def make(seed: int) -> jax.Array:
+  """Returns the key of a run: `jax.random.key(seed)` as JAX is set up.
+
+  Args:
+    seed: in 0..2^31 - 1.
+
+  Raises:
+    ValueError: the seed is out of range, where JAX would wrap it.
+  """
+  if not 0 <= seed < 2**31:
+    raise ValueError(f'seed={seed} must be in 0..2147483647')
+  # From its data: `jax.random.key` adds the setting jax_random_seed_offset.
+  return jax.random.wrap_key_data(np.array([0, seed], np.uint32), impl=_IMPL)
+
+
+def check(key: jax.Array) -> None:
+  """Raises ValueError unless `make` could have made a key."""
+  typed = jax.numpy.issubdtype(key.dtype, jax.dtypes.prng_key)
+  if not typed or str(jax.random.key_impl(key)) != _IMPL or np.ndim(key):
+    raise ValueError(
+      'key must be one key of the generator threefry2x32; make it with '
+      'speccascade.sampling.keys.make(seed)'
+    )
 
 
 def row_keys(key, example_B):
   """fold_in(key, e) for each row."""
-  return jax.vmap(jax.random.fold_in, (None, 0))(key, example_B)
+  with jax.threefry_partitionable(True):
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, example_B)
 
 
 def uniforms(key_B, position_BxT):
-  """BxTx3 uniforms in [0, 1), by role, of each row's output positions.
+  """BxTxU uniforms in [0, 1), by role, of each row's output positions.
 
   Decoders make all of them before their loop: on a CPU the generator's rounds
   would cost a loop as much as its drafting.
   """
 
   def one(key, position):
-    return jax.random.uniform(jax.random.fold_in(key, position), (3,))
+    return jax.random.uniform(jax.random.fold_in(key, position), (U,))
 
-  return jax.vmap(jax.vmap(one, (None, 0)))(key_B, position_BxT)
+  with jax.threefry_partitionable(True):
+    return jax.vmap(jax.vmap(one, (None, 0)))(key_B, position_BxT)
 
 
-def upcoming(u_BxMx3, length_B, number):
-  """The uniforms of each row's next positions, BxTx3.
+def upcoming(u_BxMxU, length_B, number):
+  """The uniforms of each row's next positions, BxTxU.
 
   Args:
-    u_BxMx3: of positions 0..M-1.
+    u_BxMxU: of positions 0..M-1.
     length_B: tokens a row has.
     number: T.
   """
   take = jax.vmap(lax.dynamic_slice_in_dim, (0, 0, None))
-  return take(u_BxMx3, length_B, number)
+  return take(u_BxMxU, length_B, number)

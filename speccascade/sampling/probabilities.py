@@ -9,13 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+GREEDY = 1e-6  # Temperatures below it are 0: float32 logits of 16 are further
+# apart than that.
+
 
 @flax.struct.dataclass
 class Sampling:
   """How each row samples.
 
   Attributes:
-    temperature_B: 0 takes the most probable token.
+    temperature_B: below GREEDY, the most probable token is taken.
     top_p_B: nucleus mass in (0, 1]; 1 keeps all.
     top_k: most probable tokens kept, ties included; 0 keeps all.
   """
@@ -23,6 +26,15 @@ class Sampling:
   temperature_B: jax.Array
   top_p_B: jax.Array
   top_k: int = flax.struct.field(pytree_node=False, default=0)
+
+
+def finite(logits):
+  """Whether all logits are finite, over the last axis.
+
+  Not told from probabilities: XLA's CPU backend drops NaN from a maximum, and
+  the most probable of NaN is a valid token.
+  """
+  return jnp.isfinite(logits).all(-1)
 
 
 def raw(logits):
@@ -46,12 +58,16 @@ def sampled(logits_BxTxV, raw_BxTxV, sampling):
   top_p = sampling.top_p_B[:, None, None]
 
   def temper(_):
-    warm = jnp.where(temperature > 0, temperature, 1).astype(raw_BxTxV.dtype)
+    greedy = temperature < GREEDY
+    warm = jnp.where(greedy, 1, temperature).astype(raw_BxTxV.dtype)
     # The first of equal maxima alone, as argmax breaks ties.
     best = jax.nn.one_hot(
       logits_BxTxV.argmax(-1), logits_BxTxV.shape[-1], dtype=raw_BxTxV.dtype
     )
-    return jnp.where(temperature > 0, jax.nn.softmax(logits_BxTxV / warm), best)
+    # Divided after the shift, which is exact near the maximum: a small
+    # temperature would multiply the rounding of large logits.
+    below = logits_BxTxV - logits_BxTxV.max(-1, keepdims=True)
+    return jnp.where(greedy, best, normalise(jnp.exp(below / warm)))
 
   probs = lax.cond(jnp.all(temperature == 1), lambda _: raw_BxTxV, temper, None)
   if sampling.top_k:
@@ -73,7 +89,8 @@ def nucleus(probs, top_p):
   Returns:
     [..., V] the kept probabilities, normalised.
   """
-  kept = normalise(_largest(probs, probs, top_p))
+  least = jnp.finfo(probs.dtype).tiny  # A mass of 0 would keep nothing.
+  kept = normalise(_largest(probs, probs, jnp.maximum(top_p, least)))
   return jnp.where(top_p >= 1, probs, kept)
 
 

@@ -109,26 +109,65 @@ def test_probabilities_in_float32():
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.parametrize(
+  'temperature', [1e-300, 1e-45, 1e-38, 1e-9, 9e-7, 1e-5, 1e5, 1e38, 1e300]
+)
+@pytest.mark.parametrize('top_p', [1e-300, 1e-45, 1e-9, 0.5, 1 - 1e-9, 1])
+def test_float32_follows_every_sampling_that_is_taken(temperature, top_p):
+  """Also where the numbers are rounded to 0, to 1 or to infinity."""
+  with jax.enable_x64(False):
+    logits = np.random.default_rng(0).normal(size=(3, 2, 768))
+    logits = (25 + 5 * logits).astype(np.float32)
+    row = lambda x: np.full(3, x, np.float32)  # noqa: E731
+    got = np.asarray(_probabilities(logits, row(temperature), row(top_p)))
+  assert got.dtype == np.float32
+  np.testing.assert_allclose(got.sum(-1), 1, rtol=1e-5)
+  wide = logits.astype(float).reshape(6, 768)
+  for probs, x in zip(got.reshape(6, 768), wide, strict=True):
+    if temperature < 1e-6:  # Too small to matter.
+      np.testing.assert_array_equal(probs, _reference(x, 0, 0, 1))
+      continue
+    want = _reference(x, temperature, 0, top_p)
+    if temperature < 1e5:  # Else all are alike, and top-p keeps any of them.
+      np.testing.assert_allclose(probs, want, rtol=1e-4, atol=1e-7)
+      assert abs((probs > 0).sum() - (want > 0).sum()) <= 2
+
+
 # --- Draws.
 
 
-@pytest.mark.parametrize('width', [1, 5, 17, 768])
-def test_draw_is_the_inverse_cdf(width):
-  rng = np.random.default_rng(width)
-  w, u = _weights(2000, width, seed=width), rng.random(2000)
+def _inverse_cdf(w, u):
+  """The index of each row by numpy, checked to be far from any boundary."""
   cdf = np.cumsum(w, -1) / w.sum(-1, keepdims=True)
   # Which side of a boundary u lies on is decided unless rounding could.
   assert np.abs(cdf - u[:, None]).min() > 1e-12
-  want = [
-    np.searchsorted(c, x, side='right') for c, x in zip(cdf, u, strict=True)
-  ]
+  return np.array(
+    [np.searchsorted(c, x, side='right') for c, x in zip(cdf, u, strict=True)]
+  )
+
+
+@pytest.mark.parametrize('width', [1, 5, 17, 768])
+def test_draw_is_an_inverse_cdf_of_blocks_and_one_within(width):
+  rng = np.random.default_rng(width)
+  w, u = _weights(2000, width, seed=width), rng.random((2000, 2))
+  blocks = np.asarray(draws.split(w))
+  block = _inverse_cdf(blocks.sum(-1), u[:, 0])
+  within = _inverse_cdf(blocks[np.arange(2000), block], u[:, 1])
+  want = block * blocks.shape[-1] + within
   got = draw(w, u)
   assert got.dtype == jnp.int32
   np.testing.assert_array_equal(got, want)
   # Leading axes; weights need not sum to 1.
   np.testing.assert_array_equal(
-    draw(7 * w.reshape(40, 50, width), u.reshape(40, 50)).ravel(), want
+    draw(7 * w.reshape(40, 50, width), u.reshape(40, 50, 2)).ravel(), want
   )
+
+
+@pytest.mark.parametrize('V', [1, 5, 17, 768, 256_000])
+def test_blocks_are_about_as_many_as_they_are_wide(V):
+  blocks = jax.eval_shape(draws.split, jax.ShapeDtypeStruct((3, V), float))
+  assert V <= blocks.shape[1] * blocks.shape[2] < V + blocks.shape[2]
+  assert max(blocks.shape[1:]) <= 6 * np.sqrt(V)
 
 
 @pytest.mark.parametrize('dtype', [np.float32, np.float64])
@@ -137,14 +176,14 @@ def test_draw_at_the_ends(width, dtype):
   w = _weights(1000, width, seed=width).astype(dtype)
   positive = w > 0
   first, last = positive.argmax(-1), width - 1 - positive[:, ::-1].argmax(-1)
-  np.testing.assert_array_equal(draw(w, np.zeros(1000, dtype)), first)
+  np.testing.assert_array_equal(draw(w, np.zeros((1000, 2), dtype)), first)
   almost_1 = np.nextafter(dtype(1), dtype(0))
-  drawn = np.asarray(draw(w, np.full(1000, almost_1)))
+  drawn = np.asarray(draw(w, np.full((1000, 2), almost_1)))
   if dtype == np.float64:  # Every weight is far above 1 - almost_1.
     np.testing.assert_array_equal(drawn, last)
   assert positive[np.arange(1000), drawn].all()
   for seed in range(5):
-    u = np.random.default_rng(seed).random(1000).astype(dtype)
+    u = np.random.default_rng(seed).random((1000, 2)).astype(dtype)
     drawn = draw(w, np.minimum(u, almost_1))
     assert positive[np.arange(1000), drawn].all()
 
@@ -152,39 +191,46 @@ def test_draw_at_the_ends(width, dtype):
 @pytest.mark.parametrize('width', [5, 17])
 def test_a_grid_of_uniforms_integrates_to_the_weights(width):
   w = _weights(1, width, seed=3)[0]
-  n = 20_000
-  drawn = draw(np.tile(w, (n, 1)), (np.arange(n) + 0.5) / n)
-  assert (np.diff(drawn) >= 0).all()
-  # An interval holds its length in grid points, give or take one.
-  share = np.bincount(drawn, minlength=width) / n
-  np.testing.assert_allclose(share, w / w.sum(), rtol=0, atol=1.001 / n)
+  n = 200  # Of each uniform.
+  grid = (np.arange(n) + 0.5) / n
+  u = np.stack(np.meshgrid(grid, grid, indexing='ij'), -1).reshape(-1, 2)
+  drawn = draw(np.tile(w, (n * n, 1)), u)
+  # An interval holds its length in grid points, give or take one, on both
+  # levels.
+  share = np.bincount(drawn, minlength=width) / (n * n)
+  np.testing.assert_allclose(share, w / w.sum(), rtol=0, atol=2.002 / n)
 
 
 def test_uniforms_are_those_of_key_example_position_and_role():
-  key = jax.random.key(5)
+  key = keys.make(5)
   example_B, position_BxT = (
     np.array([3, 9, 3]),
     np.array([[0, 1], [7, 8], [1, 2]]),
   )
   u = uniforms(keys.row_keys(key, example_B), position_BxT)
-  assert u.shape == (3, 2, 3)
+  assert u.shape == (3, 2, keys.U)
   for b in range(3):
     for t in range(2):
       alone = jax.random.fold_in(
         jax.random.fold_in(key, example_B[b]), position_BxT[b, t]
       )
-      np.testing.assert_array_equal(u[b, t], jax.random.uniform(alone, (3,)))
+      np.testing.assert_array_equal(
+        u[b, t], jax.random.uniform(alone, (keys.U,))
+      )
   np.testing.assert_array_equal(u[0, 1], u[2, 0])  # Same example, position.
   # All else differs: roles, positions, examples and seeds.
-  other = uniforms(keys.row_keys(jax.random.key(6), example_B), position_BxT)
+  other = uniforms(keys.row_keys(keys.make(6), example_B), position_BxT)
   distinct = np.concatenate([np.ravel(u), np.ravel(other)])
-  assert len(np.unique(distinct)) == len(distinct) - 6
+  assert len(np.unique(distinct)) == len(distinct) - 2 * keys.U
   assert (0 <= u).all()
   assert (u < 1).all()
 
 
-def test_roles_are_three():
-  assert sorted([keys.DRAFT, keys.ACCEPT, keys.RESIDUAL]) == [0, 1, 2]
+def test_roles_share_no_uniform():
+  u = np.arange(keys.U)
+  roles = [u[keys.DRAFT], [u[keys.ACCEPT]], u[keys.RESIDUAL]]
+  assert [len(x) for x in roles] == [2, 1, 2]
+  assert sorted(np.concatenate(roles)) == list(range(keys.U))
 
 
 # --- Acceptance and residual.
@@ -228,7 +274,7 @@ def _law(name):
 
 @pytest.mark.parametrize('name', rules.RULES)
 def test_draft_accept_redraw_emits_pi_and_rejects_d_tv(name):
-  """The law of one position, integrated over its three uniforms.
+  """The law of one position, integrated over its uniforms.
 
   P(draft x) is checked above to be q(x). P(accept | x) is the measure of
   {u : accepts(x, u)}, an interval that starts at 0: its end, by bisection.
