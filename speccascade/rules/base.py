@@ -20,6 +20,7 @@ from typing import Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,12 +45,17 @@ class Parameter:
   examples: tuple[float, float, float] = (0.0, 0.5, 1.0)
 
   def check(self, value: float, owner: str) -> None:
-    """Raises ValueError unless `value` is finite and in range.
+    """Raises ValueError unless `value` is in range, and is so in float32.
+
+    Rules take a value as the nearest float32: 0 and the ends of the range are
+    not the nearest of any other.
 
     Args:
       value: a number.
       owner: name of what takes the parameter.
     """
+    with np.errstate(over='ignore', under='ignore'):
+      rounded, low, high = np.float32((value, self.low, self.high))
     above = value > self.low if self.open_low else value >= self.low
     below = value < self.high if self.open_high else value <= self.high
     if not (above and below and math.isfinite(value)):
@@ -57,6 +63,14 @@ class Parameter:
       raise ValueError(
         f'{self.name}={value:g} is out of range for {owner}: it must be a '
         f'finite number in {opening}{self.low:g}, {self.high:g}{closing}'
+      )
+    lost = value != 0 and abs(rounded) < np.finfo(np.float32).tiny
+    for end, rounded_end in ((self.low, low), (self.high, high)):
+      lost |= value != end and rounded == rounded_end
+    if lost:
+      raise ValueError(
+        f'{self.name}={value:g} of {owner} is too small, too large or too near '
+        'to the end of its range for float32; give a number that float32 holds'
       )
 
 

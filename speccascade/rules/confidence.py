@@ -1,4 +1,8 @@
-"""Rules that follow one model at each position, by how sure the models are."""
+"""Rules that follow one model at each position, by how sure the models are.
+
+Differences are compared with alpha, since they are exact near 0 where
+1 - alpha would be rounded.
+"""
 
 from speccascade.rules import base
 from speccascade.sampling import probabilities
@@ -29,7 +33,7 @@ def chow(q, p, q_raw, p_raw, alpha):
   at 0 unless the drafter is certain), the drafter at 1. Source: equation 2.
   """
   del p_raw
-  return base.keep(q_raw.max(-1) >= 1 - alpha, q, p)
+  return base.keep(1 - q_raw.max(-1) <= alpha, q, p)
 
 
 @base.takes(base.Parameter('alpha', -1, 1, examples=(-0.2, 0.05, 0.3)))
@@ -39,7 +43,7 @@ def diff(q, p, q_raw, p_raw, alpha):
   Alpha: how far the drafter's confidence may be below the verifier's; strict
   at -1, the drafter at 1; not strict at 0. Source: equation 5.
   """
-  return base.keep(q_raw.max(-1) >= p_raw.max(-1) - alpha, q, p)
+  return base.keep(p_raw.max(-1) - q_raw.max(-1) <= alpha, q, p)
 
 
 @base.takes(base.Parameter('alpha', examples=(-0.5, 0.3, 1.5)))
@@ -52,4 +56,4 @@ def opt(q, p, q_raw, p_raw, alpha):
   diff. D_TV is of the tempered q and p. Source: equation 10.
   """
   lenience = alpha * probabilities.total_variation(p, q)
-  return base.keep(q_raw.max(-1) >= p_raw.max(-1) - lenience, q, p)
+  return base.keep(p_raw.max(-1) - q_raw.max(-1) <= lenience, q, p)

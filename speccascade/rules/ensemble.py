@@ -36,7 +36,10 @@ def contrastive(q, p, q_raw, p_raw, alpha, beta):
   plausible = p_raw >= base.over(alpha) * base.top(p_raw)
   tiny = jnp.finfo(p_raw.dtype).tiny  # A drafter's 0 is not quite impossible.
   log_p, log_q = (jnp.log(jnp.maximum(x, tiny)) for x in (p_raw, q_raw))
-  score = jnp.where(plausible, log_p + base.over(beta) * (log_p - log_q), 0)
+  favour = log_p - log_q
+  # Less that of the most favoured, so that no beta makes it infinite.
+  favour -= jnp.where(plausible, favour, -jnp.inf).max(-1, keepdims=True)
+  score = jnp.where(plausible, log_p + base.over(beta) * favour, 0)
   best = jnp.where(plausible, score, -jnp.inf).max(-1, keepdims=True)
   weight = jnp.where(plausible, jnp.exp(score - best), 0)
   return probabilities.normalise(weight)

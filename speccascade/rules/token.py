@@ -2,7 +2,8 @@
 
 pi(v) = q(v) 1[v in A] + p(v) (1 - q(A)). A larger A need not mean fewer
 rejections: the mass q has outside A is spread as p over all tokens, those of A
-included.
+included. Differences are compared with alpha, since they are exact near 0 where
+1 - alpha would be rounded.
 """
 
 import math
@@ -19,7 +20,7 @@ def token_v1(q, p, q_raw, p_raw, alpha):
   Strict at -1 (A is empty), the drafter at 1; not strict at 0. Source:
   equation 13.
   """
-  return base.mix(q_raw >= base.top(p_raw) - base.over(alpha), q, p)
+  return base.mix(base.top(p_raw) - q_raw <= base.over(alpha), q, p)
 
 
 @base.takes(base.Parameter('alpha', -1, 1, examples=(0, 0.2, 0.8)))
@@ -30,7 +31,7 @@ def token_v2(q, p, q_raw, p_raw, alpha):
   probable token, which is not strict. Source: equation 14.
   """
   del q_raw
-  return base.mix(p_raw >= base.top(p_raw) - base.over(alpha), q, p)
+  return base.mix(base.top(p_raw) - p_raw <= base.over(alpha), q, p)
 
 
 @base.takes(base.Parameter('alpha', -1, 1, examples=(0, 0.5, 0.9)))
@@ -41,7 +42,8 @@ def token_v3(q, p, q_raw, p_raw, alpha):
   probable token, which is not strict. Source: equation 15.
   """
   del q_raw
-  return base.mix(p_raw >= (1 - base.over(alpha)) * base.top(p_raw), q, p)
+  top = base.top(p_raw)
+  return base.mix((top - p_raw) / top <= base.over(alpha), q, p)
 
 
 @base.takes(base.Parameter('alpha', 0, 1, examples=(0.1, 0.8, 1)))

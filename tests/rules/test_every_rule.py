@@ -113,3 +113,59 @@ def test_names_and_docstrings(name):
   names = [x.name for x in rule.parameters]
   assert len(set(names)) == len(names)
   hash(rule)
+
+
+def _extremes(parameter):
+  """Numbers at which float32 may fail, of those that the parameter takes."""
+  ends = [x for x in (parameter.low, parameter.high) if np.isfinite(x)]
+  near = [e + s * d for e in (0, *ends) for s in (1, -1) for d in _SMALL]
+  for value in (0, *ends, *near, 1e30, -1e30, 1e300, -1e300):
+    try:
+      parameter.check(value, 'rule')
+    except ValueError:
+      continue
+    yield float(value)
+
+
+_SMALL = (1e-3, 1e-7, 1e-9, 1e-12, 1e-30, 1.2e-38, 1e-40, 1e-300)
+
+
+@pytest.mark.parametrize('name', rules.RULES)
+def test_values_that_are_taken_mean_in_float32_what_they_mean(name):
+  """Pi is finite, and up to rounding that of float64 at the same value."""
+  case = [x.astype(np.float32) for x in rule_cases.cases(rows=40)]
+  wide = [x.astype(float) for x in case]
+  parameters = rule_cases.parameters(name)
+  for k, parameter in enumerate(parameters):
+    for value in _extremes(parameter):
+      values = list(examples.middle(parameters))
+      values[k] = value
+      pi = np.asarray(
+        rule_cases.COMPILED[name](
+          *case, *(np.full(len(case[0]), x, np.float32) for x in values)
+        )
+      )
+      assert pi.dtype == np.float32
+      assert np.isfinite(pi).all(), (parameter.name, value)
+      exact = rule_cases.apply(name, wide, *map(np.float32, values))
+      apart = np.abs(pi - exact).sum(-1) / 2
+      assert apart.max() < 1e-3, (parameter.name, value)
+
+
+@pytest.mark.parametrize('value', [1e-40, -1e-50, 1e39, -1e300])
+def test_a_number_that_float32_does_not_hold_is_refused(value):
+  parameter = base.Parameter('x')
+  with pytest.raises(ValueError, match='too small, too large or too near'):
+    parameter.check(value, 'y')
+  for held in (0, 1.2e-38, -3e38):
+    parameter.check(held, 'y')
+
+
+@pytest.mark.parametrize('open_high', [False, True])
+def test_a_number_that_float32_takes_for_an_end_is_refused(open_high):
+  parameter = base.Parameter('x', -1, 1, open_high=open_high)
+  for held in (-1, -1 + 1e-7, 1 - 1e-7):
+    parameter.check(held, 'y')
+  for value in (-1 + 1e-9, 1 - 1e-9):
+    with pytest.raises(ValueError, match='of y is too small, too large or'):
+      parameter.check(value, 'y')
