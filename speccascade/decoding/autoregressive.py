@@ -21,11 +21,19 @@ from speccascade.sampling import draws, keys, probabilities
 
 @dataclasses.dataclass(frozen=True)
 class Autoregressive:
-  """The static half: the model, most tokens generated, and the last token."""
+  """The static half.
+
+  Attributes:
+    model: decodes.
+    max_new_tokens: N, most tokens generated.
+    eos_id: token that ends a row.
+    role: what `Result.fault_B` calls the model.
+  """
 
   model: object
   max_new_tokens: int
   eos_id: int
+  role: str = 'model'
 
 
 @flax.struct.dataclass
@@ -35,6 +43,7 @@ class _State:
   length_B: jax.Array
   last_B: jax.Array
   done_B: jax.Array
+  fault_B: jax.Array
   cache: object
 
 
@@ -52,11 +61,14 @@ def decode(decoder, params, prompts, sampling, key):
     Result without counts: one model call a token.
 
   Raises:
-    ValueError: an argument is out of range; nothing was compiled.
+    ValueError: an argument is out of range, nothing was compiled; or the model
+      gave a logit that is not finite.
   """
   checks.check_prompts(prompts, (decoder.model,), decoder.max_new_tokens)
   checks.check_sampling(sampling, prompts.rows)
-  return _decode(decoder, params, prompts, sampling, key)
+  keys.check(key)
+  result = _decode(decoder, params, prompts, sampling, key)
+  return checks.finite(result, prompts)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -72,20 +84,22 @@ def run(decoder, params, prompts, sampling, key, skip_B):
   cache, last_B = prefill(decoder.model, params, prompts, new_tokens=N, block=1)
   key_B = keys.row_keys(key, prompts.tile(prompts.example_P))
   position_BxN = jnp.tile(jnp.arange(N), (B, 1))
-  u_BxNx3 = keys.uniforms(key_B, position_BxN)
+  u_BxNxU = keys.uniforms(key_B, position_BxN)
 
   def iterate(state):
-    u_Bx1x3 = keys.upcoming(u_BxNx3, state.length_B, 1)
+    u_Bx1xU = keys.upcoming(u_BxNxU, state.length_B, 1)
     logits_Bx1xV, cache = decoder.model.extend(
       params, state.cache, state.last_B[:, None]
     )
     raw_Bx1xV = probabilities.raw(logits_Bx1xV)
     probs_Bx1xV = probabilities.sampled(logits_Bx1xV, raw_Bx1xV, sampling)
-    drawn_B = draws.draw(probs_Bx1xV[:, 0], u_Bx1x3[:, 0, keys.DRAFT])
-    raw_B = jnp.take_along_axis(raw_Bx1xV[:, 0], drawn_B[:, None], 1)[:, 0]
+    drawn_B = draws.draw(probs_Bx1xV[:, 0], u_Bx1xU[:, 0, keys.DRAFT])
+    # Not the log of the raw probability, which may be 0 in float32.
+    log_BxV = jax.nn.log_softmax(logits_Bx1xV[:, 0])
+    drawn_log_B = jnp.take_along_axis(log_BxV, drawn_B[:, None], 1)[:, 0]
     active_B = ~state.done_B
     token_B = jnp.where(active_B, drawn_B, 0)
-    log_prob_B = jnp.where(active_B, jnp.log(raw_B), 0)
+    log_prob_B = jnp.where(active_B, drawn_log_B, 0)
     length_B = state.length_B + active_B
     # Rows advance together, so a finished one is short of N and writes a 0.
     write = jax.vmap(lax.dynamic_update_slice_in_dim, (0, 0, 0, None))
@@ -97,6 +111,12 @@ def run(decoder, params, prompts, sampling, key, skip_B):
       length_B=length_B,
       last_B=jnp.where(active_B, token_B, state.last_B),
       done_B=state.done_B | (token_B == decoder.eos_id) | (length_B >= N),
+      fault_B=results.faults(
+        state.fault_B,
+        probabilities.finite(logits_Bx1xV),
+        state.length_B,
+        active_B.astype(jnp.int32),
+      ),
       cache=cache.replace(length_B=state.cache.length_B + active_B),
     )
 
@@ -107,6 +127,7 @@ def run(decoder, params, prompts, sampling, key, skip_B):
     length_B=jnp.zeros(B, jnp.int32),
     last_B=last_B,
     done_B=skip_B,
+    fault_B=jnp.full(B, results.NONE, jnp.int32),
     cache=cache,
   )
   state = lax.while_loop(lambda s: ~jnp.all(s.done_B), iterate, state)
@@ -114,4 +135,5 @@ def run(decoder, params, prompts, sampling, key, skip_B):
     token_BxN=state.token_BxN,
     length_B=state.length_B,
     log_prob_BxN=state.log_prob_BxN,
+    fault_B={decoder.role: state.fault_B},
   )

@@ -1,8 +1,14 @@
-"""Everything that can be wrong with a call, told before anything compiles."""
+"""Everything that can be wrong with a call, told before anything compiles.
+
+And `finite`, what can be wrong with its result.
+"""
 
 import numbers
 
+import jax
 import numpy as np
+
+from speccascade.decoding import results
 
 
 def check_prompts(prompts, models, max_new_tokens):
@@ -102,6 +108,24 @@ def check_groups(groups, values, rows):
     )
   for group, own in zip(groups, values, strict=True):
     check_values(group.method, own, group.rows)
+
+
+def finite(result, prompts):
+  """Returns the result, or raises ValueError if a model was at fault.
+
+  Args:
+    result: Result.
+    prompts: Prompts that it continues.
+  """
+  for model, fault_B in jax.device_get(result.fault_B).items():
+    for row in np.flatnonzero(fault_B != results.NONE):
+      example = np.asarray(prompts.example_P)[row % len(prompts.example_P)]
+      raise ValueError(
+        f'the {model} gave NaN or an infinite logit for token {fault_B[row]} '
+        f'of the answer to example {example}; check its weights, or compute '
+        'in float32'
+      )
+  return result
 
 
 def _per_row(name, value, rows):

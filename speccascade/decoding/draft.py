@@ -25,6 +25,7 @@ class Draft:
     length_B: tokens of each row's draft, 0 for a row that is done.
     confidence_BxG: max q hat of each; 1 where none was drawn or no schedule
       asks.
+    finite_BxG: whether the drafter's logits of each were.
   """
 
   token_BxG: jax.Array
@@ -32,6 +33,7 @@ class Draft:
   q_raw_BxGxV: jax.Array
   length_B: jax.Array
   confidence_BxG: jax.Array
+  finite_BxG: jax.Array
 
 
 @flax.struct.dataclass
@@ -42,12 +44,13 @@ class _Loop:
   wants_B: jax.Array
   length_B: jax.Array
   confidence_BxG: jax.Array
+  finite_GxB: jax.Array
   token_GxB: jax.Array
   q_GxBxV: jax.Array
   q_raw_GxBxV: jax.Array
 
 
-def draft(model, params, cache, last_B, active_B, sampling, u_BxG, more):
+def draft(model, params, cache, last_B, active_B, sampling, u_BxGx2, more):
   """Feeds y[-1], then each drafted token.
 
   Args:
@@ -57,14 +60,14 @@ def draft(model, params, cache, last_B, active_B, sampling, u_BxG, more):
     last_B: y[-1].
     active_B: rows that are to be continued.
     sampling: Sampling.
-    u_BxG: uniforms of the draws.
+    u_BxGx2: uniforms of the draws.
     more: (tokens drafted, the last of them, confidence_BxG: max q hat of each,
       1 past them) -> whether each row wants another; None for G tokens always.
 
   Returns:
     (Draft, cache of y[-1] and all drafted tokens but the last).
   """
-  B, G = u_BxG.shape
+  B, G, _ = u_BxGx2.shape
   dtype = jax.eval_shape(model.extend, params, cache, last_B[:, None])[0].dtype
   zeros_GxBxV = sharding.constrain(
     jnp.zeros((G, B, model.vocab_size), dtype), sharding.DRAFTS
@@ -77,7 +80,7 @@ def draft(model, params, cache, last_B, active_B, sampling, u_BxG, more):
     logits_Bx1xV, cache = model.extend(params, loop.cache, loop.last_B[:, None])
     raw_Bx1xV = probabilities.raw(logits_Bx1xV)
     q_Bx1xV = probabilities.sampled(logits_Bx1xV, raw_Bx1xV, sampling)
-    token_B = draws.draw(q_Bx1xV[:, 0], u_BxG[:, loop.step])
+    token_B = draws.draw(q_Bx1xV[:, 0], u_BxGx2[:, loop.step])
     put = lambda x, row: lax.dynamic_update_index_in_dim(x, row, loop.step, 0)  # noqa: E731
     wants_B, confidence_BxG = loop.wants_B, loop.confidence_BxG
     if more is not None:
@@ -92,6 +95,7 @@ def draft(model, params, cache, last_B, active_B, sampling, u_BxG, more):
       wants_B=wants_B,
       length_B=loop.length_B + loop.wants_B,
       confidence_BxG=confidence_BxG,
+      finite_GxB=put(loop.finite_GxB, probabilities.finite(logits_Bx1xV)[:, 0]),
       token_GxB=put(loop.token_GxB, token_B),
       q_GxBxV=put(loop.q_GxBxV, q_Bx1xV[:, 0]),
       q_raw_GxBxV=put(loop.q_raw_GxBxV, raw_Bx1xV[:, 0]),
@@ -107,6 +111,7 @@ def draft(model, params, cache, last_B, active_B, sampling, u_BxG, more):
       wants_B=active_B,
       length_B=jnp.zeros(B, jnp.int32),
       confidence_BxG=jnp.ones((B, G), dtype),
+      finite_GxB=jnp.ones((G, B), bool),
       token_GxB=jnp.zeros((G, B), jnp.int32),
       q_GxBxV=zeros_GxBxV,
       q_raw_GxBxV=zeros_GxBxV,
@@ -118,5 +123,6 @@ def draft(model, params, cache, last_B, active_B, sampling, u_BxG, more):
     q_raw_BxGxV=loop.q_raw_GxBxV.swapaxes(0, 1),
     length_B=loop.length_B,
     confidence_BxG=loop.confidence_BxG,
+    finite_BxG=loop.finite_GxB.T,
   )
   return drafted, loop.cache

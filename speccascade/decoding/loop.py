@@ -94,6 +94,7 @@ class _State:
   verifier_cache: cache_lib.Cache  # likewise
   schedule: Any  # the schedule's own
   tally: '_Tally'
+  fault_B: dict[str, jax.Array]  # as in results.Result
   observed: dict[str, jax.Array]  # {name: BxM}
 
 
@@ -121,7 +122,8 @@ def decode(
     Result.
 
   Raises:
-    ValueError: an argument is out of range; nothing was compiled.
+    ValueError: an argument is out of range, nothing was compiled; or a model
+      gave a logit that is not finite.
   """
   rows = request.prompts.rows
   checks.check_prompts(
@@ -130,7 +132,9 @@ def decode(
   checks.check_sampling(request.sampling, rows)
   checks.check_groups(loop.groups, request.values, rows)
   loop.schedule.check(request.schedule_parameter, loop.gamma, rows)
-  return _decode(loop, params, request)
+  keys.check(request.key)
+  result = _decode(loop, params, request)
+  return checks.finite(result, request.prompts)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -152,11 +156,12 @@ def _decode(loop, params, request):
       name: jnp.where(kept_BxM, x_BxM, 0)[:, :N]
       for name, x_BxM in state.observed.items()
     },
+    fault_B=state.fault_B,
   )
 
 
 def uniforms(loop, request):
-  """BxMx3 uniforms of all positions."""
+  """BxMxU uniforms of all positions."""
   prompts = request.prompts
   key_B = keys.row_keys(
     request.key, prompts.tile(jnp.asarray(prompts.example_P, jnp.int32))
@@ -189,6 +194,10 @@ def init(loop, params, request):
       divergence_B=jnp.zeros(B, _wide_dtype()),
       accepted_lengths_BxA=jnp.zeros((B, G + 1), jnp.int32),
     ),
+    fault_B={
+      role: jnp.full(B, results.NONE, jnp.int32)
+      for role in ('drafter', 'verifier')
+    },
     observed={},
   )
   if loop.observe is None:
@@ -203,21 +212,21 @@ def init(loop, params, request):
   )
 
 
-def iterate(loop, params, request, u_BxMx3, state):
+def iterate(loop, params, request, u_BxMxU, state):
   """One iteration: draft, verify, defer, rewind.
 
   Args:
     loop: Loop.
     params: (drafter parameters, verifier parameters).
     request: Request.
-    u_BxMx3: from `uniforms`.
+    u_BxMxU: from `uniforms`.
     state: from `init` or the iteration before.
 
   Returns:
     The next state.
   """
-  draft, outcome, caches, observed = _block(
-    loop, params, request, u_BxMx3, state
+  draft, outcome, caches, finite, observed = _block(
+    loop, params, request, u_BxMxU, state
   )
   token_BxG, kept_B, divergence_BxG = outcome
   G = token_BxG.shape[1]
@@ -248,21 +257,25 @@ def iterate(loop, params, request, u_BxMx3, state):
       draft.confidence_BxG,
     ),
     tally=_add(state, draft, divergence_BxG, emitted_B, accepted_B),
+    fault_B={
+      role: results.faults(known_B, finite[role], state.length_B, emitted_B)
+      for role, known_B in state.fault_B.items()
+    },
     observed={
       name: put(x_BxM, observed[name]) for name, x_BxM in state.observed.items()
     },
   )
 
 
-def _block(loop, params, request, u_BxMx3, state):
+def _block(loop, params, request, u_BxMxU, state):
   """Drafts, verifies and defers.
 
   Returns:
     (Draft; (token_BxG, kept_B, divergence_BxG); both caches, to be rewound;
-    what is observed).
+    {role: finite_BxG}; what is observed).
   """
   G = loop.gamma + 1
-  u_BxGx3 = keys.upcoming(u_BxMx3, state.length_B, G)
+  u_BxGxU = keys.upcoming(u_BxMxU, state.length_B, G)
   draft, drafter_cache = draft_lib.draft(
     loop.drafter,
     params[0],
@@ -270,7 +283,7 @@ def _block(loop, params, request, u_BxMx3, state):
     state.last_B,
     ~state.done_B,
     request.sampling,
-    u_BxGx3[..., keys.DRAFT],
+    u_BxGxU[..., keys.DRAFT],
     _more(loop, request.schedule_parameter, state),
   )
   logits_BxGxV, verifier_cache = blocks.extend(
@@ -284,26 +297,30 @@ def _block(loop, params, request, u_BxMx3, state):
   p_raw_BxGxV = probabilities.raw(logits_BxGxV)
   p_BxGxV = probabilities.sampled(logits_BxGxV, p_raw_BxGxV, request.sampling)
   verified = defer.Verified(p_BxGxV, p_raw_BxGxV)
-  outcome = _defer(loop.groups, draft, verified, request.values, u_BxGx3)
+  outcome = _defer(loop.groups, draft, verified, request.values, u_BxGxU)
   observed = {}
   if loop.observe is not None:
     observed = loop.observe(draft, verified, outcome[-1])
-  return draft, outcome, (drafter_cache, verifier_cache), observed
+  finite = {
+    'drafter': draft.finite_BxG,
+    'verifier': probabilities.finite(logits_BxGxV),
+  }
+  return draft, outcome, (drafter_cache, verifier_cache), finite, observed
 
 
-def _defer(groups, draft, verified, values, u_BxGx3):
+def _defer(groups, draft, verified, values, u_BxGxU):
   """(token_BxG, kept_B, D_TV(pi, q) BxG) of all groups."""
   outcomes, start = [], 0
   for group, own_values in zip(groups, values, strict=True):
     own = slice(start, start + group.rows)
-    own_draft, own_verified, u_RxGx3 = jax.tree.map(
-      lambda x, own=own: x[own], (draft, verified, u_BxGx3)
+    own_draft, own_verified, u_RxGxU = jax.tree.map(
+      lambda x, own=own: x[own], (draft, verified, u_BxGxU)
     )
     outcome = group.method.defer(
       own_draft,
       own_verified,
       tuple(jnp.asarray(x).astype(draft.q_BxGxV.dtype) for x in own_values),
-      u_RxGx3,
+      u_RxGxU,
     )
     divergence_RxG = probabilities.total_variation(
       outcome.pi_BxGxV, own_draft.q_BxGxV

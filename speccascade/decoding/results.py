@@ -13,6 +13,8 @@ import jax.numpy as jnp
 
 from speccascade.sampling import probabilities
 
+NONE = -1  # No position: nothing was at fault.
+
 
 @flax.struct.dataclass
 class Prompts:
@@ -103,6 +105,8 @@ class Result:
       past the last; of plain autoregressive decoding alone.
     observed: {name: BxN} of what `loop.Loop.observe` gave at each emitted
       position, 0 past the last.
+    fault_B: {model: output position of each row at which it first gave a
+      logit that is NaN or infinite, NONE where it gave none}.
   """
 
   token_BxN: jax.Array
@@ -111,11 +115,28 @@ class Result:
   counts: Counts | None = None
   log_prob_BxN: jax.Array | None = None
   observed: dict[str, jax.Array] = flax.struct.field(default_factory=dict)
+  fault_B: dict[str, jax.Array] = flax.struct.field(default_factory=dict)
 
   @property
   def block_efficiency_B(self) -> jax.Array:
     """Tokens per verifier call."""
     return self.length_B / self.counts.verifier_calls_B
+
+
+def faults(known_B, finite_BxT, length_B, number_B):
+  """The first position at fault of each row, once more were emitted.
+
+  Args:
+    known_B: of the positions before; NONE where none was.
+    finite_BxT: whether a model's logits of the next positions were finite.
+    length_B: positions before.
+    number_B: how many of the T were emitted.
+  """
+  T = finite_BxT.shape[1]
+  at_fault_BxT = ~finite_BxT & (jnp.arange(T) < number_B[:, None])
+  first_B = length_B + at_fault_BxT.argmax(1).astype(jnp.int32)
+  new_B = jnp.where(at_fault_BxT.any(1), first_B, NONE)
+  return jnp.where(known_B == NONE, new_B, known_B)
 
 
 def differs(divergence: jax.Array) -> jax.Array:

@@ -82,7 +82,7 @@ class Plan:
     if self.schedule != 'fixed':
       name += f'-{self.schedule}'
     if self.parameter is not None:
-      name += f'{self.parameter:g}'
+      name += str(self.parameter).removesuffix('.0')
     return name
 
 
@@ -139,11 +139,13 @@ def _takes_a_probability(parameter, gamma, rows):
 
 def _takes_costs(parameter, gamma, rows):
   del rows
-  parameter = np.asarray(parameter)
-  if parameter.shape != (gamma + 1,) or not np.all(parameter > 0):
+  parameter, bounds = np.asarray(parameter), np.finfo(np.float32)
+  if parameter.shape != (gamma + 1,) or not np.all(
+    (parameter >= bounds.tiny) & (parameter <= bounds.max)
+  ):
     raise ValueError(
-      f'the schedule cost takes the positive costs of 1 to {gamma + 1} tokens, '
-      f'got {parameter.tolist()}'
+      f'the schedule cost takes the costs of 1 to {gamma + 1} tokens, positive '
+      f'numbers that float32 holds, got {parameter.tolist()}'
     )
 
 

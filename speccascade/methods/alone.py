@@ -34,7 +34,9 @@ class Alone:
     """See `base.Standalone`; the Result has no counts: a call a token."""
     checks.check_values(self, request.values[0], request.prompts.rows)
     i = ('drafter', 'verifier').index(self.role)
-    decoder = autoregressive.Autoregressive(models[i], max_new_tokens, eos_id)
+    decoder = autoregressive.Autoregressive(
+      models[i], max_new_tokens, eos_id, self.role
+    )
     return autoregressive.decode(
       decoder, params[i], request.prompts, request.sampling, request.key
     )

@@ -18,6 +18,7 @@ from jax import lax
 
 from speccascade.decoding import autoregressive, checks, results
 from speccascade.methods import base
+from speccascade.sampling import keys
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,10 +51,12 @@ class SequenceCascade:
     checks.check_sampling(request.sampling, request.prompts.rows)
     checks.check_values(self, request.values[0], request.prompts.rows)
     decoders = tuple(
-      autoregressive.Autoregressive(model, max_new_tokens, eos_id)
-      for model in models
+      autoregressive.Autoregressive(model, max_new_tokens, eos_id, role)
+      for model, role in zip(models, ('drafter', 'verifier'), strict=True)
     )
-    return _decode(decoders, self.quantile, params, request)
+    keys.check(request.key)
+    result = _decode(decoders, self.quantile, params, request)
+    return checks.finite(result, request.prompts)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -67,8 +70,11 @@ def _decode(decoders, quantile, params, request):
     return autoregressive.run(decoders[role], params[role], prompts, *rest)
 
   draft = answer(0, jnp.zeros(B, bool))
-  sure_B = confidence(draft, quantile) >= 1 - alpha_B
-  final = lax.cond(jnp.all(sure_B), lambda: draft, lambda: answer(1, sure_B))
+  sure_B = 1 - confidence(draft, quantile) <= alpha_B
+  nothing = draft.replace(
+    fault_B={'verifier': jnp.full(B, results.NONE, jnp.int32)}
+  )
+  final = lax.cond(jnp.all(sure_B), lambda: nothing, lambda: answer(1, sure_B))
   own_B = jnp.where(sure_B, 0, final.length_B)
   kept_B = jnp.where(sure_B, draft.length_B, 0)
   length_B = own_B + kept_B
@@ -87,6 +93,7 @@ def _decode(decoders, quantile, params, request):
       divergence_B=own_B.astype(draft.log_prob_BxN.dtype),
       accepted_lengths_BxA=jnp.zeros((B, 0), jnp.int32),
     ),
+    fault_B=draft.fault_B | final.fault_B,
   )
 
 

@@ -47,6 +47,7 @@ class _State:
   deferred_B: jax.Array
   divergence_B: jax.Array
   done_B: jax.Array
+  fault_B: dict[str, jax.Array]  # as in results.Result
   drafter_cache: object
   verifier_cache: object
 
@@ -73,7 +74,9 @@ class TokenCascade:
     checks.check_sampling(request.sampling, request.prompts.rows)
     checks.check_values(self, request.values[0], request.prompts.rows)
     program = _Program(*models, max_new_tokens, eos_id)
-    return _decode(program, params, request)
+    keys.check(request.key)
+    result = _decode(program, params, request)
+    return checks.finite(result, request.prompts)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -83,9 +86,9 @@ def _decode(cascade, params, request):
   key_B = keys.row_keys(request.key, prompts.tile(prompts.example_P))
   N = cascade.max_new_tokens
   position_BxN = jnp.tile(jnp.arange(N), (prompts.rows, 1))
-  u_BxNx3 = keys.uniforms(key_B, position_BxN)
+  u_BxNxU = keys.uniforms(key_B, position_BxN)
   step = functools.partial(
-    _iterate, cascade, params, request.sampling, alpha_B, u_BxNx3
+    _iterate, cascade, params, request.sampling, alpha_B, u_BxNxU
   )
   state = lax.while_loop(
     lambda s: ~jnp.all(s.done_B), step, _init(cascade, params, prompts)
@@ -105,6 +108,7 @@ def _decode(cascade, params, request):
       divergence_B=state.divergence_B,
       accepted_lengths_BxA=jnp.zeros((prompts.rows, 0), jnp.int32),
     ),
+    fault_B=state.fault_B,
   )
 
 
@@ -132,35 +136,56 @@ def _init(cascade, params, prompts):
     deferred_B=zero_B,
     divergence_B=jnp.zeros(B, jnp.result_type(float)),
     done_B=jnp.zeros(B, bool),
+    fault_B={
+      role: jnp.full(B, results.NONE, jnp.int32)
+      for role in ('drafter', 'verifier')
+    },
     drafter_cache=drafter_cache,
     verifier_cache=verifier_cache,
   )
 
 
-def _iterate(cascade, params, sampling, alpha_B, u_BxNx3, state):
+def _iterate(cascade, params, sampling, alpha_B, u_BxNxU, state):
   N = cascade.max_new_tokens
-  u_Bx1x3 = keys.upcoming(u_BxNx3, state.length_B, 1)
-  draft_B, accept_B, residual_B = jnp.moveaxis(u_Bx1x3[:, 0], 1, 0)
+  u_Bx1xU = keys.upcoming(u_BxNxU, state.length_B, 1)
+  u_BxU = u_Bx1xU[:, 0]
   last_Bx1 = jnp.take_along_axis(state.token_BxM, state.length_B[:, None], 1)
   logits_Bx1xV, drafter_cache = cascade.drafter.extend(
     params[0], state.drafter_cache, last_Bx1
   )
   raw_Bx1xV = probabilities.raw(logits_Bx1xV)
   q_BxV = probabilities.sampled(logits_Bx1xV, raw_Bx1xV, sampling)[:, 0]
-  drafted_B = draws.draw(q_BxV, draft_B)
+  drafted_B = draws.draw(q_BxV, u_BxU[:, keys.DRAFT])
   active_B = ~state.done_B
-  unsure_B = raw_Bx1xV[:, 0].max(-1) < 1 - alpha_B
+  unsure_B = 1 - raw_Bx1xV[:, 0].max(-1) > alpha_B  # As the rule compares.
   unsure_B &= active_B
-  p_BxV, verifier_cache, read_B = _catch_up(
-    cascade, params[1], sampling, state, unsure_B, logits_Bx1xV
+  p_logits_Bx1xV, verifier_cache, read_B = _catch_up(
+    cascade, params[1], state, unsure_B, logits_Bx1xV
   )
+  p_raw_Bx1xV = probabilities.raw(p_logits_Bx1xV)
+  p_BxV = probabilities.sampled(p_logits_Bx1xV, p_raw_Bx1xV, sampling)[:, 0]
   p_BxV = jnp.where(unsure_B[:, None], p_BxV, q_BxV)
-  kept_B = ~unsure_B | draws.accepts(drafted_B, accept_B, p_BxV, q_BxV)
-  redrawn_B = draws.draw(draws.residual(p_BxV, q_BxV), residual_B)
+  kept_B = ~unsure_B | draws.accepts(
+    drafted_B, u_BxU[:, keys.ACCEPT], p_BxV, q_BxV
+  )
+  residual_BxV = draws.residual(p_BxV, q_BxV)
+  redrawn_B = draws.draw(residual_BxV, u_BxU[:, keys.RESIDUAL])
   token_B = jnp.where(active_B, jnp.where(kept_B, drafted_B, redrawn_B), 0)
   length_B = state.length_B + active_B
   divergence_B = probabilities.total_variation(p_BxV, q_BxV)
   divergence_B = jnp.where(unsure_B, divergence_B, 0)
+  fault_B = {
+    role: results.faults(
+      state.fault_B[role],
+      probabilities.finite(logits),
+      state.length_B,
+      asked_B.astype(jnp.int32),
+    )
+    for role, logits, asked_B in (
+      ('drafter', logits_Bx1xV, active_B),
+      ('verifier', p_logits_Bx1xV, unsure_B),
+    )
+  }
   write = jax.vmap(lax.dynamic_update_slice_in_dim, (0, 0, 0, None))
 
   def put(row, new_B, at_B):  # A finished row stays as it is.
@@ -175,6 +200,7 @@ def _iterate(cascade, params, sampling, alpha_B, u_BxNx3, state):
     calls_B=state.calls_B + unsure_B,
     deferred_B=state.deferred_B + results.differs(divergence_B),
     divergence_B=state.divergence_B + divergence_B,
+    fault_B=fault_B,
     done_B=state.done_B | (token_B == cascade.eos_id) | (length_B >= N),
     drafter_cache=cache_lib.rewind(
       drafter_cache, state.drafter_cache.length_B + active_B
@@ -185,8 +211,8 @@ def _iterate(cascade, params, sampling, alpha_B, u_BxNx3, state):
   )
 
 
-def _catch_up(cascade, params, sampling, state, unsure_B, logits_Bx1xV):
-  """(p of the next token where unsure, the verifier's cache, tokens read_B).
+def _catch_up(cascade, params, state, unsure_B, logits_Bx1xV):
+  """(logits of the next token where unsure, the verifier's cache, read_B).
 
   The cache is to be rewound to what each row read. Nothing runs where no row
   is unsure. Where one is, the block has a row for each, and so the others read
@@ -217,6 +243,4 @@ def _catch_up(cascade, params, sampling, state, unsure_B, logits_Bx1xV):
       state.seen_B,
     )
     narrower, read = width, jnp.where(chosen, width, read)
-  p_raw_Bx1xV = probabilities.raw(carry[0])
-  p_Bx1xV = probabilities.sampled(carry[0], p_raw_Bx1xV, sampling)
-  return p_Bx1xV[:, 0], carry[1], jnp.minimum(behind_B, read)
+  return *carry, jnp.minimum(behind_B, read)

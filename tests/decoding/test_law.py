@@ -19,7 +19,7 @@ from speccascade.decoding import defer, results
 from speccascade.decoding import draft as draft_lib
 from speccascade.decoding import loop as loop_lib
 from speccascade.methods import ratio
-from speccascade.sampling import probabilities
+from speccascade.sampling import keys, probabilities
 from tests.decoding import table_model, tiny
 from tests.rules import examples
 
@@ -49,7 +49,7 @@ def _request(names, temperature, top_p):
     prompts,
     probabilities.Sampling(temperature * ones, top_p * ones),
     tuple(values),
-    jax.random.key(7),
+    keys.make(7),
   )
 
 
@@ -98,11 +98,16 @@ def _target(method, q, p, q_raw, p_raw):
     return method.rule(q, p, q_raw, p_raw, *values)
   outcome = method.defer(
     draft_lib.Draft(
-      jnp.zeros((V, V), int), q, q_raw, jnp.full(V, V), jnp.ones((V, V))
+      jnp.zeros((V, V), int),
+      q,
+      q_raw,
+      jnp.full(V, V),
+      jnp.ones((V, V)),
+      jnp.ones((V, V), bool),
     ),
     defer.Verified(p, p_raw),
     tuple(x[:, 0] for x in values),
-    jnp.zeros((V, V, 3)),
+    jnp.zeros((V, V, keys.U)),
   )
   return outcome.pi_BxGxV
 
@@ -234,7 +239,7 @@ def test_standalone_methods_reject_as_divergences_sum_to(name):
 
 def _strict(model, tables, prompts, sizes, sampling):
   groups = (loop_lib.Group(methods.STRICT, prompts.rows),)
-  request = results.Request(prompts, sampling, ((),), jax.random.key(0))
+  request = results.Request(prompts, sampling, ((),), keys.make(0))
   loop = loop_lib.Loop(model, model, *sizes, groups)
   return jax.device_get(loop_lib.decode(loop, tables, request))
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures('float64')
 
 
 @jax.jit
-def _sequential(q_logits, p_logits, u_BxNx3):
+def _sequential(q_logits, p_logits, u_BxNxU):
   """What a token at a time emits after each prefix: {name: BxN}."""
   copies = len(tiny.DRAFTING)
   asked = tiny.request(tiny.DRAFTING)
@@ -35,7 +35,7 @@ def _sequential(q_logits, p_logits, u_BxNx3):
     for name, values, *x in zip(
       tiny.DRAFTING,
       [tuple(map(jnp.asarray, v)) for v in asked.values],
-      *(jnp.split(x, copies) for x in (q, p, q_raw, p_raw, u_BxNx3)),
+      *(jnp.split(x, copies) for x in (q, p, q_raw, p_raw, u_BxNxU)),
       strict=True,
     )
   ]
@@ -43,31 +43,36 @@ def _sequential(q_logits, p_logits, u_BxNx3):
   return emitted | {'best_p': p_raw.max(-1)}
 
 
-def _emitted(method, values_BxK, q, p, q_raw, p_raw, u_BxNx3):
+def _emitted(method, values_BxK, q, p, q_raw, p_raw, u_BxNxU):
   """The method's own decision at every position, whatever came before.
 
   By the ratio test of a rule, written out; another method decides on blocks of
   a single draft.
   """
   B, N, V = q.shape
-  drafted = draws.draw(q, u_BxNx3[..., 0])
+  drafted = draws.draw(q, u_BxNxU[..., keys.DRAFT])
   K = len(method.parameters)
   values = tuple(values_BxK[:, k, None] for k in range(K))
   if isinstance(method, ratio.Ratio):
     pi = method.rule(q, p, q_raw, p_raw, *values)
-    kept = draws.accepts(drafted, u_BxNx3[..., 1], pi, q)
-    redrawn = draws.draw(draws.residual(pi, q), u_BxNx3[..., 2])
+    kept = draws.accepts(drafted, u_BxNxU[..., keys.ACCEPT], pi, q)
+    redrawn = draws.draw(draws.residual(pi, q), u_BxNxU[..., keys.RESIDUAL])
     token = jnp.where(kept, drafted, redrawn)
   else:
     flat = lambda x: x.reshape(B * N, 1, *x.shape[2:])  # noqa: E731
     ones = jnp.ones((B * N, 1))
     outcome = method.defer(
       draft_lib.Draft(
-        flat(drafted), flat(q), flat(q_raw), jnp.ones(B * N, jnp.int32), ones
+        flat(drafted),
+        flat(q),
+        flat(q_raw),
+        jnp.ones(B * N, jnp.int32),
+        ones,
+        ones > 0,
       ),
       defer.Verified(flat(p), flat(p_raw)),
       tuple(jnp.broadcast_to(x, (B, N)).ravel() for x in values),
-      flat(u_BxNx3),
+      flat(u_BxNxU),
     )
     token = outcome.token_BxG.reshape(B, N)
     kept = outcome.kept_B.reshape(B, N) > 0
@@ -100,8 +105,8 @@ def _expected():
   """{name: BxN} of the sequential sampler after what the loop emitted."""
   token_BxN = tiny.decode_all(3).token_BxN
   example_B = np.tile(tiny.prompts().example_P, len(tiny.DRAFTING))
-  u_BxNx3 = jax.jit(keys.uniforms)(
-    keys.row_keys(jax.random.key(0), example_B),
+  u_BxNxU = jax.jit(keys.uniforms)(
+    keys.row_keys(keys.make(tiny.SEED), example_B),
     np.tile(np.arange(tiny.N), (len(example_B), 1)),
   )
   logits = (
@@ -110,7 +115,7 @@ def _expected():
       (tiny.DRAFTER, tiny.VERIFIER), tiny.params(), strict=True
     )
   )
-  return jax.device_get(_sequential(*logits, u_BxNx3))
+  return jax.device_get(_sequential(*logits, u_BxNxU))
 
 
 @pytest.mark.parametrize('name', tiny.DRAFTING)
@@ -299,7 +304,7 @@ def _decode_single(name, b):
     tiny.row(tiny.prompts(width=12), row),
     tiny.row(tiny.sampling(), row),
     (group.method.values(methods.get(name), own, 1),),
-    jax.random.key(0),
+    keys.make(tiny.SEED),
   )
   return loop_lib.decode(_single(), tiny.params(), asked)
 

@@ -129,7 +129,7 @@ def test_confidence_stops_at_the_first_unsure_token():
 
 def test_a_draft_goes_on_by_the_confidences_of_its_tokens():
   least_B = np.linspace(0.01, 0.5, tiny.ROWS)
-  u_BxG = np.random.default_rng(0).uniform(size=(tiny.ROWS, G))
+  u_BxGx2 = np.random.default_rng(0).uniform(size=(tiny.ROWS, G, 2))
   active_B = np.arange(tiny.ROWS) != 2
 
   @jax.jit
@@ -144,7 +144,7 @@ def test_a_draft_goes_on_by_the_confidences_of_its_tokens():
       last_B.astype(jnp.int32),
       jnp.array(active_B),
       tiny.sampling(),
-      jnp.array(u_BxG),
+      jnp.array(u_BxGx2),
       lambda drafted, token_B, confidence_BxG: (
         confidence_BxG.prod(1) >= least_B
       ),
@@ -306,8 +306,8 @@ def test_a_width_that_is_not_chosen_costs_nothing():
     ('confidence', 1.5, 'takes a probability'),
     ('confidence', np.ones(3), f'one for each of {ROWS} rows'),
     ('confidence', np.nan, 'takes a probability'),
-    ('cost', np.ones(4), 'takes the positive costs of 1 to 9 tokens'),
-    ('cost', np.zeros(9), 'takes the positive costs of 1 to 9 tokens'),
+    ('cost', np.ones(4), 'takes the costs of 1 to 9 tokens'),
+    ('cost', np.zeros(9), 'takes the costs of 1 to 9 tokens'),
   ],
 )
 def test_a_wrong_parameter_is_named(name, parameter, complaint):

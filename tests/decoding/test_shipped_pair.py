@@ -8,7 +8,7 @@ from speccascade import methods, pairs
 from speccascade import tokenizers as tokenizer
 from speccascade.decoding import loop as loop_lib
 from speccascade.decoding import replay, results, schedules
-from speccascade.sampling import probabilities
+from speccascade.sampling import keys, probabilities
 from speccascade.tasks.synthetic.word_problems import generated as word_problems
 
 COUNT, ROWS, GAMMA = 200, 50, 5
@@ -27,7 +27,7 @@ def test_strict_at_temperature_0_is_the_verifier_alone():
   sampling = probabilities.Sampling(np.zeros(ROWS), np.ones(ROWS))
 
   def decode(method, batch, gamma=None):
-    request = results.Request(batch, sampling, ((),), jax.random.key(0))
+    request = results.Request(batch, sampling, ((),), keys.make(0))
     result = methods.decode(
       (pair.drafter, pair.verifier),
       pair.params,

@@ -11,7 +11,7 @@ from speccascade.decoding import loop as loop_lib
 from speccascade.decoding import results, schedules
 from speccascade.models.t5 import config as t5_config
 from speccascade.models.t5 import model as t5
-from speccascade.sampling import probabilities
+from speccascade.sampling import keys, probabilities
 from tests.decoding import tiny
 
 pytestmark = pytest.mark.usefixtures('float64')
@@ -31,7 +31,7 @@ def _params():
   rng = np.random.default_rng(0)
   draw = lambda x: 0.4 * rng.normal(size=x.shape)  # noqa: E731
   return tuple(
-    jax.tree.map(draw, jax.eval_shape(m.init, jax.random.key(0)))
+    jax.tree.map(draw, jax.eval_shape(m.init, keys.make(0)))
     for m in (DRAFTER, VERIFIER)
   )
 
@@ -58,7 +58,7 @@ def _request(prompts=None, sampling=None, names=NAMES):
     (prompts or _prompts()).replace(copies=copies),
     jax.tree.map(lambda x: np.tile(x, copies), sampling or _sampling()),
     tuple(map(_values, names)),
-    jax.random.key(0),
+    keys.make(0),
   )
 
 

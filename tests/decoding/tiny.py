@@ -16,13 +16,14 @@ from speccascade.decoding import loop as loop_lib
 from speccascade.decoding import results
 from speccascade.models.gemma import config as gemma_config
 from speccascade.models.gemma import model as gemma
-from speccascade.sampling import probabilities
+from speccascade.sampling import keys, probabilities
 
 GAMMAS = (3, 8)  # Under all methods; the last is longer than the window.
 N = 24  # Most new tokens: with the prompts, several times the window.
 S = 9  # Width of the prompts.
 ROWS = 8
 EOS = 16
+SEED = 2  # Of which the batch has rows of every kind.
 
 _SHARED = dict(
   vocab_size=32,
@@ -72,7 +73,7 @@ def params(noise=0.1):
     return x + noise * x.std() * rng.normal(size=x.shape)
 
   verifier_shapes, drafter_shapes = (
-    jax.eval_shape(m.init, jax.random.key(0)) for m in (VERIFIER, DRAFTER)
+    jax.eval_shape(m.init, keys.make(0)) for m in (VERIFIER, DRAFTER)
   )
   verifier_params = jax.tree_util.tree_map_with_path(fill, verifier_shapes)
   verifier_params['final_norm']['scale'] += 6
@@ -124,20 +125,20 @@ def make_loop(gamma, names=FORMS, rows=ROWS, **changes):
   return loop_lib.Loop(DRAFTER, VERIFIER, gamma, N, EOS, groups, **changes)
 
 
-def request(names=FORMS, temperature=None, seed=0, **changes):
+def request(names=FORMS, temperature=None, seed=SEED, **changes):
   """The batch once for each of these methods."""
   copies = len(names)
   asked = results.Request(
     prompts(copies=copies),
     sampling(temperature, copies),
     tuple(map(values, names)),
-    jax.random.key(seed),
+    keys.make(seed),
   )
   return asked.replace(**changes)
 
 
 @functools.cache
-def decode_all(gamma, temperature=None, seed=0):
+def decode_all(gamma, temperature=None, seed=SEED):
   """The batch under every drafting method, on the host."""
   return jax.device_get(
     loop_lib.decode(
@@ -148,7 +149,7 @@ def decode_all(gamma, temperature=None, seed=0):
   )
 
 
-def decode(name, gamma, temperature=None, seed=0):
+def decode(name, gamma, temperature=None, seed=SEED):
   """The batch under one method."""
   return group(decode_all(gamma, temperature, seed), DRAFTING.index(name))
 

@@ -13,7 +13,7 @@ from speccascade.decoding import results, schedules
 from speccascade.methods import base, choice
 from speccascade.rules.base import Parameter
 from speccascade.runs import records
-from speccascade.sampling import probabilities
+from speccascade.sampling import keys, probabilities
 from tests.decoding import table_model, tiny
 from tests.rules import examples
 
@@ -38,7 +38,7 @@ def _request(name, **changes):
     np.linspace(x.examples[0], x.examples[-1], ROWS)
     for x in methods.get(name).parameters
   )
-  request = results.Request(prompts, sampling, (values,), jax.random.key(0))
+  request = results.Request(prompts, sampling, (values,), keys.make(1))
   return request.replace(**changes)
 
 
@@ -171,11 +171,11 @@ class _Spy:
   def __init__(self):
     self.seen = []
 
-  def defer(self, draft, verified, values, u_BxGx3):
+  def defer(self, draft, verified, values, u_BxGxU):
     (alpha_B,) = values
-    shapes = jax.tree.map(lambda x: x.shape[0], (draft, verified, u_BxGx3))
+    shapes = jax.tree.map(lambda x: x.shape[0], (draft, verified, u_BxGxU))
     self.seen.append({*jax.tree.leaves(shapes), *alpha_B.shape})
-    return methods.get('drafter').defer(draft, verified, (), u_BxGx3)
+    return methods.get('drafter').defer(draft, verified, (), u_BxGxU)
 
 
 def _mixed(groups, request):

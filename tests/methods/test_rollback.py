@@ -1,13 +1,12 @@
 """BiLD's own execution: the law of the rule `bild`, with more rejections."""
 
-import jax
 import numpy as np
 import pytest
 
 from speccascade import methods, rules
 from speccascade.decoding import loop as loop_lib
 from speccascade.decoding import results
-from speccascade.sampling import probabilities
+from speccascade.sampling import keys, probabilities
 from tests.decoding import table_model, tiny
 
 pytestmark = pytest.mark.usefixtures('float64')
@@ -31,7 +30,7 @@ def _decode(*names):
       prompts,
       probabilities.Sampling(ones, ones),
       ((np.full(ROWS, ALPHA),),) * len(names),
-      jax.random.key(3),
+      keys.make(3),
     ),
   )
   starts = range(0, prompts.rows, ROWS)

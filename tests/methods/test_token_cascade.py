@@ -9,7 +9,6 @@ import pytest
 
 from speccascade import methods
 from speccascade.methods import token_cascade
-from speccascade.sampling import probabilities
 from tests.decoding import tiny
 
 pytestmark = pytest.mark.usefixtures('float64')
@@ -75,7 +74,6 @@ def _catch_up(params, cache, token_BxM, length_B, unsure_B, done_B):
   return token_cascade._catch_up(
     types.SimpleNamespace(verifier=_Model(), max_new_tokens=24),
     params,
-    probabilities.Sampling(np.ones(3), np.ones(3)),
     types.SimpleNamespace(
       token_BxM=token_BxM,
       length_B=length_B,
