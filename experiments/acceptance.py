@@ -8,6 +8,9 @@ is from the first drafter. `studies.acceptance.Acceptance` documents the fields
 of the config.
 """
 
+from speccascade.runs import process  # noqa: F401  It comes first.
+
+# isort: split
 from absl import flags
 
 from speccascade import config

@@ -7,6 +7,9 @@ Strict, which the others are compared with, is always measured.
 `studies.tokens.config.Tokens` documents the fields of the config.
 """
 
+from speccascade.runs import process  # noqa: F401  It comes first.
+
+# isort: split
 from absl import flags
 from etils import epath
 

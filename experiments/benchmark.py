@@ -7,6 +7,9 @@ drafter steps and its verifier block. `studies.benchmark.Benchmark` documents
 the fields of the config.
 """
 
+from speccascade.runs import process  # noqa: F401  It comes first.
+
+# isort: split
 from speccascade import config
 from speccascade.runs import command_line
 from speccascade.studies import benchmark

@@ -7,6 +7,9 @@ python experiments/generate.py --config.prompt='Tom has 3 pens ...' \
 `studies.show.Show` documents the fields of the config.
 """
 
+from speccascade.runs import process  # noqa: F401  It comes first.
+
+# isort: split
 from speccascade import config
 from speccascade.runs import command_line
 from speccascade.studies import flags as studies_flags

@@ -7,6 +7,9 @@ and tasks. A folder stands for its records.jsonl or, where it has none, for
 those of its subfolders, as a sweep of several cells leaves them.
 """
 
+from speccascade.runs import process  # noqa: F401  It comes first.
+
+# isort: split
 from absl import flags
 from etils import epath
 

@@ -7,12 +7,15 @@ A second run with the same workdir resumes. Any field of the config is a flag:
 `--config.num_examples=100`.
 """
 
+from speccascade.runs import process  # noqa: F401  It comes first.
+
+# isort: split
 from absl import flags
 from ml_collections import config_flags
 
 from speccascade.reports import report
 from speccascade.runs import command_line
-from speccascade.sweeps import config, run
+from speccascade.sweeps import compilation, config, run
 
 _CONFIG = config_flags.DEFINE_config_file('config', lock_config=True)
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of this sweep.')
@@ -21,6 +24,7 @@ flags.mark_flags_as_required(['config', 'workdir'])
 
 def main():
   """Runs the sweep, prints its table and writes its report."""
+  compilation.keep()
   records = run.run_all(config.parse(_CONFIG.value), _WORKDIR.value)
   print(report.write(records, _WORKDIR.value))
   print(f'Written to {_WORKDIR.value}: records, outputs and report.html.')

@@ -11,6 +11,9 @@ A second run with the same workdir resumes. Any field of the config is a flag:
 `--config.batch_size=256`.
 """
 
+from speccascade.runs import process  # noqa: F401  It comes first.
+
+# isort: split
 from absl import flags
 from ml_collections import config_flags
 

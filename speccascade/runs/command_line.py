@@ -1,44 +1,68 @@
 """What all entry points share: flags, and errors in one line.
 
-An entry point defines its flags and a `main` without arguments, and ends with
+An entry point imports `process` before anything else, defines its flags and a
+`main` without arguments, and ends with
 
   if __name__ == '__main__':
     command_line.run(main, 'sweep')
 """
 
-import pathlib
+import errno
+import io
+import select
+import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
+from concurrent import futures
 
 from absl import app, flags, logging
+
+from speccascade.runs import config_file, process
+
+# Of a flag or config: their text alone tells what is wrong.
+_PLAIN = OSError, SyntaxError, TypeError, ValueError, flags.Error
+_READER_GONE = 128 + signal.SIGPIPE  # As shells report it.
 
 
 def run(main: Callable[[], None], name: str) -> None:
   """Parses the flags, calls `main` and exits.
 
-  Exits with 1 and one line on a flag or config that cannot be parsed, on
-  positional arguments and on a ValueError or OSError; with 130 and one line
-  on Ctrl-C; with 0 otherwise. Other exceptions pass.
+  Exits with 0; with 130 and one line on Ctrl-C; with 141, quietly, where the
+  reader of what is printed has gone; with 1 and one line on a flag or config
+  that cannot be parsed, on positional arguments, on a ValueError, an OSError
+  or a missing library, and where memory runs out. Other exceptions are bugs:
+  they pass, with their traceback.
 
   Args:
     main: the work; takes no arguments and reads its flags.
     name: of the entry point, which begins the line.
   """
-
-  def call(rest):
-    if len(rest) > 1:
-      raise SystemExit(f'{name}: unexpected argument {rest[1]!r}')
-    logging.set_verbosity(logging.WARNING)
+  for stream in (sys.stdout, sys.stderr):
+    if isinstance(stream, io.TextIOWrapper):
+      stream.reconfigure(errors='replace')  # Of an ASCII terminal.
+  try:
     try:
-      main()
-    except (ValueError, OSError) as error:
-      reason = ' '.join(line.strip() for line in str(error).splitlines())
-      raise SystemExit(f'{name}: {reason}') from error
-    except KeyboardInterrupt:
-      print(f'{name}: interrupted', file=sys.stderr)
-      raise SystemExit(130) from None
+      app.run(lambda rest: _call(main, rest), flags_parser=parse)
+    finally:
+      sys.stdout.flush()
+  except KeyboardInterrupt:
+    print(f'{name}: interrupted', file=sys.stderr)
+    raise SystemExit(process.INTERRUPTED) from None
+  except Exception as error:
+    _drop_what_cannot_be_printed()
+    if isinstance(error, BrokenPipeError) and _is_reader_gone():
+      raise SystemExit(_READER_GONE) from None
+    if (reason := _reason(error)) is None:
+      raise
+    raise SystemExit(f'{name}: {_one_line(reason)}') from error
 
-  app.run(call, flags_parser=parse)
+
+def _call(main, rest):
+  if len(rest) > 1:
+    raise ValueError(f'unexpected argument {rest[1]!r}')
+  logging.set_verbosity(logging.WARNING)
+  main()
 
 
 def parse(argv: Sequence[str]) -> list[str]:
@@ -48,17 +72,86 @@ def parse(argv: Sequence[str]) -> list[str]:
     The program's name and the positional arguments.
 
   Raises:
-    SystemExit: a flag or config field is mistyped, or the config file cannot
-      be read; its message is one line.
+    ValueError: a flag or config field is mistyped, or the config file cannot
+      be read or fails.
   """
+  if 'config' in flags.FLAGS:
+    flag = flags.FLAGS['config']
+    flag.parser = config_file.Parser(flag)
   try:
-    rest = flags.FLAGS(argv)
-    if 'config' in flags.FLAGS:
-      # A config flag raises the error of its file at the first access.
-      getattr(flags.FLAGS['config'].value, 'keys', None)
-    return rest
-  except (AttributeError, KeyError) as error:
-    reason = f'unknown config field {error.args[0]}'
-  except (OSError, SyntaxError, TypeError, ValueError, flags.Error) as error:
-    reason = str(error).strip().splitlines()[-1].strip()
-  raise SystemExit(f'{pathlib.Path(argv[0]).stem}: {reason}')
+    return flags.FLAGS(argv)
+  except Exception as error:
+    reason = (str(error).strip().splitlines() or [''])[-1].strip()
+    if isinstance(error, AttributeError | KeyError) and _is_of(
+      error, 'ml_collections'
+    ):
+      reason = f'unknown config field {error.args[0]}'
+    elif not isinstance(error, _PLAIN):
+      reason = f'{reason} ({type(error).__name__})'
+    raise ValueError(reason) from error
+
+
+def _is_of(error, library):
+  """Whether a library raised it."""
+  return library in traceback.extract_tb(error.__traceback__)[-1].filename
+
+
+_REMEDIES = {
+  errno.ENOSPC: 'free some space and start again; what is done is kept',
+  errno.EDQUOT: 'free some space and start again; what is done is kept',
+  errno.EACCES: 'choose a place that you may read and write',
+  errno.EPERM: 'choose a place that you may read and write',
+  errno.EROFS: 'choose a place that you may read and write',
+  errno.EEXIST: 'a file is where a folder must be; choose another folder',
+  errno.ENOTDIR: 'a file is where a folder must be; choose another folder',
+  errno.EISDIR: 'a folder is where a file must be; choose another file',
+  errno.ENAMETOOLONG: 'choose a shorter name',
+  errno.EMFILE: 'raise the limit of open files (ulimit -n)',
+}
+
+
+def _reason(error):
+  """What an exception tells the user; None of a bug."""
+  text = str(error).strip() or type(error).__name__
+  if isinstance(error, MemoryError) or 'RESOURCE_EXHAUSTED' in text:
+    return (
+      f'not enough memory ({text.splitlines()[0]}); lower batch_size, or use '
+      'shorter texts or a smaller model'
+    )
+  if isinstance(error, futures.BrokenExecutor):
+    return f'{text}; perhaps memory ran out'
+  if isinstance(error, OSError) and error.strerror:
+    of = '' if error.filename is None else f': {error.filename!r}'
+    remedy = _REMEDIES.get(error.errno)
+    return f'{error.strerror}{of}' + (f'; {remedy}' if remedy else '')
+  if isinstance(error, KeyError) and _is_of(error, 'etils'):
+    return (
+      f'no path can begin with {error.args[0]}; use a folder or file of this '
+      'machine, or gs://'
+    )
+  known = ValueError, OSError, RecursionError, ImportError
+  return text if isinstance(error, known) else None
+
+
+def _one_line(text):
+  """Without line ends, nor escapes that a terminal would act on."""
+  line = ' '.join(text.split())
+  return ''.join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+
+
+def _is_reader_gone():
+  """Whether standard output or error is a pipe that nobody reads."""
+  poll = select.poll()
+  for number in (1, 2):
+    poll.register(number, 0)
+  return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def _drop_what_cannot_be_printed():
+  """Or Python tries once more at the end, and complains."""
+  try:
+    sys.stdout.flush()
+  except OSError:
+    process.discard(1)
+  except ValueError:  # Closed.
+    pass

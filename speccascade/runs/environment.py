@@ -25,15 +25,33 @@ def describe() -> dict[str, Any]:
   }
 
 
-def code_digest() -> str:
-  """Returns the first 16 digits of the SHA-256 of the package's code.
+def code_digest(*rooms: str) -> str:
+  """Returns the first 16 digits of the SHA-256 of code.
 
   It distinguishes changes that are not committed.
+
+  Args:
+    *rooms: of the package, such as 'decoding' (a folder, whole) and 'config'
+      or 'timing/costs' (a file).
+
+  Raises:
+    ValueError: there is no such room.
   """
   root, digest = pathlib.Path(__file__).parents[1], hashlib.sha256()
-  for file in sorted(root.rglob('*.py')):
+  files = {f for room in rooms for f in _code(root, room)}
+  for file in sorted(files):
     digest.update(f'{file.relative_to(root)}\n'.encode() + file.read_bytes())
   return digest.hexdigest()[:16]
+
+
+def _code(root, room):
+  """The Python files of a folder, or a file."""
+  if (root / room).is_dir():
+    return root.joinpath(room).rglob('*.py')
+  file = root / f'{room}.py'
+  if not file.is_file():
+    raise ValueError(f'{room!r} is no folder or module of {root}')
+  return [file]
 
 
 def _device() -> str:
@@ -50,7 +68,8 @@ def _device() -> str:
 
 def _cpu_model() -> str:
   info = pathlib.Path('/proc/cpuinfo')
-  for line in info.read_text().splitlines() if info.exists() else []:
+  text = info.read_bytes().decode(errors='replace') if info.exists() else ''
+  for line in text.splitlines():
     key, _, value = line.partition(':')
     if key.strip() == 'model name':
       return value.strip()
@@ -71,7 +90,11 @@ def _git_revision() -> str | None:
   def git(*args):
     command = ['git', '-C', folder, *args]
     return subprocess.run(
-      command, check=True, capture_output=True, text=True
+      command,
+      check=True,
+      capture_output=True,
+      encoding='utf-8',
+      errors='replace',
     ).stdout.strip()
 
   try:

@@ -15,7 +15,7 @@ class Progress:
   def __init__(self, total: float, unit: str):
     """Starts the clock at 0 of `total` units."""
     self._bar = None
-    if sys.stderr.isatty():
+    if sys.stderr is not None and sys.stderr.isatty():
       self._bar = tqdm.tqdm(total=total, unit=unit)
     self._total, self._unit, self._text = total, unit, ''
     self._done, self._start = 0, clock.now()
@@ -38,10 +38,11 @@ class Progress:
       return
     self._next = now + _SECONDS
     rate = self._done / max(now - self._start, 1e-9)
-    left = max(self._total - self._done, 0) / rate
+    seconds = max(self._total - self._done, 0) / rate if rate else None
+    left = '?' if seconds is None else f'{round(seconds):.6g}'
     print(
-      f'{self._done:g}/{self._total:g} {self._unit}  {rate:.3g} {self._unit}/s'
-      f'  {left:.0f} s left  {self._text}',
+      f'{self._done:.15g}/{self._total:.15g} {self._unit}  {rate:.3g} '
+      f'{self._unit}/s  {left} s left  {self._text}',
       flush=True,
     )
 

@@ -1,32 +1,24 @@
 """Records of a run: a JSONL file with one object per measured point.
 
-A line is complete once its newline is on disk. A process killed during a write
-leaves a torn last line, which `read` skips and `append` removes, so a resumed
-run never joins two records.
-
-`FIELDS` documents the fields of a record.
+`FIELDS` documents the fields. A record of an earlier schema is upgraded when
+it is read, one without a field that may be missing is completed, and fields
+that this version does not know are kept.
 """
 
-import dataclasses
-import json
-import os
-from collections.abc import Callable
+import contextlib
+from collections.abc import Iterable
 from typing import Any
 
 from etils import epath
 
+from speccascade.storage import field_types, json_text, lines
 
-@dataclasses.dataclass(frozen=True)
-class _Items:
-  """A list, or a dict under any names, of one type of items."""
+SCHEMA = 2  # Of the records that are written.
 
-  container: type
-  item: Any
-
-
-_NUMBER = (int, float)
-_NULL = type(None)
-_NUMBERS = _Items(list, _NUMBER)
+_NULL = field_types.NULL
+_NUMBER = field_types.NUMBER
+_NUMBERS = field_types.NUMBERS
+_INTS = field_types.Items(list, int)
 
 TRAITS = {
   'drafts': bool,  # a draft plan applies
@@ -44,16 +36,16 @@ COUNTS = {
   'rejected': int,
   'deferred': int,
   'divergence': _NUMBER,  # sum of D_TV(pi, q): the expected rejections
-  'accepted_lengths': _Items(list, int),  # blocks with 0, 1, ..., gamma + 1
+  'accepted_lengths': _INTS,  # blocks with 0, 1, ..., gamma + 1
 }
 
-# A field's types; a dict stands for a dict with exactly these fields.
 FIELDS = {
+  'schema': int,
   'id': str,
   'task': str,
   'pair': str,
   'method': str,
-  'parameters': _Items(dict, _NUMBER),  # of the method; {} if it has none
+  'parameters': field_types.Items(dict, _NUMBER),  # of the method, or {}
   'traits': TRAITS,
   'gamma': (int, _NULL),  # draft length; null where no draft plan applies
   'schedule': (str, _NULL),  # 'fixed', or the one that shortens drafts
@@ -66,197 +58,248 @@ FIELDS = {
   'metric': str,
   'quality': _NUMBER,  # the metric over all examples; higher is better
   'quality_stderr': _NUMBER,  # bootstrap over the examples
-  'example_statistics': _Items(list, _NUMBERS),  # what `metrics.quality` sums
-  'example_tokens': _Items(list, int),  # generated, EOS included
-  'example_rejected': _Items(list, int),  # of them; 0 for a model alone
+  'example_statistics': field_types.Items(list, _NUMBERS),  # of the metric
+  'example_tokens': _INTS,  # generated, EOS included
+  'example_rejected': _INTS,  # of them; 0 for a model alone
   'output_length': _NUMBER,  # mean tokens per example, EOS included
   'latency_examples': int,  # prompts timed in each trial, at batch 1
   'seconds': _NUMBERS,  # per trial, over all timed examples
   'example_seconds': _NUMBERS,  # per timed example, mean of the trials
+  'timed_tokens': (_INTS, _NULL),  # per timed example, of the timed answer
+  'timed_calls': (_INTS, _NULL),  # likewise, of the verifier
+  'timed_differs': (*_NUMBER, _NULL),  # share that is not the scored answer
   'predicted_seconds': (*_NUMBER, _NULL),  # of all timed examples, from counts
   'verifier_seconds': _NUMBERS,  # the verifier alone: same prompts and trials
+  'verifier_example_seconds': (_NUMBERS, _NULL),  # likewise, mean of the trials
   'strict_seconds': (_NUMBERS, _NULL),  # strict under the same draft plan
   'relative_latency': _NUMBERS,  # seconds / verifier_seconds, per trial
+  'costs': (_NUMBERS, _NULL),  # that a schedule was given, by block width
+  'cost_spread': (*_NUMBER, _NULL),  # of the costs: largest over least round
   'counts': COUNTS,  # sums over num_examples
   'block_efficiency': _NUMBER,  # tokens / verifier calls
   'rejection_rate': _NUMBER,  # rejected / tokens
   'device': str,
   'dtype': str,
-  'versions': _Items(dict, (str, _NULL)),
+  'versions': field_types.Items(dict, (str, _NULL)),
   'git_revision': (str, _NULL),  # null outside a checkout
 }
 
+# Fields that may be missing, and what they become.
+_UNKNOWN = {
+  'timed_tokens': None,
+  'timed_calls': None,
+  'timed_differs': None,
+  'predicted_seconds': None,
+  'verifier_example_seconds': None,
+  'strict_seconds': None,
+  'costs': None,
+  'cost_spread': None,
+  'versions': {},
+  'git_revision': None,
+}
+_TOLD_BY_OTHERS = {
+  'num_examples': lambda r: len(r['example_tokens']),
+  'output_length': lambda r: sum(r['example_tokens']) / r['num_examples'],
+  'block_efficiency': lambda r: (
+    r['counts']['tokens'] / r['counts']['verifier_calls']
+    if r['counts']['verifier_calls']
+    else 1.0  # The drafter alone.
+  ),
+  'rejection_rate': lambda r: r['counts']['rejected'] / r['counts']['tokens'],
+  'relative_latency': lambda r: [
+    own / alone
+    for own, alone in zip(r['seconds'], r['verifier_seconds'], strict=True)
+  ],
+}
 
-def append(path: epath.PathLike, record: dict) -> None:
-  """Appends one record durably: one write of a whole line, synced to disk.
+_POSITIVE = (
+  'top_p',
+  'num_examples',
+  'output_length',
+  'latency_examples',
+  'seconds',
+  'example_seconds',
+  'verifier_seconds',
+  'verifier_example_seconds',
+  'strict_seconds',
+  'relative_latency',
+  'block_efficiency',
+)
+_NOT_NEGATIVE = (
+  'gamma',
+  'temperature',
+  'top_k',
+  'seed',
+  'quality_stderr',
+  'example_tokens',
+  'example_rejected',
+  'timed_tokens',
+  'timed_calls',
+  'timed_differs',
+  'predicted_seconds',
+  'costs',
+  'cost_spread',
+  'rejection_rate',
+)
+_LENGTHS = {
+  'num_examples': ('example_statistics', 'example_tokens', 'example_rejected'),
+  'latency_examples': (
+    'example_seconds',
+    'timed_tokens',
+    'timed_calls',
+    'verifier_example_seconds',
+  ),
+  'seconds': ('verifier_seconds', 'strict_seconds', 'relative_latency'),
+}
+
+# {schema: function from a record of it to one of the next}.
+_UPGRADES = {1: lambda record: record | {'schema': 2} | _renamed(record)}
+
+
+def upgrade(record: dict[str, Any]) -> dict[str, Any]:
+  """Returns a record as this version writes it.
 
   Args:
-    path: JSONL file, created if missing. A file on gs:// is rewritten whole,
-      as objects there cannot grow.
-    record: a value for each of `FIELDS`.
+    record: of this schema or an earlier one; the first had no `schema`.
 
   Raises:
-    ValueError: a field is missing, unknown, of the wrong type or not finite,
-      or the file already has a record with this id.
+    ValueError: it is of a later schema, or its schema is no number.
   """
+  _check_is_object(record)
+  schema = record.get('schema', 1)
+  if type(schema) is not int or schema < 1:
+    raise ValueError(
+      f'{_name(record)}: schema must be int from 1 on, got {schema!r:.80}'
+    )
+  if schema > SCHEMA:
+    raise lines.Later(
+      f'{_name(record)} is of schema {schema}, but this speccascade reads '
+      f'schemas up to {SCHEMA}; update speccascade'
+    )
+  for version in range(schema, SCHEMA):
+    record = _UPGRADES[version](record)
+  record = record | {k: x for k, x in _UNKNOWN.items() if k not in record}
+  for field, tell in _TOLD_BY_OTHERS.items():
+    if field not in record:
+      # What cannot be told is missing, which `check` says.
+      with contextlib.suppress(
+        LookupError, TypeError, ValueError, ArithmeticError
+      ):
+        record[field] = tell(record)
+  return record
+
+
+def check(record: dict[str, Any]) -> None:
+  """Validates a record of this schema, which may have other fields, too.
+
+  Raises:
+    ValueError: one line that names the record and a field that is missing, of
+      a wrong type, out of range, or of another length than those beside it.
+  """
+  _check_is_object(record)
+  name = _name(record)
+  field_types.check(record, FIELDS, name)
+  for field in _POSITIVE:
+    if not all(x > 0 for x in _numbers(record[field])):
+      raise ValueError(f'{name}: {field} must be positive')
+  for field in _NOT_NEGATIVE:
+    if not all(x >= 0 for x in _numbers(record[field])):
+      raise ValueError(f'{name}: {field} must not be negative')
+  for count in COUNTS:
+    if not all(x >= 0 for x in _numbers(record['counts'][count])):
+      raise ValueError(f'{name}: counts.{count} must not be negative')
+  if not record['counts']['tokens']:
+    raise ValueError(f'{name}: counts.tokens must be positive')
+  if not record['seconds']:
+    raise ValueError(f'{name}: seconds must have at least one value')
+  for field, others in _LENGTHS.items():
+    length = _length(record[field])
+    for other in others:
+      if record[other] is not None and len(record[other]) != length:
+        raise ValueError(
+          f'{name}: {other} must have {length} values, as {field} tells, got '
+          f'{len(record[other])}'
+        )
+  if len(set(map(len, record['example_statistics']))) > 1:
+    raise ValueError(f'{name}: example_statistics must all have one length')
+
+
+def parse(line: bytes) -> dict[str, Any]:
+  """Returns the record of a line, as this version writes it.
+
+  Raises:
+    ValueError: as `upgrade` and `check`.
+  """
+  record = upgrade(json_text.loads(line))
   check(record)
-  if any(record['id'] == other['id'] for other in read(path)):
-    raise ValueError(f'{path} already has a record {record["id"]!r}')
-  append_lines(path, [record])
+  return record
 
 
-def append_lines(path: epath.PathLike, objects: list[dict]) -> None:
-  """Appends JSON lines durably, after removing a torn last line.
-
-  Raises:
-    ValueError: an object is not JSON or contains NaN or infinity; nothing was
-      written.
-  """
-  lines = ''.join(_line(path, x) for x in objects)
-  repair(path)
-  path = epath.Path(path)
-  if not _is_local(path):
-    path.write_text((path.read_text() if path.exists() else '') + lines)
-    return
-  path.parent.mkdir(parents=True, exist_ok=True)
-  with open(path, 'ab') as f:
-    f.write(lines.encode())
-    f.flush()
-    os.fsync(f.fileno())
-
-
-def _line(path: epath.PathLike, line: dict) -> str:
-  try:
-    return json.dumps(line, allow_nan=False) + '\n'
-  except (TypeError, ValueError) as error:
-    name = f'record {line["id"]!r}' if 'id' in line else 'line'
-    raise ValueError(f'cannot write {name} to {path}: {error}') from error
-
-
-def read(path: epath.PathLike) -> list[dict]:
+def read(path: epath.PathLike) -> list[dict[str, Any]]:
   """Returns the complete records in order; none if the file is missing.
 
   Raises:
     ValueError: a complete line is not JSON, is no valid record or repeats an
       id; the message names the file and the line.
   """
-  records = {}
+  return _distinct(path, lines.read(path, parse))
 
-  def parse(line):
-    record = json.loads(line)
+
+def log(path: epath.PathLike) -> lines.Log:
+  """Opens a file of records to append to.
+
+  Raises:
+    ValueError: as `read`.
+  """
+  opened = lines.Log(path, parse)
+  _distinct(path, opened.lines)
+  return opened
+
+
+def write(path: epath.PathLike, records: Iterable[dict[str, Any]]) -> None:
+  """Replaces a file of records at once; a kill leaves the old or the new one.
+
+  Raises:
+    ValueError: a record is not valid; nothing was written.
+  """
+  records = list(records)
+  for record in records:
     check(record)
-    if record['id'] in records:
-      raise ValueError(f'a second record {record["id"]!r}')
-    records[record['id']] = record
-
-  read_lines(path, parse)
-  return list(records.values())
+  lines.write(path, records)
 
 
-def read_lines(
-  path: epath.PathLike, parse: Callable[[bytes], Any] = json.loads
-) -> list[Any]:
-  """Returns the parsed complete lines; none if the file is missing.
+def _renamed(record):
+  """What schema 1, which was not written, called rouge2 took no stems."""
+  is_old = record.get('metric') == 'rouge2'
+  return {'metric': 'rouge2_unstemmed'} if is_old else {}
 
-  Raises:
-    ValueError: `parse` raised ValueError, KeyError or TypeError; the message
-      names the file and the line.
-  """
-  path = epath.Path(path)
-  if not path.exists():
-    return []
-  parsed = []
-  # What follows the last newline is torn.
-  lines = path.read_bytes().split(b'\n')[:-1]
-  for number, line in enumerate(lines, start=1):
-    try:
-      parsed.append(parse(line))
-    except (ValueError, KeyError, TypeError) as error:
+
+def _distinct(path, records):
+  seen = set()
+  for number, record in enumerate(records, start=1):
+    if record['id'] in seen:
       raise ValueError(
-        f'{path}:{number}: {error}; correct or delete this line'
-      ) from error
-  return parsed
+        f'{path}:{number}: a second record {record["id"]!r}; correct or delete '
+        'this line'
+      )
+    seen.add(record['id'])
+  return records
 
 
-def repair(path: epath.PathLike) -> None:
-  """Removes a torn last line; complete lines stay."""
-  path = epath.Path(path)
-  if not path.exists():
-    return
-  content = path.read_bytes()
-  whole = content.rfind(b'\n') + 1
-  if whole == len(content):
-    return
-  if not _is_local(path):
-    path.write_bytes(content[:whole])
-    return
-  with open(path, 'r+b') as f:
-    f.truncate(whole)
-    os.fsync(f.fileno())
-
-
-def check(record: dict) -> None:
-  """Validates a record: exactly `FIELDS`, each of its type.
-
-  Raises:
-    ValueError: one line that names the record and the field.
-  """
+def _check_is_object(record):
   if not isinstance(record, dict):
     raise ValueError(f'a record must be an object, got {record!r:.40}')
-  _check_fields(record, FIELDS, f'record {record.get("id")!r}', '')
 
 
-def _check_fields(values, fields, name, prefix):
-  if missing := sorted(fields.keys() - values.keys()):
-    raise ValueError(f'{name} lacks {prefix}{f", {prefix}".join(missing)}')
-  if unknown := sorted(values.keys() - fields.keys()):
-    raise ValueError(
-      f'{name} has unknown fields: {prefix}{f", {prefix}".join(unknown)}'
-    )
-  for field, types in fields.items():
-    value = values[field]
-    if not _is(value, types):
-      raise ValueError(
-        f'{name}: {prefix}{field} must be {_name(types)}, got {value!r:.80} '
-        f'({type(value).__name__})'
-      )
-    if isinstance(types, dict):
-      _check_fields(value, types, name, f'{prefix}{field}.')
+def _name(record):
+  return f'record {record.get("id")!r:.200}'
 
 
-def _is(value, types):
-  """Whether a value is of one of the types; a bool is no number."""
-  if isinstance(types, tuple):
-    return any(_is(value, kind) for kind in types)
-  if isinstance(types, dict):
-    return isinstance(value, dict)
-  if isinstance(types, _Items):
-    return isinstance(value, types.container) and _are(value, types.item)
-  return isinstance(value, types) and (types is bool or type(value) is not bool)
+def _numbers(value):
+  if value is None:
+    return []
+  return value if isinstance(value, list) else [value]
 
 
-def _are(container, types):
-  """Whether all items of a list or dict are of one of the types."""
-  items = container
-  if isinstance(container, dict):
-    if not all(isinstance(key, str) for key in container):
-      return False
-    items = container.values()
-  if not isinstance(types, _Items):
-    items = {type(item): item for item in items}.values()  # One of each type.
-  return all(_is(item, types) for item in items)
-
-
-def _name(types):
-  """The types in words."""
-  if isinstance(types, tuple):
-    return ' or '.join(map(_name, types))
-  if isinstance(types, dict):
-    return 'dict'
-  if isinstance(types, _Items):
-    return f'{types.container.__name__} of {_name(types.item)}'
-  return 'null' if types is _NULL else types.__name__
-
-
-def _is_local(path: epath.Path) -> bool:
-  return '://' not in os.fspath(path)
+def _length(value):
+  return value if isinstance(value, int) else len(value)

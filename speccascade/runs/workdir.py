@@ -2,12 +2,13 @@
 
 import contextlib
 import fcntl
-import json
 import os
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from etils import epath
+
+from speccascade.storage import files, json_text
 
 
 def claim(
@@ -21,16 +22,18 @@ def claim(
     free: fields that may change between runs.
 
   Raises:
-    ValueError: the folder was created with other values.
+    ValueError: the folder was created with other values, or the file is
+      damaged and the folder holds results.
   """
-  own = json.loads(json.dumps(values))
-  if changed := sorted(_changes(own, path).keys() - set(free)):
+  own = json_text.loads(json_text.dumps(values))
+  old = _read(path)
+  if changed := sorted(_changes(own, old).keys() - set(free)):
     raise ValueError(
       f'{epath.Path(path).parent} was created with a different config '
       f'(changed: {", ".join(changed)}); use a new --workdir or restore the '
       'original config'
     )
-  _write(own, path)
+  _write(own, old, path)
 
 
 def claim_environment(
@@ -43,16 +46,20 @@ def claim_environment(
     path: JSON file that holds the folder's environment.
 
   Raises:
-    ValueError: the folder was created with another device, version, ...
+    ValueError: the folder was created with another device, version, ..., or
+      the file is damaged and the folder holds results.
   """
   own = _flat(environment)
-  if changes := sorted(_changes(own, path).items()):
-    told = ', '.join(f'{key} {old} (now {new})' for key, (old, new) in changes)
+  old = _read(path)
+  if changes := sorted(_changes(own, old).items()):
+    told = ', '.join(
+      f'{key} {str(then)[:80]} (now {now})' for key, (then, now) in changes
+    )
     raise ValueError(
       f'{epath.Path(path).parent} was created with {told}; use a new --workdir '
       'or restore the original environment'
     )
-  _write(own, path)
+  _write(own, old, path)
 
 
 def _flat(environment):
@@ -63,24 +70,41 @@ def _flat(environment):
   return flat
 
 
-def _changes(own, path):
-  """{field: (its value in the file, its own value)} where they differ."""
-  path, old = epath.Path(path), own
-  if path.exists():
-    try:
-      old = json.loads(path.read_text())
-    except ValueError:  # A torn file: the run had not started.
-      pass
+def _read(path):
+  """The fields that a folder was created with; None of a new folder."""
+  path = epath.Path(path)
+  try:
+    old = json_text.load(path)
+    if isinstance(old, dict):
+      return old
+    fault = f'{path} holds no object'
+  except FileNotFoundError:
+    return None
+  except ValueError as error:
+    fault = str(error)
+  ours = path.name, 'config.json', 'environment.json'
+  if any(
+    x.name not in ours and not x.name.startswith('.')
+    for x in path.parent.iterdir()
+  ):
+    raise ValueError(
+      f'{fault}, so nothing tells what the results beside it are of; restore '
+      'it or use a new --workdir'
+    )
+  return None
+
+
+def _changes(own, old):
+  """{field: (its old value, its own value)} where they differ."""
+  if old is None:
+    return {}
   both = {k: (old.get(k), own.get(k)) for k in own.keys() | old.keys()}
   return {k: (then, now) for k, (then, now) in both.items() if then != now}
 
 
-def _write(own, path):
-  path = epath.Path(path)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  new = path.with_name(f'{path.name}.new')  # A kill leaves the old file whole.
-  new.write_text(json.dumps(own, indent=2) + '\n')
-  new.replace(path)
+def _write(own, old, path):
+  if own != old:
+    files.write(path, json_text.dumps(own, indent=2) + '\n')
 
 
 @contextlib.contextmanager
@@ -91,19 +115,26 @@ def lock(workdir: epath.PathLike) -> Iterator[None]:
   on gs:// cannot be locked.
 
   Raises:
-    ValueError: another process holds the lock.
+    ValueError: another process holds the lock, or there is a link in the
+      folder, which may itself be one.
+    OSError: the folder cannot be written; the message names it.
   """
   workdir = epath.Path(workdir)
-  if '://' in os.fspath(workdir):
+  if not files.is_local(workdir):
     yield
     return
-  workdir.mkdir(parents=True, exist_ok=True)
-  with open(workdir / '.lock', 'w') as f:
+  with files.naming(workdir):
+    workdir.mkdir(parents=True, exist_ok=True)
+  file = workdir / '.lock'
+  with files.naming(file):
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+  with open(descriptor, 'rb'):
     try:
-      fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
       raise ValueError(
         f'another process is writing to {workdir}; wait for it or use a new '
         '--workdir'
       ) from None
+    files.refuse_links(workdir)
     yield

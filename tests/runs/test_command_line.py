@@ -1,3 +1,5 @@
+import ast
+import io
 import os
 import re
 import subprocess
@@ -9,7 +11,11 @@ from absl import logging
 from tests.runs import entry_point
 
 _ENTRY = """
+from speccascade.runs import process
+from concurrent import futures
+
 from absl import flags
+from etils import epath
 from ml_collections import config_flags
 
 from speccascade import config as config_lib
@@ -74,7 +80,28 @@ def test_a_config_and_its_overrides_reach_main(toy, capsys):
     (['extra'], "toy: unexpected argument 'extra'"),
     (['--raise=ValueError("no such pair")'], 'toy: no such pair$'),
     ([r'--raise=ValueError("two\n  lines")'], 'toy: two lines$'),
-    (['--raise=OSError(13, "denied", "/a")'], r"toy: .*denied: '/a'$"),
+    (['--raise=OSError(13, "denied", "/a")'], r"toy: denied: '/a'; choose a"),
+    (['--raise=OSError(28, "No space", "/a")'], r"toy: No space: '/a'; free"),
+    (['--raise=OSError(5, "I/O error")'], 'toy: I/O error$'),
+    (['--raise=OSError("odd")'], 'toy: odd$'),
+    (['--raise=BrokenPipeError(32, "Broken pipe")'], 'toy: Broken pipe$'),
+    ([r'--raise=ValueError("a \x1b[31m\x07 b")'], r'toy: a \\x1b\[31m\\x07 b'),
+    (['--raise=ValueError'], 'toy: ValueError$'),
+    (
+      ['--raise=MemoryError("4 GiB")'],
+      r'toy: not enough memory \(4 GiB\); low',
+    ),
+    (
+      ['--raise=RuntimeError("RESOURCE_EXHAUSTED: 4 GiB")'],
+      r'toy: not enough memory \(RESOURCE_EXHAUSTED: 4 GiB\); lower batch_size',
+    ),
+    (['--raise=RecursionError("too deep")'], 'toy: too deep$'),
+    (['--raise=ImportError("Install gcsfs")'], 'toy: Install gcsfs$'),
+    (['--raise=futures.BrokenExecutor("gone")'], 'toy: gone; perhaps memory'),
+    (
+      ['--raise=epath.Path("foo://a").exists()'],
+      'toy: no path can begin with foo://; use a folder or file of this mach',
+    ),
   ],
 )
 def test_a_fault_is_one_line(toy, capsys, args, line):
@@ -87,18 +114,49 @@ def test_a_fault_is_one_line(toy, capsys, args, line):
 @pytest.mark.parametrize(
   ('config', 'text', 'line'),
   [
-    ('none.py', None, 'none.py'),
-    ('torn.py', 'def get_config(', 'torn.py'),
+    ('none.py', None, 'there is no such file'),
+    ('torn.py', 'def get_config(', "'(' was never closed (torn.py, line 1)"),
+    ('odd.py', 'def get_config():\n  1 / 0', 'by zero (ZeroDivisionError)'),
+    ('own.py', 'import os\nos.no_such', "'no_such' (AttributeError)"),
+    ('exit.py', 'raise SystemExit(0)', '0 (SystemExit)'),
+    ('nothing.py', 'def get_config():\n  pass', 'get_config returned NoneType'),
     ('config.py:smok', _CONFIG, "unknown config 'smok'; known: full"),
   ],
 )
-def test_a_broken_config_is_named(toy, tmp_path, config, text, line):
+def test_a_broken_config_is_named(toy, tmp_path, capfd, config, text, line):
   if text:
     (tmp_path / config.split(':')[0]).write_text(text)
   error = toy(config=config)
   assert '\n' not in error
-  assert error.startswith('toy: ')
+  assert error.startswith(f'toy: flag --config={tmp_path / config}: ')
   assert line in error
+  assert capfd.readouterr() == ('', '')
+
+
+def test_a_second_config_is_refused(toy, tmp_path):
+  """Its overrides may go to the first one."""
+  path = tmp_path / 'config.py'
+  error = toy(f'--config={path}:full', '--config.seed=5')
+  assert error == (
+    f'toy: flag --config={path}:full: --config={path} is given too; give one'
+  )
+
+
+def test_what_is_printed_is_flushed_within_reach(toy, monkeypatch):
+  """Or Python complains at the end, with a status of its own."""
+
+  class Full(io.StringIO):
+    def flush(self):
+      raise OSError(28, 'No space left on device')
+
+  discarded = []
+  monkeypatch.setattr(sys, 'stdout', Full())
+  monkeypatch.setattr('speccascade.runs.process.discard', discarded.append)
+  assert toy() == (
+    'toy: No space left on device; free some space and start again; what is '
+    'done is kept'
+  )
+  assert discarded == [1]
 
 
 def test_an_interrupt_is_one_line(toy, capsys):
@@ -137,3 +195,10 @@ def test_every_entry_point_names_a_mistyped_flag(name):
   error = entry_point.call(name, '--no_such_flag=1')
   assert error.startswith(f"{name}: Unknown command line flag 'no_such_flag'")
   assert '\n' not in error
+
+
+@pytest.mark.parametrize('file', entry_point.ROOT.glob('experiments/*.py'))
+def test_every_entry_point_prepares_its_process_first(file):
+  body = ast.parse(file.read_text()).body
+  first = next(x for x in body if isinstance(x, ast.Import | ast.ImportFrom))
+  assert (first.module, first.names[0].name) == ('speccascade.runs', 'process')

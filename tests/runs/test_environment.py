@@ -1,5 +1,7 @@
 import subprocess
 
+import pytest
+
 from speccascade.runs import environment
 
 
@@ -10,19 +12,29 @@ def test_the_device_and_the_versions_are_described():
   assert described['versions']['jax'].count('.') == 2
 
 
-def test_uncommitted_code_has_a_digest(tmp_path, monkeypatch):
-  """Of all files of the package, not only of this folder's."""
-  runs = tmp_path / 'runs'
-  runs.mkdir()
-  for file in (runs / 'environment.py', tmp_path / 'loop.py'):
-    file.write_text('a = 1')
-  monkeypatch.setattr(environment, '__file__', str(runs / 'environment.py'))
-  before = environment.code_digest()
-  assert environment.code_digest() == before
-  (tmp_path / 'loop.py').write_text('a = 2')
-  changed = environment.code_digest()
-  (tmp_path / 'new.py').write_text('')
-  assert len({before, changed, environment.code_digest()}) == 3
+def test_the_code_of_a_few_rooms_has_a_digest(tmp_path, monkeypatch):
+  """An edit elsewhere leaves it; which rooms they are matters."""
+  for name in ('runs/environment', 'reports/report', 'decoding/loop', 'config'):
+    file = tmp_path / f'{name}.py'
+    file.parent.mkdir(exist_ok=True)
+    file.write_text('')
+  file = tmp_path / 'runs' / 'environment.py'
+  monkeypatch.setattr(environment, '__file__', str(file))
+  digest = environment.code_digest
+  before = digest('decoding', 'config')
+  assert digest('config', 'decoding', 'decoding/loop') == before
+  assert len({before, digest('decoding'), digest('config')}) == 3
+  (tmp_path / 'reports' / 'report.py').write_text('a = 1')
+  assert digest('decoding', 'config') == before
+  for name in ('config', 'decoding/loop'):
+    last = digest('decoding', 'config')
+    (tmp_path / f'{name}.py').write_text('a = 1')
+    assert digest('decoding', 'config') != last
+  last = digest('decoding')
+  (tmp_path / 'decoding' / 'new.py').write_text('')
+  assert digest('decoding') != last
+  with pytest.raises(ValueError, match="'decodin' is no folder or module"):
+    digest('decodin')
 
 
 def test_git_revision(tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
 import io
 
+import pytest
+
 from speccascade.runs import progress
 from tests.timing import fake_clock
 
@@ -49,3 +51,21 @@ def test_a_terminal_gets_a_bar(capsys, monkeypatch):
   want = [{'total': 3, 'unit': 'prompts'}, 'chow', 2, 'closed']
   assert [b.calls for b in bars] == [want]
   assert not capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+  ('total', 'units', 'line'),
+  [
+    (0, 0, '0/0 units  0 units/s  ? s left  '),
+    (5, 0, '0/5 units  0 units/s  ? s left  '),
+    (10_000_000, 1, '1/10000000 units  1e+09 units/s  0 s left  '),
+    (1e300, 1, '1/1e+300 units  1e+09 units/s  1e+291 s left  '),
+    (2, 3, '3/2 units  3e+09 units/s  0 s left  '),
+  ],
+)
+def test_any_total_has_a_line(capsys, monkeypatch, total, units, line):
+  fake_clock.install(monkeypatch)
+  monkeypatch.setattr(progress.sys, 'stderr', None)  # Closed.
+  with progress.Progress(total, 'units') as bar:
+    bar.advance(units)
+  assert capsys.readouterr().out == line + '\n'

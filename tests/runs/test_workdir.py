@@ -4,9 +4,10 @@ import subprocess
 import sys
 
 import pytest
-from etils import epath
 
 from speccascade.runs import workdir
+from speccascade.storage import files
+from tests.storage import fake_bucket
 
 _CONFIG = {'num_examples': 10, 'methods': {'chow': (0.3,)}, 'trials': 2}
 
@@ -36,13 +37,37 @@ def test_a_field_within_a_field_counts(tmp_path):
     workdir.claim(_CONFIG | {'methods': {'chow': (0.4,)}}, path)
 
 
-def test_a_torn_config_is_written_anew(tmp_path):
-  path = tmp_path / 'config.json'
-  workdir.claim(_CONFIG, path)
+_DAMAGED = [
+  b'',
+  b'{"num_ex',
+  b'[]',
+  b'3',
+  b'\xff',
+  b'[' * 10_000,
+  b'{"a": NaN}',
+]
+
+
+@pytest.mark.parametrize('content', _DAMAGED)
+@pytest.mark.parametrize('claim', ['claim', 'claim_environment'])
+def test_a_damaged_config_is_written_anew_before_any_result(
+  tmp_path, claim, content
+):
+  path = tmp_path / f'{claim}.json'
+  claim = getattr(workdir, claim)
+  claim({'device': 'cpu'}, path)
   kept = path.read_bytes()
-  path.write_bytes(kept[:40])
-  workdir.claim(_CONFIG, path)
+  for name in ('.lock', 'environment.json', 'config.json'):
+    (tmp_path / name).write_bytes(b'')
+  path.write_bytes(content)
+  claim({'device': 'cpu'}, path)
   assert path.read_bytes() == kept
+  path.write_bytes(content)
+  (tmp_path / 'outputs').mkdir()
+  with pytest.raises(ValueError, match=f'{path}.*, so nothing tells') as error:
+    claim({'device': 'cpu'}, path)
+  assert '\n' not in str(error.value)
+  assert path.read_bytes() == content
 
 
 def test_a_kill_during_a_write_leaves_the_old_config(tmp_path, monkeypatch):
@@ -50,15 +75,22 @@ def test_a_kill_during_a_write_leaves_the_old_config(tmp_path, monkeypatch):
   workdir.claim(_CONFIG, path)
   kept = path.read_bytes()
 
-  def tear(self, text):
-    with open(self, 'w') as f:
-      f.write(text[:40])
+  def kill(*args):
     raise KeyboardInterrupt
 
-  monkeypatch.setattr(type(epath.Path(path)), 'write_text', tear)
+  monkeypatch.setattr(files.os, 'replace', kill)
   with pytest.raises(KeyboardInterrupt):
     workdir.claim(_CONFIG | {'trials': 7}, path, free=('trials',))
   assert path.read_bytes() == kept
+
+
+def test_an_equal_config_is_not_written_again(tmp_path, monkeypatch):
+  """As of a finished folder that nobody may write to any more."""
+  workdir.claim(_CONFIG, tmp_path / 'config.json')
+  workdir.claim_environment(_MADE, tmp_path / 'environment.json')
+  monkeypatch.setattr(files, 'write', None)
+  workdir.claim(_CONFIG, tmp_path / 'config.json')
+  workdir.claim_environment(_MADE, tmp_path / 'environment.json')
 
 
 _MADE = {'device': 'cpu', 'versions': {'jax': '1'}, 'git_revision': 'abc-dirty'}
@@ -93,6 +125,8 @@ def test_a_folder_belongs_to_one_environment(tmp_path, changed, told):
 _HOLD = """
 import sys, time
 from speccascade.runs import workdir
+from speccascade.storage import files
+from tests.storage import fake_bucket
 with workdir.lock(sys.argv[1]):
   print('held', flush=True)
   time.sleep(600)
@@ -117,3 +151,57 @@ def test_a_folder_belongs_to_one_process_until_it_is_killed(tmp_path):
   for _ in range(2):
     with workdir.lock(folder):
       pass
+
+
+def test_a_lock_empties_nothing_outside(tmp_path):
+  outside, folder = tmp_path / 'outside', tmp_path / 'run'
+  outside.write_text('mine')
+  folder.mkdir()
+  (folder / '.lock').symlink_to(outside)
+  with pytest.raises(ValueError, match=f'{folder}/.lock is a link'):
+    with workdir.lock(folder):
+      pass
+  assert outside.read_text() == 'mine'
+
+
+@pytest.mark.parametrize(
+  'name', ['costs.json', 'outputs', 'outputs/strict.jsonl', 'checkpoints/7']
+)
+def test_a_link_in_a_folder_is_named(tmp_path, name):
+  link = tmp_path / 'run' / name
+  link.parent.mkdir(parents=True)
+  link.symlink_to(tmp_path)
+  with pytest.raises(ValueError, match=f'{link} is a link, and nothing is wr'):
+    with workdir.lock(tmp_path / 'run'):
+      pass
+
+
+def test_a_pipe_in_a_folder_is_named_rather_than_read(tmp_path):
+  os.mkfifo(tmp_path / 'config.json')
+  with pytest.raises(ValueError, match='config.json is not a plain file'):
+    with workdir.lock(tmp_path):
+      pass
+
+
+def test_a_folder_may_itself_be_a_link(tmp_path):
+  (tmp_path / 'disk').mkdir()
+  (tmp_path / 'run').symlink_to(tmp_path / 'disk')
+  with workdir.lock(tmp_path / 'run'):
+    assert (tmp_path / 'disk' / '.lock').exists()
+
+
+def test_a_folder_that_cannot_be_one_is_named(tmp_path):
+  (tmp_path / 'file').write_text('')
+  for folder in ('file', 'file/run', 'a' * 300):
+    with pytest.raises(OSError) as error:
+      with workdir.lock(tmp_path / folder):
+        pass
+    assert error.value.filename == f'{tmp_path}/{folder}'
+
+
+def test_a_bucket_has_no_lock(monkeypatch):
+  bucket = fake_bucket.install(monkeypatch)
+  with workdir.lock('gs://b/run'):
+    workdir.claim(_CONFIG, 'gs://b/run/config.json')
+    workdir.claim(_CONFIG, 'gs://b/run/config.json')
+  assert bucket.written == ['gs://b/run/config.json']

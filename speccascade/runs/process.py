@@ -1,0 +1,78 @@
+"""Prepares the process of an entry point, which imports this module first.
+
+From then on Ctrl-C ends it at once with one line, even within other imports,
+and no stream is closed.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+
+_MAIN = 'MainProcess'  # As multiprocessing names it.
+INTERRUPTED = 128 + signal.SIGINT  # Exit status, as shells report it.
+
+
+def open_streams() -> None:
+  """Opens streams that are closed, so that nothing else gets their numbers.
+
+  What C code logs would be written into the file that is opened next.
+  """
+  for number in (0, 1, 2):
+    try:
+      os.fstat(number)
+    except OSError:
+      discard(number)
+  if sys.stdout is None:
+    sys.stdout = open(1, 'w', encoding='utf-8', closefd=False)
+  if sys.stderr is None:
+    sys.stderr = open(2, 'w', encoding='utf-8', closefd=False)
+
+
+def discard(number: int) -> None:
+  """Lets nobody read what is written to a stream from now on.
+
+  Args:
+    number: 1 for standard output, 2 for standard error.
+  """
+  null = os.open(os.devnull, os.O_RDWR)
+  if null != number:
+    os.dup2(null, number)
+    os.close(null)
+  os.set_inheritable(number, True)
+
+
+def answer_interrupts() -> None:
+  """Lets Ctrl-C end this process, and its workers, with one line.
+
+  It does not raise KeyboardInterrupt, which callbacks of JAX swallow and
+  imports of C code crash on. Nothing is lost: whatever was written is on disk.
+  """
+  if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    return  # As of a job in the background.
+  # A worker has a name by now, and no parent yet.
+  is_worker = _processes() and _processes().current_process().name != _MAIN
+  signal.signal(signal.SIGINT, signal.SIG_IGN if is_worker else _end)
+  # Workers' locks that are left are removed by a process that would tell so.
+  sys.warnoptions.append('ignore:resource_tracker')
+
+
+def _end(*_):
+  name, _ = os.path.splitext(os.path.basename(sys.argv[0]))
+  with contextlib.suppress(Exception):
+    sys.stdout.flush()
+  with contextlib.suppress(OSError):
+    start = '\n' if os.isatty(2) else ''  # After ^C, or a bar.
+    os.write(2, f'{start}{name}: interrupted\n'.encode())
+  for worker in _processes().active_children() if _processes() else ():
+    worker.terminate()
+  os._exit(INTERRUPTED)
+
+
+def _processes():
+  """The module of worker processes, where anything has imported it."""
+  return sys.modules.get('multiprocessing')
+
+
+open_streams()
+answer_interrupts()

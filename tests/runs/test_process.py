@@ -1,0 +1,97 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.runs import entry_point
+
+_ENTRY = """
+from speccascade.runs import process
+import multiprocessing, os, sys, time
+from speccascade.runs import command_line
+
+def log_as_c_code_does():
+  with open('kept.txt', 'w') as f:
+    os.write(2, b'E0000 a message of XLA')
+    f.write('kept')
+  print('unseen')
+
+def print_what_ascii_has_not():
+  print('α → β')
+  raise ValueError('γ')
+
+def print_on_and_on():
+  while True:
+    print('a line')
+
+def work(lock):
+  print(os.getpid(), flush=True)
+  time.sleep(600)
+
+def work_beside_a_worker():
+  context = multiprocessing.get_context('spawn')
+  lock = context.Lock()
+  context.Process(target=work, args=(lock,)).start()
+  while True:
+    try:
+      time.sleep(600)
+    except KeyboardInterrupt:
+      pass  # As a callback of JAX.
+
+if __name__ == '__main__':
+  command_line.run(globals()[sys.argv.pop(1)], 'toy')
+"""
+
+
+@pytest.fixture
+def start(tmp_path):
+  """Starts an entry point from a shell."""
+  (tmp_path / 'toy.py').write_text(_ENTRY)
+
+  def run(command, **variables):
+    return subprocess.Popen(
+      ['bash', '-c', f'toy="{sys.executable} toy.py"; {command}'],
+      cwd=tmp_path,
+      env=os.environ | {'PYTHONPATH': str(entry_point.ROOT)} | variables,
+      stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE,
+      text=True,
+      start_new_session=True,
+    )
+
+  return run
+
+
+def test_streams_may_be_closed_or_of_ascii_or_end(start, tmp_path):
+  closed = start('$toy log_as_c_code_does >&- 2>&-')
+  ascii = start(
+    '$toy print_what_ascii_has_not',
+    LC_ALL='C',
+    PYTHONUTF8='0',
+    PYTHONCOERCECLOCALE='0',
+  )
+  ended = start('$toy print_on_and_on | head -1; exit ${PIPESTATUS[0]}')
+  assert closed.communicate() == ('', '')
+  assert closed.returncode == 0
+  assert (tmp_path / 'kept.txt').read_text() == 'kept'
+  assert ascii.communicate() == ('? ? ?\n', 'toy: ?\n')
+  assert ascii.returncode == 1
+  assert ended.communicate() == ('a line\n', '')
+  assert ended.returncode == 141
+
+
+def test_an_interrupt_ends_a_process_and_its_workers_in_one_line(start):
+  toy = start('exec $toy work_beside_a_worker')
+  worker = int(toy.stdout.readline())
+  os.killpg(toy.pid, signal.SIGINT)
+  assert toy.communicate(timeout=600) == ('', 'toy: interrupted\n')
+  assert toy.returncode == 130
+  for _ in range(600):
+    if not os.path.exists(f'/proc/{worker}'):
+      break
+    time.sleep(0.1)
+  else:
+    raise AssertionError('the worker goes on')
