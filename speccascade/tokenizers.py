@@ -1,21 +1,28 @@
 """Trains, loads and applies sentencepiece tokenizers.
 
-Ids: padding 0, end of sequence 1, beginning of sequence 2, unknown 3. Each
-digit is a piece of its own; the first digit of a number includes the space
-before it. `decode(encode(text))` returns the text, if it consists of printable
-ASCII and of the characters of the task; other characters become unknown.
+A tokenizer knows its ids: `eos_id()` ends an answer; `bos_id()`, where there is
+one, begins a prompt.
+
+Of those that `train` makes, each digit is a piece of its own; the first digit
+of a number includes the space before it. `decode(encode(text))` returns the
+text, if it consists of printable ASCII and of the characters of the task; other
+characters become unknown.
 """
 
+import hashlib
 import io
 from collections.abc import Sequence
 
 import numpy as np
 import sentencepiece
 from etils import epath
+from google.protobuf import message
+from sentencepiece import sentencepiece_model_pb2
 
+from speccascade.storage import files
 from speccascade.tasks import base
 
-PAD, EOS, BOS, UNK = range(4)
+PAD, EOS, BOS, UNK = range(4)  # Of the tokenizers that `train` makes.
 
 _SPACE = '\u2581'  # How sentencepiece writes a space.
 _ASCII = ''.join(map(chr, range(33, 127)))
@@ -23,7 +30,7 @@ _ASCII = ''.join(map(chr, range(33, 127)))
 
 def train(
   task: base.Task,
-  path: str,
+  path: epath.PathLike,
   vocab_size: int = 768,
   num_examples: int = 20_000,
 ) -> sentencepiece.SentencePieceProcessor:
@@ -41,8 +48,12 @@ def train(
     The trained tokenizer.
 
   Raises:
-    ValueError: if the text does not give `vocab_size` pieces.
+    ValueError: if the text does not give `vocab_size` pieces, or the path is a
+      link or a folder.
+    OSError: the file cannot be written.
   """
+  path = epath.Path(path)
+  files.refuse_link(path)  # Before the work.
   texts = (
     text
     for example in task.examples('train', num_examples)
@@ -73,25 +84,67 @@ def train(
       f'cannot train a tokenizer of {vocab_size} pieces for {task.name}: '
       f'{error}'
     ) from None
-  epath.Path(path).write_bytes(model.getvalue())
+  files.write(path, model.getvalue())
   return load(path)
 
 
-def load(path: str) -> sentencepiece.SentencePieceProcessor:
+def load(path: epath.PathLike) -> sentencepiece.SentencePieceProcessor:
   """Loads a tokenizer.
 
   Raises:
-    ValueError: if there is no such file, or it is not a sentencepiece model.
+    ValueError: there is no such file, it is not a whole sentencepiece model, or
+      its ids are of no use.
   """
   file = epath.Path(path)
   if not file.exists():
     raise ValueError(f'there is no tokenizer at {file}')
+  if file.is_dir():
+    raise ValueError(f'{file} is a folder, not a tokenizer; check the path')
   tokenizer = sentencepiece.SentencePieceProcessor()
-  try:
-    tokenizer.LoadFromSerializedProto(file.read_bytes())
-  except RuntimeError:
-    raise ValueError(f'{file} is not a complete sentencepiece model') from None
+  if not _whole(tokenizer, file.read_bytes()):
+    raise ValueError(
+      f'{file} is not a complete sentencepiece model; copy it again'
+    )
+  ids = {
+    'padding': tokenizer.pad_id(),
+    'end': tokenizer.eos_id(),
+    'beginning': tokenizer.bos_id(),
+    'unknown': tokenizer.unk_id(),
+  }
+  if ids['end'] < 0:
+    raise ValueError(
+      f'{file} has no piece that ends an answer; train a tokenizer with one'
+    )
+  there = [x for x in ids.values() if x >= 0]
+  if len(set(there)) < len(there):
+    raise ValueError(
+      f'{file}: its ids {ids} must be distinct; train a tokenizer with such'
+    )
   return tokenizer
+
+
+def _whole(tokenizer, data):
+  """Loads `data`; whether it is a whole model."""
+  try:
+    proto = sentencepiece_model_pb2.ModelProto.FromString(data)
+    tokenizer.LoadFromSerializedProto(data)
+    tokenizer.id_to_piece(list(range(tokenizer.vocab_size())))  # Are text.
+    tokenizer.decode(tokenizer.encode('A text.'))
+  except (RuntimeError, UnicodeDecodeError, message.DecodeError):
+    return False
+  # A file that is cut between two fields is a valid one without these.
+  return proto.HasField('trainer_spec') and proto.HasField('normalizer_spec')
+
+
+def digest(tokenizer: sentencepiece.SentencePieceProcessor) -> str:
+  """Returns the SHA-256 of a tokenizer's file, in hexadecimal."""
+  return hashlib.sha256(tokenizer.serialized_model_proto()).hexdigest()
+
+
+def beginning(tokenizer: sentencepiece.SentencePieceProcessor) -> list[int]:
+  """Returns the tokens before every prompt: the beginning, if it has one."""
+  bos = tokenizer.bos_id()
+  return [] if bos < 0 else [bos]
 
 
 def encode_prompts(
@@ -99,7 +152,7 @@ def encode_prompts(
   texts: Sequence[str],
   max_length: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Encodes prompts and puts a beginning-of-sequence token before each.
+  """Encodes prompts, each after the tokenizer's beginning.
 
   Args:
     tokenizer: the tokenizer.
@@ -107,20 +160,25 @@ def encode_prompts(
     max_length: S, the most tokens of a prompt.
 
   Returns:
-    token_BxS: int32, padded on the right with PAD.
-    length_B: int32, the number of tokens in each row, including BOS.
+    token_BxS: int32, padded on the right with zeros, which no model reads.
+    length_B: int32, the number of tokens in each row, the beginning included.
 
   Raises:
-    ValueError: if a prompt has more than `max_length` tokens.
+    ValueError: if a prompt has more than `max_length` tokens, or none.
   """
-  token_BxS = np.full((len(texts), max_length), PAD, np.int32)
+  token_BxS = np.zeros((len(texts), max_length), np.int32)
   length_B = np.zeros(len(texts), np.int32)
   for row, text in enumerate(texts):
-    tokens = [BOS, *tokenizer.encode(text)]
+    tokens = beginning(tokenizer) + tokenizer.encode(text)
     if len(tokens) > max_length:
       raise ValueError(
         f'prompt {row} has {len(tokens)} tokens, more than max_length '
         f'{max_length}'
+      )
+    if not tokens:
+      raise ValueError(
+        f'prompt {row} is empty, and the tokenizer has no beginning; a model '
+        'needs a token to start from'
       )
     token_BxS[row, : len(tokens)] = tokens
     length_B[row] = len(tokens)

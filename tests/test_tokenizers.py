@@ -1,5 +1,8 @@
+import hashlib
+
 import numpy as np
 import pytest
+from sentencepiece import sentencepiece_model_pb2
 
 from speccascade import tasks, tokenizers
 
@@ -98,18 +101,84 @@ def test_encode_prompts_names_the_prompt_that_is_too_long(tokenizer):
     tokenizers.encode_prompts(tokenizer, texts, length - 1)
 
 
-def test_missing_or_torn_file(path, tmp_path):
+def test_a_missing_file_or_a_folder(tmp_path):
   with pytest.raises(ValueError, match='^there is no tokenizer at'):
     tokenizers.load(str(tmp_path / 'none.model'))
+  with pytest.raises(ValueError, match='is a folder, not a tokenizer'):
+    tokenizers.load(str(tmp_path))
+
+
+def test_a_file_that_is_cut_between_pieces(path, tmp_path):
+  """Which sentencepiece takes for a smaller model, up to its last field."""
   with open(path, 'rb') as file:
     data = file.read()
-  for cut in (0, 10, len(data) // 2, len(data) - 1):
+  proto = sentencepiece_model_pb2.ModelProto.FromString(data)
+  ends = np.cumsum([2 + x.ByteSize() for x in proto.pieces])
+  cuts = [0, 10, 500, *ends[[0, 2, 9, 100, -1]], len(data) - 1]
+  cuts.append(len(data) - 2 - proto.normalizer_spec.ByteSize())
+  for cut in cuts:
     torn = tmp_path / 'torn.model'
     torn.write_bytes(data[:cut])
     with pytest.raises(
-      ValueError, match='is not a complete sentencepiece model'
+      ValueError, match='is not a complete sentencepiece model; copy it again'
     ):
       tokenizers.load(str(torn))
+
+
+def test_pieces_that_are_no_text(path, tmp_path):
+  proto = sentencepiece_model_pb2.ModelProto()
+  with open(path, 'rb') as file:
+    proto.ParseFromString(file.read().replace(b'####', b'##\xff#'))
+  torn = tmp_path / 'torn.model'
+  torn.write_bytes(proto.SerializeToString())
+  with pytest.raises(ValueError, match='is not a complete sentencepiece'):
+    tokenizers.load(str(torn))
+
+
+def _changed(path, tmp_path, **spec):
+  """A tokenizer whose special pieces have other names."""
+  proto = sentencepiece_model_pb2.ModelProto()
+  with open(path, 'rb') as file:
+    proto.ParseFromString(file.read())
+  for name, piece in spec.items():
+    setattr(proto.trainer_spec, name, piece)
+  changed = tmp_path / 'changed.model'
+  changed.write_bytes(proto.SerializeToString())
+  return str(changed)
+
+
+def test_ids_are_the_tokenizer_s_own(path, tmp_path):
+  changed = tokenizers.load(
+    _changed(path, tmp_path, eos_piece='<s>', bos_piece='</s>', pad_piece='x')
+  )
+  assert (changed.eos_id(), changed.bos_id(), changed.pad_id()) == (2, 1, -1)
+  token_BxS, _ = tokenizers.encode_prompts(changed, ['Tom has'], 9)
+  assert token_BxS[0, 0] == 1
+
+
+def test_without_a_beginning_a_prompt_begins_with_its_text(path, tmp_path):
+  changed = tokenizers.load(_changed(path, tmp_path, bos_piece='none'))
+  assert tokenizers.beginning(changed) == []
+  token_BxS, length_B = tokenizers.encode_prompts(changed, ['Tom has'], 9)
+  assert token_BxS[0, : length_B[0]].tolist() == changed.encode('Tom has')
+  with pytest.raises(ValueError, match='^prompt 1 is empty, and the tokenizer'):
+    tokenizers.encode_prompts(changed, ['Tom has', ''], 9)
+
+
+def test_ids_that_are_of_no_use(path, tmp_path):
+  for spec, message in (
+    (dict(eos_piece='none'), 'has no piece that ends an answer'),
+    (dict(bos_piece='</s>'), "'end': 1, 'beginning': 1, .* must be distinct"),
+    (dict(pad_piece='</s>'), 'must be distinct'),
+  ):
+    with pytest.raises(ValueError, match=message):
+      tokenizers.load(_changed(path, tmp_path, **spec))
+
+
+def test_a_digest_is_that_of_the_file(path, tokenizer):
+  with open(path, 'rb') as file:
+    digest = hashlib.file_digest(file, 'sha256').hexdigest()
+  assert tokenizers.digest(tokenizer) == digest
 
 
 @pytest.mark.parametrize(
@@ -132,3 +201,16 @@ def test_other_tasks_come_back(tmp_path, name, vocab_size, longest_prompt):
     targets.append(1 + len(tokenizer.encode(example.target)))
   assert max(prompts) <= longest_prompt
   assert max(targets) <= task.max_new_tokens
+
+
+def test_a_path_that_cannot_be_written_is_told_before_the_work(
+  tmp_path, monkeypatch
+):
+  monkeypatch.setattr(tokenizers, 'sentencepiece', None)
+  outside, link = tmp_path / 'outside', tmp_path / 'link'
+  outside.write_text('mine')
+  link.symlink_to(outside)
+  for place in (link, tmp_path):
+    with pytest.raises(ValueError, match='is a (link|folder), '):
+      tokenizers.train(TASK, place)
+  assert outside.read_text() == 'mine'

@@ -5,11 +5,17 @@ Shape letters are those of `speccascade.models`.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import jax
+import pydantic
 
 from speccascade.models import cache as cache_lib
+
+# Types of a configuration's fields. Every number of it must be positive; see
+# `registry.make_config`.
+Dtype = Literal['bfloat16', 'float32', 'float64']
+Layers = Annotated[int, pydantic.Field(le=1_000)]  # Each takes time to trace.
 
 
 class Config(Protocol):
@@ -17,11 +23,11 @@ class Config(Protocol):
 
   Attributes:
     vocab_size: V.
-    dtype: compute type, 'bfloat16', 'float32' or 'float64'.
+    dtype: compute type.
   """
 
   vocab_size: int
-  dtype: str
+  dtype: Dtype
 
 
 class Model(Protocol):

@@ -1,9 +1,15 @@
 """Model families by name; `base` says what a family is."""
 
 import dataclasses
+import functools
+import types
+import typing
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, Union
 
+import pydantic
+
+from speccascade import config as config_lib
 from speccascade.models import base
 from speccascade.models.gemma import model as gemma
 from speccascade.models.t5 import model as t5
@@ -38,22 +44,62 @@ def family_of(config: base.Config) -> base.Family:
   raise ValueError(f'{type(config).__name__} is of no registered model family')
 
 
-def make_config(name: str, **settings: Any) -> base.Config:
+def make_config(name: str, /, **settings: Any) -> base.Config:
   """Returns the configuration of a family with these settings.
+
+  They must have the types that the family's dataclass gives its fields, and
+  numbers must be positive, integers of int32 and others from 2**-60 to 2**60.
 
   Raises:
     ValueError: there is no such family, or the settings are not its own.
   """
-  make = family(name).config
+  kind = family(name).config
+  settings = {
+    key: tuple(x) if isinstance(x, list) else x for key, x in settings.items()
+  }
   try:
-    return make(**settings)
-  except (TypeError, ValueError) as error:
+    return kind(**dict(config_lib.parse(_schema(kind), settings)))
+  except ValueError as error:
     raise ValueError(f'wrong settings of a {name} model: {error}') from None
+
+
+@functools.cache
+def _schema(kind):
+  """The schema of a family's settings."""
+  hints = typing.get_type_hints(kind, include_extras=True)
+  hints['dtype'] = base.Dtype
+  fields = {
+    field.name: (
+      _positive(hints[field.name]),
+      ... if field.default is dataclasses.MISSING else field.default,
+    )
+    for field in dataclasses.fields(kind)
+  }
+  return pydantic.create_model(
+    kind.__name__, __base__=config_lib.Schema, **fields
+  )
+
+
+def _positive(hint):
+  """The type of a setting, whose numbers are positive."""
+  if typing.get_origin(hint) in (Union, types.UnionType):
+    return Union[tuple(map(_positive, typing.get_args(hint)))]  # noqa: UP007
+  kind = getattr(hint, '__origin__', hint)  # Of Annotated.
+  if kind is int:
+    return Annotated[hint, pydantic.Field(ge=1, lt=2**31)]
+  if kind is float:  # Products and quotients of which float32 can tell.
+    return Annotated[hint, pydantic.Field(ge=2.0**-60, le=2.0**60)]
+  return hint
 
 
 def make_model(config: base.Config) -> base.Model:
   """Returns the model that a configuration describes."""
   return family_of(config).model(config)
+
+
+def unrolled_layers(config: base.Config) -> int:
+  """Returns how many layers have tensors of their own, at least."""
+  return getattr(config, 'unrolled_layers', 0)
 
 
 def limited(config: base.Config, trained: Mapping[str, Any]) -> base.Config:
@@ -65,12 +111,21 @@ def limited(config: base.Config, trained: Mapping[str, Any]) -> base.Config:
 
   Returns:
     The configuration; lengths that `trained` does not name are unchanged.
+
+  Raises:
+    ValueError: a length is no number, or more than the configuration has.
   """
-  lengths = {
-    field: trained[source]
-    for field, source in family_of(config).lengths.items()
-    if trained.get(source) is not None
-  }
+  lengths = {}
+  for field, source in family_of(config).lengths.items():
+    length, most = trained.get(source), getattr(config, field)
+    if length is None:
+      continue
+    if type(length) is not int or not 1 <= length <= most:
+      raise ValueError(
+        f'{source}={length!r:.40} must be a whole number from 1 to {most}, the '
+        f"model's {field}"
+      )
+    lengths[field] = length
   return dataclasses.replace(config, **lengths)
 
 

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from speccascade.checkpoints import file
 from speccascade.checkpoints import native as checkpoints
 from speccascade.models import registry
 from speccascade.models.gemma import config as gemma_config
@@ -32,6 +33,9 @@ T5_CONFIG = t5_config.T5Config(
   input_length=7,
   scan_layers=True,
 )
+
+
+STORED = ['bfloat16', 'float16', 'float32', 'float64']
 
 
 def _params(config):
@@ -87,35 +91,106 @@ def test_load_chooses_the_compute_type(path, params, dtype):
   _assert_equal(jax.tree.map(lambda x: np.float32(x), loaded), params)
 
 
-def test_missing(tmp_path):
-  with pytest.raises(ValueError, match='nowhere: no such checkpoint') as e:
-    checkpoints.load(tmp_path / 'nowhere')
+@pytest.mark.parametrize(
+  'stored', ['bfloat16', 'float16', 'float32', 'float64']
+)
+def test_every_type_that_is_written_is_read(tmp_path, params, stored):
+  checkpoints.save(tmp_path / 'm', CONFIG, params, stored)
+  tensors, _ = file.read(tmp_path / 'm')
+  assert {str(x.dtype) for x in tensors.values()} == {stored}
+  _assert_equal(checkpoints.load(tmp_path / 'm')[1], params)
+
+
+@pytest.mark.parametrize('dtype', ['int8', 'float8_e4m3fn', 'x', None])
+def test_a_type_that_is_not_read_is_not_written(tmp_path, params, dtype):
+  with pytest.raises(ValueError, match='must be one of bfloat16, float16'):
+    checkpoints.save(tmp_path / 'm', CONFIG, params, dtype)
+  assert not (tmp_path / 'm').exists()
+
+
+@pytest.mark.parametrize('dtype', ['float16', 'int32', 'x', None])
+def test_a_type_that_does_not_compute(path, dtype):
+  with pytest.raises(ValueError, match='must be one of bfloat16, float32'):
+    checkpoints.load(path, dtype)
+
+
+def test_float64_is_not_taken_for_float32(path):
+  with pytest.raises(ValueError, match="'float64' needs jax_enable_x64"):
+    checkpoints.load(path, 'float64')
+
+
+@pytest.mark.parametrize(
+  'stored', ['bfloat16', 'float16', 'float32', 'float64']
+)
+@pytest.mark.parametrize('value', [np.nan, np.inf, -np.inf])
+def test_weights_that_are_not_finite(tmp_path, path, stored, value):
+  """One value of one tensor, in a file that is whole."""
+  tensors, metadata = file.read(path)
+  name = 'layers_0.local_0_ffw.down'
+  tensors = {k: x.astype(stored) for k, x in tensors.items()}
+  tensors[name][-1, -1] = value
+  file.write(tmp_path / 'bad', tensors, metadata)
+  message = f"bad: tensor '{name}' has values that are NaN or infinite: .*; go"
+  with pytest.raises(ValueError, match=message) as e:
+    checkpoints.load(tmp_path / 'bad', 'bfloat16')
   assert '\n' not in str(e.value)
 
 
-@pytest.mark.parametrize('size', [0, 5, 100, 1500, -1])
-def test_torn(path, size):
-  path.write_bytes(path.read_bytes()[:size])
-  with pytest.raises(ValueError, match='safetensors: not a complete') as e:
-    checkpoints.load(path)
-  assert '\n' not in str(e.value)
+@pytest.mark.parametrize('dtype', ['bfloat16', 'float16', 'float32'])
+def test_values_that_overflow_or_are_not_finite_are_not_written(
+  tmp_path, params, dtype
+):
+  for value, message in (
+    (1e39, f'too large for {dtype}'),
+    (np.nan, 'NaN or infinite'),
+  ):
+    changed = params | {'embedding': np.full((11, 8), value)}
+    with pytest.raises(ValueError, match=f"m: tensor 'embedding' .*{message}"):
+      checkpoints.save(tmp_path / 'm', CONFIG, changed, dtype)
+  assert not (tmp_path / 'm').exists()
+
+
+def test_values_that_overflow_when_read_are_told(tmp_path, params):
+  large = params | {'embedding': np.full((11, 8), 3.4e38)}
+  checkpoints.save(tmp_path / 'm', CONFIG, large, 'float32')
+  checkpoints.load(tmp_path / 'm')
+  with pytest.raises(ValueError, match='too large for bfloat16; use float32'):
+    checkpoints.load(tmp_path / 'm', 'bfloat16')
+
+
+def test_the_largest_value_is_finite(tmp_path, params):
+  for dtype in ('bfloat16', 'float16', 'float32'):
+    most = np.full((11, 8), jnp.finfo(dtype).max)
+    checkpoints.save(
+      tmp_path / 'm', CONFIG, params | {'embedding': most}, dtype
+    )
+    loaded = checkpoints.load(tmp_path / 'm')[1]['embedding']
+    np.testing.assert_array_equal(loaded, most)
+
+
+def test_a_bad_value_is_found_in_every_part():
+  """Tensors are tested in parts."""
+  x = np.zeros(2**18 + 5, jnp.bfloat16)
+  for at in (0, 2**18 - 1, 2**18, -1):
+    x[at] = np.nan
+    with pytest.raises(ValueError, match='NaN'):
+      checkpoints.save('none', CONFIG, {'x': x})
+    x[at] = 0
 
 
 def test_not_ours(tmp_path):
-  from safetensors import flax as safetensors
-
-  path = tmp_path / 'other'
-  path.write_bytes(safetensors.save({'x': jnp.zeros(2)}))
-  with pytest.raises(ValueError, match='other: not a complete speccascade'):
-    checkpoints.load(path)
+  file.write(tmp_path / 'other', {'x': np.zeros(2, np.float32)}, {})
+  message = "other: not a speccascade checkpoint: its metadata has no 'family'"
+  with pytest.raises(ValueError, match=message):
+    checkpoints.load(tmp_path / 'other')
 
 
 @pytest.mark.parametrize(
   ('changes', 'message'),
   [
-    (dict(vocab_size=12), r'tensor embedding has shape \(11, 8\).*\(12, 8\)'),
-    (dict(num_layers=4), r'tensor layers_1\.\S+ has shape none.* needs'),
-    (dict(hidden_dim=16), r'ffw\.down has shape \(12, 8\).*\(16, 8\)'),
+    (dict(vocab_size=12), r"tensor 'embedding' has shape \(11, 8\).*\(12, 8\)"),
+    (dict(num_layers=4), r'tensor .layers_1\.\S+ has shape none.* needs'),
+    (dict(hidden_dim=16), r'ffw\.down. has shape \(12, 8\).*\(16, 8\)'),
   ],
 )
 def test_other_shapes(tmp_path, params, changes, message):
@@ -153,32 +228,84 @@ def test_round_trip_of_every_family(tmp_path, config):
 def test_other_shapes_of_a_t5(tmp_path):
   wrong = dataclasses.replace(T5_CONFIG, num_heads=3)
   checkpoints.save(tmp_path / 't5', wrong, _params(T5_CONFIG))
-  message = r't5: tensor decoder\.layers\.attention\.key .*\(2, 8, 2, 3\)'
+  message = r't5: tensor .decoder\.layers\.attention\.key. .*\(2, 8, 2, 3\)'
   with pytest.raises(ValueError, match=message):
     checkpoints.load(tmp_path / 't5')
 
 
-def _relabel(path, family):
-  data = path.read_bytes()
-  size = int.from_bytes(data[:8], 'little')
-  header = json.loads(data[8 : 8 + size])
-  header['__metadata__']['family'] = family
-  header = json.dumps(header).encode()
-  path.write_bytes(
-    len(header).to_bytes(8, 'little') + header + data[8 + size :]
-  )
+def _rewrite(path, **metadata):
+  tensors, old = file.read(path)
+  file.write(path, tensors, old | metadata)
 
 
 @pytest.mark.parametrize(
   ('family', 'message'),
   [
     ('t6', "model family 't6' is not supported; supported: gemma2, t5"),
-    ('t5', 'wrong settings of a t5 model: .*unexpected keyword'),
+    ('t5', 'wrong settings of a t5 model: .*unknown config field'),
   ],
 )
 def test_another_family(path, family, message):
-  _relabel(path, family)
+  _rewrite(path, family=family)
   with pytest.raises(ValueError, match=message) as e:
     checkpoints.load(path)
   assert str(path) in str(e.value)
   assert '\n' not in str(e.value)
+
+
+@pytest.mark.parametrize(
+  ('settings', 'message'),
+  [
+    (dict(embed_dim=2.5), 'embed_dim=2.5: it must be a valid integer'),
+    (dict(embed_dim=0), 'embed_dim=0: it must be greater than or equal to 1'),
+    (dict(vocab_size=-768), 'vocab_size=-768: '),
+    (dict(num_kv_heads=0), 'num_kv_heads=0: '),
+    (dict(num_layers=10**9), 'num_layers=1000000000: .* equal to 1000'),
+    (dict(num_layers=1000), 'has 1000 layers, more than the 24 tensors'),
+    (dict(attention_pattern=['local', 3]), 'attention_pattern.1=3: '),
+    ([], 'it is a JSON list, not an object'),
+    (3, 'it is a JSON int, not an object'),
+  ],
+)
+def test_wrong_settings(path, settings, message):
+  """A line at once, without a look at a model of that size."""
+  if isinstance(settings, dict):
+    settings = dataclasses.asdict(CONFIG) | settings
+  _rewrite(path, config=json.dumps(settings))
+  with pytest.raises(ValueError, match=message) as e:
+    checkpoints.load(path)
+  assert str(path) in str(e.value)
+  assert str(e.value).isprintable()
+
+
+@pytest.mark.parametrize(
+  'text',
+  ['', '{', 'x', '[' * 10_000, '{"a":' * 10_000, '{"name": 1}', '\ufeff{}'],
+)
+def test_settings_that_are_no_object(path, text):
+  _rewrite(path, config=text)
+  with pytest.raises(ValueError, match='its configuration: .*; save the model'):
+    checkpoints.load(path)
+
+
+def test_a_setting_that_is_there_twice(path):
+  text = json.dumps(dataclasses.asdict(CONFIG))
+  _rewrite(path, config=text[:-1] + ', "window": 5}')
+  with pytest.raises(ValueError, match="the key 'window' is there twice"):
+    checkpoints.load(path)
+
+
+def test_an_empty_tensor_does_not_fit(path):
+  tensors, metadata = file.read(path)
+  tensors['embedding'] = tensors['embedding'][:0]
+  file.write(path, tensors, metadata)
+  with pytest.raises(ValueError, match=r"'embedding' has shape \(0, 8\)"):
+    checkpoints.load(path)
+
+
+def test_the_same_model_gives_the_same_bytes(path, tmp_path, params):
+  checkpoints.save(tmp_path / 'again', CONFIG, dict(reversed(params.items())))
+  assert (tmp_path / 'again').read_bytes() == path.read_bytes()
+  config, loaded = checkpoints.load(path)
+  checkpoints.save(tmp_path / 'loaded', config, loaded)
+  assert (tmp_path / 'loaded').read_bytes() == path.read_bytes()

@@ -4,6 +4,11 @@ Shape letters are those of `speccascade.models`.
 """
 
 import dataclasses
+from typing import Literal, get_args
+
+from speccascade.models import base
+
+_Kind = Literal['local', 'global']  # Of a layer's attention.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,34 +28,33 @@ class GemmaConfig:
     window: tokens a local layer sees, the current one included.
     attention_softcap: bound on the size of attention logits.
     final_softcap: bound on the size of output logits.
-    rope_base: base wavelength of the rotary embedding.
+    rope_base: base wavelength of the rotary embedding, at least 1.
     context_length: most tokens, prompt and answer, that a row may have.
     scan_layers: scan one compiled period over stacked parameters (large
       models compile fast) or unroll all layers (small models run fast).
-    dtype: compute type, 'bfloat16', 'float32' or 'float64'; softmax and
-      logits are computed in float32 or wider.
+    dtype: compute type; softmax and logits are computed in float32 or wider.
   """
 
   vocab_size: int
-  num_layers: int
+  num_layers: base.Layers
   embed_dim: int
   num_heads: int
   num_kv_heads: int
   head_dim: int
   hidden_dim: int
   query_scalar: float | None = None
-  attention_pattern: tuple[str, ...] = ('local', 'global')
+  attention_pattern: tuple[_Kind, ...] = ('local', 'global')
   window: int = 4096
   attention_softcap: float = 50.0
   final_softcap: float = 30.0
   rope_base: float = 10_000.0
   context_length: int = 8192
   scan_layers: bool = False
-  dtype: str = 'float32'
+  dtype: base.Dtype = 'float32'
 
   def __post_init__(self):
     object.__setattr__(self, 'attention_pattern', tuple(self.attention_pattern))
-    unknown = set(self.attention_pattern) - {'local', 'global'}
+    unknown = set(self.attention_pattern) - set(get_args(_Kind))
     if unknown or not self.attention_pattern:
       raise ValueError(
         f'attention_pattern={self.attention_pattern} must be made of '
@@ -65,6 +69,13 @@ class GemmaConfig:
         raise ValueError(
           f'{whole}={getattr(self, whole)} must be a multiple of {part}'
         )
+    if self.rope_base < 1:
+      raise ValueError(f'rope_base={self.rope_base} must be at least 1')
+
+  @property
+  def unrolled_layers(self):
+    """Layers that have tensors of their own."""
+    return 0 if self.scan_layers else self.num_layers
 
   @property
   def windows(self):

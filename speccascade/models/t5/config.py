@@ -5,6 +5,8 @@ Shape letters are those of `speccascade.models`.
 
 import dataclasses
 
+from speccascade.models import base
+
 
 @dataclasses.dataclass(frozen=True)
 class T5Config:
@@ -21,20 +23,24 @@ class T5Config:
     input_length: most input tokens that a row may have.
     scan_layers: scan one compiled layer over stacked parameters (large
       models compile fast) or unroll all layers (small models run fast).
-    dtype: compute type, 'bfloat16', 'float32' or 'float64'; softmax and
-      logits are computed in float32 or wider.
+    dtype: compute type; softmax and logits are computed in float32 or wider.
   """
 
   vocab_size: int
-  num_layers: int
+  num_layers: base.Layers
   embed_dim: int
   num_heads: int
   head_dim: int
   hidden_dim: int
-  num_decoder_layers: int | None = None
+  num_decoder_layers: base.Layers | None = None
   input_length: int = 512
   scan_layers: bool = False
-  dtype: str = 'float32'
+  dtype: base.Dtype = 'float32'
+
+  @property
+  def unrolled_layers(self):
+    """Layers that have tensors of their own."""
+    return 0 if self.scan_layers else self.num_layers + self.decoder_layers
 
   @property
   def decoder_layers(self):

@@ -1,0 +1,280 @@
+import dataclasses
+import importlib.resources
+import json
+import pathlib
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from speccascade import pairs, tokenizers
+from speccascade.checkpoints import native as checkpoints
+from speccascade.models import registry
+
+FAMILIES = list(registry.FAMILIES.values())
+SHIPPED = importlib.resources.files('speccascade.pairs') / 'word_problems'
+T5_TOKENIZER = (
+  pathlib.Path(__file__).parents[3]
+  / 'shared/data/tokenizers/t5_spiece_32100.model'
+)
+
+
+@pytest.fixture(scope='module')
+def save(tmp_path_factory):
+  """Saves a pair of tiny models of a family; returns its folder."""
+  made = {}
+
+  def save(family, vocab_size=768):
+    if (family.name, vocab_size) not in made:
+      folder = tmp_path_factory.mktemp('saved') / 'pair'
+      folder.mkdir()
+      shutil.copy(str(SHIPPED / 'tokenizer.model'), folder)
+      config = dataclasses.replace(family.examples[0], vocab_size=vocab_size)
+      init = registry.make_model(config).init
+      shapes = jax.eval_shape(init, jax.random.key(0))
+      params = jax.tree.map(lambda x: jnp.zeros(x.shape), shapes)
+      for role in ('drafter', 'verifier'):
+        checkpoints.save(folder / f'{role}.safetensors', config, params)
+      made[family.name, vocab_size] = folder
+    return made[family.name, vocab_size]
+
+  return save
+
+
+@pytest.fixture
+def folder(save, tmp_path):
+  """A pair that a test may change."""
+  return shutil.copytree(save(FAMILIES[0]), tmp_path / 'pair')
+
+
+@pytest.mark.parametrize('family', FAMILIES, ids=lambda f: f.name)
+def test_a_model_reads_no_further_than_it_was_trained(save, tmp_path, family):
+  folder = shutil.copytree(save(family), tmp_path / 'pair')
+  whole = pairs.load(folder)
+  assert whole.drafter == whole.verifier
+  longest = whole.drafter.longest_prompt(0)
+  trained = dict.fromkeys(family.lengths.values(), longest - 3)
+  (folder / 'provenance.json').write_text(
+    json.dumps({'drafter': {'config': trained}})
+  )
+  pair = pairs.load(folder)
+  assert pair.drafter.longest_prompt(0) == longest - 3
+  assert pair.verifier == whole.verifier
+
+
+def _refused(pair, message):
+  with pytest.raises(ValueError, match=message) as e:
+    pairs.load(pair)
+  assert str(e.value).isprintable()
+
+
+@pytest.mark.parametrize('name', ['word_problem', 'gs', 'README', '-', '_'])
+def test_a_name_is_that_of_a_shipped_pair(name):
+  message = (
+    f"no pair '{name}' is shipped, only translation, word_problems; write a "
+    'path to load a folder'
+  )
+  _refused(name, message)
+
+
+def test_a_name_is_no_folder_and_a_path_no_name(folder, tmp_path, monkeypatch):
+  """`word_problems` here is another pair than the shipped one."""
+  here = tmp_path / 'here'
+  shutil.copytree(folder, here / 'word_problems')
+  shutil.copytree(folder, here / 'mine')
+  monkeypatch.chdir(here)
+  own = pairs.digests(folder)
+  assert pairs.digests('word_problems') != own
+  paths = ('./word_problems', 'word_problems/', './mine', '../here/mine')
+  for path in (*paths, str(here / 'mine'), pathlib.Path('word_problems')):
+    assert pairs.digests(path) == own, path
+  assert pairs.load('./word_problems').name == 'word_problems'
+  _refused('mine', r"'mine' is shipped, .*; for the folder, write \./mine$")
+  monkeypatch.chdir(here / 'mine')
+  for path in ('.', './', '../mine/.', '../mine/../mine'):
+    assert pairs.digests(path) == own, path
+  assert pairs.load('.').name == 'mine'
+
+
+@pytest.mark.parametrize('path', ['', './none', '../none', '/none', 'a.b', ' '])
+def test_a_path_that_is_no_folder(path, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  for use in (pairs.load, pairs.digests):
+    with pytest.raises(
+      ValueError, match=f"^no pair '{path}': there is no such"
+    ):
+      use(path)
+
+
+def test_a_file_is_no_pair(folder):
+  _refused(folder / 'tokenizer.model', 'there is no such folder')
+
+
+@pytest.mark.parametrize(
+  'file', ['drafter.safetensors', 'tokenizer.model', 'provenance.json']
+)
+def test_a_folder_in_place_of_a_file(folder, file):
+  (folder / file).unlink(missing_ok=True)
+  (folder / file).mkdir()
+  _refused(folder, f'{file}.* a folder, not a ')
+
+
+def test_a_missing_model_is_named(folder):
+  (folder / 'verifier.safetensors').unlink()
+  with pytest.raises(ValueError, match='verifier.safetensors: no such'):
+    pairs.load(folder)
+
+
+def test_a_tokenizer_with_more_pieces_than_the_model_is_named(save):
+  message = 'drafter.safetensors has a vocabulary of 767, but the tokenizer has'
+  _refused(save(FAMILIES[0], vocab_size=767), message)
+
+
+@pytest.mark.parametrize('family', FAMILIES, ids=lambda f: f.name)
+def test_rows_that_pad_a_vocabulary_are_cut(save, tmp_path, family):
+  """For both models; what remains is as it was."""
+  folder = shutil.copytree(save(family), tmp_path / 'pair')
+  path = folder / 'verifier.safetensors'
+  config = dataclasses.replace(family.examples[0], vocab_size=780)
+  rng = np.random.default_rng(0)
+  params = jax.tree.map(
+    lambda x: rng.normal(size=x.shape).astype(np.float32),
+    jax.eval_shape(registry.make_model(config).init, jax.random.key(0)),
+  )
+  checkpoints.save(path, config, params, 'float32')
+  pair = pairs.load(folder)
+  assert pair.verifier.vocab_size == pair.drafter.vocab_size == 768
+  assert pair.verifier.vocab_size == pair.tokenizer.vocab_size()
+
+  def check(x, old):
+    assert x.shape == tuple(768 if n == 780 else n for n in old.shape)
+    np.testing.assert_array_equal(x, old[: len(x)])
+
+  jax.tree.map(check, pair.verifier_params, params)
+  loaded, _ = pairs.load_model(path, pair.tokenizer)
+  assert loaded == pair.verifier.config
+
+
+def test_a_vocabulary_that_is_more_than_padded(save, tmp_path):
+  """Of another tokenizer, unless the provenance knows better."""
+  folder = shutil.copytree(save(FAMILIES[0], 900), tmp_path / 'pair')
+  _refused(folder, 'has a vocabulary of 900, but the tokenizer has 768 pieces')
+  digest = tokenizers.digest(tokenizers.load(folder / 'tokenizer.model'))
+  told = dict.fromkeys(
+    ('drafter', 'verifier'), {'origin': {'tokenizer': digest}}
+  )
+  (folder / 'provenance.json').write_text(json.dumps(told))
+  pair = pairs.load(folder)
+  assert pair.drafter.vocab_size == pair.verifier.vocab_size == 768
+
+
+@pytest.mark.skipif(not T5_TOKENIZER.exists(), reason='needs shared data')
+def test_a_t5_with_its_own_tokenizer(tmp_path):
+  """Which has 32,100 pieces, no beginning, and rows up to a multiple of 128."""
+  shutil.copy(T5_TOKENIZER, tmp_path / 'tokenizer.model')
+  family = registry.FAMILIES['t5']
+  config = dataclasses.replace(family.examples[1], vocab_size=32_128)
+  init = registry.make_model(config).init
+  shapes = jax.eval_shape(init, jax.random.key(0))
+  params = jax.tree.map(lambda x: np.zeros(x.shape), shapes)
+  for role in ('drafter', 'verifier'):
+    checkpoints.save(tmp_path / f'{role}.safetensors', config, params)
+  pair = pairs.load(tmp_path)
+  assert pair.drafter.vocab_size == pair.verifier.vocab_size == 32_100
+  assert pair.eos_id == 1
+  tokenizer = pair.tokenizer
+  assert tokenizer.decode([tokenizer.vocab_size() - 1]) is not None
+  token_BxS, length_B = tokenizers.encode_prompts(tokenizer, ['a house'], 9)
+  assert token_BxS[0, : length_B[0]].tolist() == tokenizer.encode('a house')
+
+
+def test_a_decoder_starts_from_the_padding(save, tmp_path):
+  folder = shutil.copytree(save(registry.FAMILIES['t5']), tmp_path / 'pair')
+  tokenizer = _Tokenizer(768, pad=3)
+  with pytest.raises(ValueError, match='starts from token 0, which is not the'):
+    pairs.load_model(folder / 'drafter.safetensors', tokenizer)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Tokenizer:
+  pieces: int
+  pad: int
+
+  def vocab_size(self):
+    return self.pieces
+
+  def pad_id(self):
+    return self.pad
+
+
+def test_a_drafter_that_is_larger_than_its_verifier(save, tmp_path):
+  """Equal ones are a pair; a larger drafter must be told to be meant."""
+  folder = shutil.copytree(save(FAMILIES[0]), tmp_path / 'pair')
+  larger = dataclasses.replace(
+    FAMILIES[0].examples[0], vocab_size=768, hidden_dim=24
+  )
+  shapes = jax.eval_shape(registry.make_model(larger).init, jax.random.key(0))
+  params = jax.tree.map(lambda x: np.zeros(x.shape), shapes)
+  checkpoints.save(folder / 'verifier.safetensors', larger, params)
+  pair = pairs.load(folder)
+  _swap(folder)
+  _refused(folder, 'the drafter has .* more than .* swap the two, or tell num_')
+  sizes = {
+    role: {'num_params': sum(x.size for x in jax.tree.leaves(params))}
+    for role, params in zip(('verifier', 'drafter'), pair.params, strict=True)
+  }
+  (folder / 'provenance.json').write_text(json.dumps(sizes))
+  assert pairs.load(folder).drafter == pair.verifier
+  _swap(folder)
+  _refused(
+    folder, 'drafter.safetensors has .* but provenance.json tells .*swap'
+  )
+
+
+def _swap(folder):
+  drafter, verifier = (folder / f'{x}.safetensors' for x in pairs.ROLES)
+  drafter.rename(folder / 'swap')
+  verifier.rename(drafter)
+  (folder / 'swap').rename(verifier)
+
+
+def test_the_shipped_pairs_tell_of_their_files(tmp_path):
+  """Another tokenizer of the same size, and weights with one bit flipped."""
+  folder = shutil.copytree(str(SHIPPED), tmp_path / 'pair')
+  pairs.load(folder)
+  tokenizer = (folder / 'tokenizer.model').read_bytes()
+  model = tokenizers.sentencepiece_model_pb2.ModelProto.FromString(tokenizer)
+  model.pieces[-1].piece, model.pieces[-2].piece = (
+    model.pieces[-2].piece,
+    model.pieces[-1].piece,
+  )
+  (folder / 'tokenizer.model').write_bytes(model.SerializeToString())
+  _refused(folder, 'tokenizer.model is not the tokenizer of the drafter that')
+  (folder / 'tokenizer.model').write_bytes(tokenizer)
+  weights = bytearray((folder / 'drafter.safetensors').read_bytes())
+  weights[-2] ^= 1
+  (folder / 'drafter.safetensors').write_bytes(weights)
+  _refused(folder, 'drafter.safetensors is not the drafter that provenance')
+
+
+def test_pairs_of_one_folder_name_are_told_apart(folder, tmp_path):
+  other = shutil.copytree(folder, tmp_path / 'other' / 'pair')
+  assert pairs.load(folder).name == pairs.load(other).name == 'pair'
+  assert pairs.digests(folder) == pairs.digests(other)
+
+  def differ():
+    a, b = pairs.digests(folder), pairs.digests(other)
+    assert a.keys() == b.keys()
+    return [k for k in a if a[k] != b[k]]
+
+  model = other / 'drafter.safetensors'
+  model.write_bytes(model.read_bytes()[:-1] + b'\x01')
+  assert differ() == ['drafter.safetensors']
+  told = {'verifier': {'config': {'length': 40}, 'seconds': 3}}
+  (other / 'provenance.json').write_text(json.dumps(told))
+  assert differ() == ['drafter.safetensors', 'lengths']
+  told['verifier']['seconds'] = 4
+  (folder / 'provenance.json').write_text(json.dumps(told))
+  assert differ() == ['drafter.safetensors']
