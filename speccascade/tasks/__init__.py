@@ -8,6 +8,8 @@ import importlib
 import inspect
 from collections.abc import Mapping
 
+import pydantic
+
 from speccascade.tasks import base
 
 # A task's name, and its module in this package; a module is imported when its
@@ -37,7 +39,8 @@ def load(name: str, args: Mapping) -> base.Task:
     args: arguments of its function `task`.
 
   Raises:
-    ValueError: if there is no such task, or it takes no such argument.
+    ValueError: if there is no such task, or it takes no such argument or not
+      this value.
   """
   check(name)
   make = importlib.import_module(f'{__name__}.{TASKS[name]}').task
@@ -49,4 +52,13 @@ def load(name: str, args: Mapping) -> base.Task:
     raise ValueError(
       f'task_args {dict(args)}: {error}; {name} takes ({parameters})'
     ) from None
+  for argument, value in args.items():
+    kind = signature.parameters[argument].annotation
+    try:
+      pydantic.TypeAdapter(kind).validate_python(value, strict=True)
+    except pydantic.ValidationError as error:
+      reason = error.errors()[0]['msg']
+      raise ValueError(
+        f'task_args.{argument}={value!r:.80}: {reason}'
+      ) from None
   return make(**args)

@@ -79,8 +79,15 @@ class SourceTask:
     return self.source.example(split, index)
 
   def examples(self, split: str, count: int) -> list[Example]:
-    """Returns the first `count` examples of a split."""
-    return [self.example(split, index) for index in range(count)]
+    """Returns the first `count` examples of a split.
+
+    Raises:
+      ValueError: the split has fewer, which is told before any is read.
+    """
+    if not count:
+      return []
+    last = self.example(split, count - 1)
+    return [*(self.example(split, i) for i in range(count - 1)), last]
 
   def score(self, output: str, reference: metrics.Reference) -> float:
     """Returns the score of one output, from 0 to 1."""

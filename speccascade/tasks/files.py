@@ -1,25 +1,61 @@
-"""Files of benchmarks, which hold one example a line."""
+r"""Text from files of benchmarks, one example a line: all tasks read it here.
 
+Texts are kept as they are, since they are scored, but for their line ends and
+marks: '\r\n' and '\r' are '\n', a byte order mark is nothing, and blank lines
+at the end of a file are none. No other character ends a line: U+2028 and U+0085
+belong to texts. What no tokenizer takes is refused, with its file and line.
+"""
+
+import codecs
 import functools
 import json
+import re
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from etils import epath
 
+from speccascade.storage import json_text
 
-def lines(file: epath.Path) -> Iterator[tuple[str, bytes]]:
-  """Yields the lines of a file, each after the words that say where it is.
+_UTF16 = codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE
+_UNTAKEN = re.compile('[\0\ud800-\udfff]')  # The others are half characters.
 
-  Only a newline ends a line: other line ends, as U+2028, belong to texts.
+
+def clean(text: str, where: str) -> str:
+  """Returns a text with plain line ends and without byte order marks.
+
+  Args:
+    text: of a file or of a user.
+    where: words that say where it is, for the message.
 
   Raises:
-    ValueError: if there is no such file.
+    ValueError: it has a character that no tokenizer takes.
   """
-  if not file.exists():
-    raise ValueError(f'there is no file {file}; path names the folder it is in')
-  content = file.read_bytes().removesuffix(b'\n')
-  for number, line in enumerate(content.split(b'\n'), 1):
-    yield f'{file}, line {number}', line
+  text = text.replace('\r\n', '\n').replace('\r', '\n').replace('\ufeff', '')
+  if found := _UNTAKEN.search(text):
+    raise ValueError(
+      f'{where} has the character {found[0]!r}, which no tokenizer takes; '
+      'remove it'
+    )
+  return text
+
+
+def lines(file: epath.Path) -> Iterator[tuple[str, str]]:
+  """Yields the lines of a file, each after the words that say where it is.
+
+  Raises:
+    ValueError: there is no such file, it is empty, or a line is not text.
+    OSError: the file cannot be read.
+  """
+  for number, line in enumerate(_read(file), 1):
+    where = f'{file}, line {number}'
+    try:
+      text = line.decode()
+    except UnicodeDecodeError as error:
+      raise ValueError(
+        f'{where} is not valid UTF-8: {error.reason} at byte {error.start + 1}'
+      ) from None
+    yield where, clean(text.removesuffix('\r'), where)
 
 
 @functools.cache
@@ -36,21 +72,16 @@ def jsonl(
     For each line, the words that say where it is, and its texts by `keys`.
 
   Raises:
-    ValueError: if the file is missing, or a line lacks one of the texts.
+    ValueError: as `lines`, or a line lacks one of the texts.
+    OSError: the file cannot be read.
   """
   rows = []
-  names = ' and '.join(map(repr, keys))
   for where, line in lines(file):
-    try:
-      row = json.loads(line)
-    except ValueError as error:
-      raise ValueError(f'{where} is not valid JSON: {error}') from None
+    row = _parse(where, line)
     if not isinstance(row, dict) or not set(keys) <= row.keys():
+      names = ' and '.join(map(repr, keys))
       raise ValueError(f'{where} must have the keys {names}')
-    texts = tuple(row[key] for key in keys)
-    if not all(isinstance(text, str) and text.strip() for text in texts):
-      raise ValueError(f'{where}: {names} must be non-empty strings')
-    rows.append((where, texts))
+    rows.append((where, tuple(_text(where, key, row[key]) for key in keys)))
   return rows
 
 
@@ -61,3 +92,40 @@ def item(rows: Sequence, index: int, file: epath.Path):
       f'{file} has {len(rows)} examples; there is no example {index}'
     )
   return rows[index]
+
+
+def _read(file):
+  """The lines of a file, bytes."""
+  if not file.exists():
+    raise ValueError(f'there is no file {file}; path names the folder it is in')
+  if file.is_dir():
+    raise ValueError(f'{file} is a folder, not a file of examples')
+  content = file.read_bytes()
+  if content.startswith(_UTF16):
+    raise ValueError(f'{file} is UTF-16; save it as UTF-8')
+  rows = content.split(b'\n')
+  while rows and not rows[-1].strip():
+    rows.pop()
+  if not rows:
+    raise ValueError(f'{file} is empty')
+  return rows
+
+
+def _parse(where: str, line: str) -> Any:
+  try:
+    return json_text.loads(line)
+  except json.JSONDecodeError as error:
+    reason = f'{error.msg} at character {error.pos + 1}'
+  except ValueError as error:
+    reason = error
+  raise ValueError(f'{where} is not valid JSON: {reason}')
+
+
+def _text(where, key, value):
+  """A value as a clean text that is not blank."""
+  if not isinstance(value, str) or not value.strip():
+    got = 'a blank one' if isinstance(value, str) else type(value).__name__
+    raise ValueError(
+      f'{where}: {key!r} must be a text that is not blank, got {got}'
+    )
+  return clean(value, f'{where}: {key!r}')

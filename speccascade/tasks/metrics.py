@@ -10,21 +10,22 @@ To add a metric, write a class of the form of `Metric` and list it in METRICS.
 Letters: N examples, K statistics of each.
 
 Sources: Papineni et al. 2002 for BLEU, as Post 2018, arXiv 1804.08771
-(sacrebleu) computes it; Lin 2004 for ROUGE-2, as the rouge-score library
-computes it, without stemming.
+(sacrebleu) computes it; `rouge` for ROUGE.
 """
 
 import abc
-import functools
 from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 import sacrebleu
 
+from speccascade.tasks import rouge
+
 Reference = str | tuple[str, ...]
 
 _ORDERS = 4  # BLEU's n-grams.
+_MANY = 2**40  # More words than any output has.
 
 
 class Metric(Protocol):
@@ -43,6 +44,9 @@ class Metric(Protocol):
 
   def statistics(self, output: str, reference: Reference) -> list[float]:
     """Returns K statistics of one output, which add up over outputs."""
+
+  def is_valid(self, statistics_K: Sequence[float]) -> bool:
+    """Returns whether numbers can be the statistics of one output."""
 
   def value(self, sums_K: Sequence[float]) -> float:
     """Returns the metric of a corpus from its summed statistics."""
@@ -64,6 +68,14 @@ class MeanScore(abc.ABC):
     """Returns the output's score, and 1 to count it."""
     return [self.score(output, reference), 1]
 
+  def is_valid(self, statistics_K: Sequence[float]) -> bool:
+    """Returns whether it is a score, and 1."""
+    return (
+      len(statistics_K) == 2
+      and 0 <= statistics_K[0] <= 1
+      and statistics_K[1] == 1
+    )
+
   def value(self, sums_K: Sequence[float]) -> float:
     """Returns the mean score, from 0 to 1."""
     return float(sums_K[0] / sums_K[1])
@@ -84,15 +96,26 @@ class ExactMatch(MeanScore):
     return float(output == reference)
 
 
-class Rouge2(MeanScore):
-  """The mean F1 of ROUGE-2, with the nearest reference of each output."""
+class Rouge(MeanScore):
+  """The mean F1 of a kind of ROUGE, with the nearest reference of each output.
 
-  name = 'rouge2'
+  Attributes:
+    name: its name in tasks and records.
+  """
+
+  def __init__(self, kind: rouge.Kind, stem: bool = True):
+    """Makes a metric.
+
+    Args:
+      kind: one of `rouge.KINDS`.
+      stem: whether words are stemmed, as the field does.
+    """
+    self.name = kind if stem else f'{kind}_unstemmed'
+    self._kind, self._stem = kind, stem
 
   def score(self, output: str, reference: tuple[str, ...]) -> float:
-    """Returns the F1 of ROUGE-2, from 0 to 1."""
-    scores = _rouge_scorer().score_multi(reference, output)
-    return float(scores['rouge2'].fmeasure)
+    """Returns the F1, from 0 to 1."""
+    return rouge.f1(self._kind, output, reference, self._stem)
 
 
 class Bleu:
@@ -115,6 +138,15 @@ class Bleu:
     bleu = sacrebleu.sentence_bleu(output, reference)
     return [bleu.sys_len, bleu.ref_len, *bleu.counts, *bleu.totals]
 
+  def is_valid(self, statistics_K: Sequence[float]) -> bool:
+    """Returns whether they are lengths and counts, matched and possible."""
+    matched, possible = statistics_K[2 : 2 + _ORDERS], statistics_K[-_ORDERS:]
+    return (
+      len(statistics_K) == 2 + 2 * _ORDERS
+      and all(0 <= x < _MANY for x in statistics_K)
+      and all(x <= y for x, y in zip(matched, possible, strict=True))
+    )
+
   def value(self, sums_K: Sequence[float]) -> float:
     """Returns the BLEU of the corpus, from 0 to 100."""
     length, reference_length, *counts = (int(x) for x in sums_K)
@@ -134,7 +166,11 @@ class Bleu:
 METRICS: dict[str, Metric] = {
   'bleu': Bleu(),
   'exact_match': ExactMatch(),
-  'rouge2': Rouge2(),
+  'rouge1': Rouge('rouge1'),
+  'rouge2': Rouge('rouge2'),
+  'rouge2_unstemmed': Rouge('rouge2', stem=False),
+  'rougeL': Rouge('rougeL'),
+  'rougeLsum': Rouge('rougeLsum'),
 }
 
 
@@ -165,10 +201,3 @@ def quality(
   if not len(statistics_NxK):
     raise ValueError('there are no outputs, so their quality is undefined')
   return metric.value(np.sum(statistics_NxK, axis=0))
-
-
-@functools.cache
-def _rouge_scorer():
-  from rouge_score import rouge_scorer  # Slow to import: it needs scipy.
-
-  return rouge_scorer.RougeScorer(['rouge2'], use_stemmer=False)

@@ -12,11 +12,7 @@ from speccascade.tasks.example import Example
 @functools.cache
 def _sentences(file: epath.Path) -> list[str]:
   sentences = []
-  for where, line in files.lines(file):
-    try:
-      sentence = line.decode()
-    except UnicodeDecodeError as error:
-      raise ValueError(f'{where} is not valid UTF-8: {error}') from None
+  for where, sentence in files.lines(file):
     if not sentence.strip():
       raise ValueError(f'{where} is empty; remove the pair from both files')
     sentences.append(sentence)

@@ -4,10 +4,11 @@ Source: Narayan et al. 2018, arXiv 1808.08745.
 """
 
 import dataclasses
+from typing import Literal
 
 from etils import epath
 
-from speccascade.tasks import base, files
+from speccascade.tasks import base, files, rouge
 from speccascade.tasks.example import Example
 
 
@@ -27,8 +28,15 @@ class Source:
     )
 
 
-def task(path: str) -> base.Task:
-  """Official XSum, read from the folder of `{split}.jsonl`."""
+def task(
+  path: str, metric: Literal[rouge.Kind, 'rouge2_unstemmed'] = 'rouge2'
+) -> base.Task:
+  """Official XSum, read from the folder of `{split}.jsonl`.
+
+  Args:
+    path: the folder.
+    metric: a kind of ROUGE.
+  """
   return base.SourceTask(
-    name='xsum', metric='rouge2', max_new_tokens=64, source=Source(path)
+    name='xsum', metric=metric, max_new_tokens=64, source=Source(path)
   )

@@ -64,6 +64,14 @@ def test_statistics_are_numbers_that_json_keeps(metric):
   assert all(type(x) in (int, float) for x in row)
 
 
+def test_statistics_that_no_output_has(metric):
+  row = metric.statistics(PERFECT, _reference(metric, PERFECT))
+  assert metric.is_valid(row)
+  for other in ([], row[:-1], [*row, 1], [-1, *row[1:]], [*row[:-1], 0]):
+    assert not metric.is_valid(other)
+  assert not metric.is_valid([2**50, *row[1:]])
+
+
 def test_no_outputs_have_no_quality(metric):
   with pytest.raises(ValueError, match='^there are no outputs'):
     metrics.quality(metric.name, [])
@@ -129,7 +137,8 @@ def test_bleu_is_of_the_corpus_not_of_its_sentences():
     ('a b c d', ('b c d e',), 2 / 3),
     ('a b c', ('a b c d e',), 2 * 1 * 0.5 / 1.5),  # 2 of 2, 2 of 4
     ('A b, C!', ('a b c',), 1.0),
-    ('two fires', ('two fire',), 0.0),  # No stemming.
+    ('two fires burned', ('two fire burns',), 1.0),
+    ('he went', ('he goes',), 0.0),  # An irregular form.
     ('a', ('a',), 0.0),  # No pair of words.
     ('x y z', ('a b c d', 'b c d e', 'x y'), 2 / 3),  # The nearest.
   ],
@@ -137,17 +146,52 @@ def test_bleu_is_of_the_corpus_not_of_its_sentences():
 def test_rouge2_by_hand_and_by_the_library(output, references, f1):
   got = metrics.get('rouge2').score(output, references)
   assert got == pytest.approx(f1)
-  library = rouge_scorer.RougeScorer(['rouge2'])
+  library = rouge_scorer.RougeScorer(['rouge2'], use_stemmer=True)
   assert got == max(
     library.score(r, output)['rouge2'].fmeasure for r in references
   )
+
+
+def test_rouge_without_stems():
+  output, reference = 'two fires burned', ('two fires burn',)
+  assert metrics.get('rouge2').score(output, reference) == 1
+  assert metrics.get('rouge2_unstemmed').score(output, reference) == 0.5
+
+
+@pytest.mark.parametrize(
+  ('kind', 'f1'),
+  [
+    ('rouge1', 1.0),
+    ('rouge2', 5 / 6),  # All pairs of words but one.
+    ('rougeL', 4 / 7),  # 'd e f g' is in order.
+    ('rougeLsum', 1.0),  # As each sentence is, in another order.
+  ],
+)
+def test_kinds_of_rouge(kind, f1):
+  score = metrics.get(kind).score('d e f g\na b c', ('a b c\nd e f g',))
+  assert score == pytest.approx(f1)
+
+
+ODD = ['', '.!?', 'a', 'ein Wort ' * 200, '\x00\x1b', '𐏿' * 50]
+
+
+def test_odd_texts_have_finite_scores(metric):
+  for output in ODD:
+    for text in ODD[:3]:
+      reference = _reference(metric, text)
+      score = metric.score(output, reference)
+      row = metric.statistics(output, reference)
+      value = metrics.quality(metric.name, [row])
+      assert metric.is_valid(row)
+      assert 0 <= score <= 1 + 1e-9
+      assert np.isfinite(value)
 
 
 def test_metrics_and_tasks_need_no_jax():
   code = (
     'import sys; from speccascade import tasks; from speccascade.tasks import '
     "metrics; tasks.load('gsm8k', {'path': 'none'}); metrics.get('bleu'); "
-    "heavy = ('jax', 'rouge_score', 'speccascade.tasks.synthetic'); "
+    "heavy = ('jax', 'nltk', 'rouge_score', 'speccascade.tasks.synthetic'); "
     'print([x for x in heavy if x in sys.modules])'
   )
   done = subprocess.run(

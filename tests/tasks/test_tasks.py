@@ -1,3 +1,5 @@
+import dataclasses
+import json
 import pickle
 
 import pytest
@@ -57,6 +59,16 @@ def test_examples_are_numbered(task, split):
   assert len({e.prompt for e in examples}) == 3
 
 
+def test_examples_are_what_json_keeps(task):
+  for example in task.examples('test', 5):
+    row = dataclasses.asdict(example)
+    assert {type(value) for value in row.values()} <= {int, str, tuple}
+    again = json.loads(json.dumps(row))
+    if isinstance(example.reference, tuple):
+      again['reference'] = tuple(again['reference'])
+    assert again == row
+
+
 def test_targets_are_right_and_prompts_are_wrong(task):
   for e in task.examples('test', 20):
     assert task.score(e.target, e.reference) == pytest.approx(1)
@@ -82,6 +94,27 @@ def test_a_seed_gives_other_examples(task):
 class Letters:
   def example(self, split, index):
     return Example(index, f'{split} {index}', 'a', 'a')
+
+
+class Three(Letters):
+  def __init__(self):
+    self.read = []
+
+  def example(self, split, index):
+    self.read.append(index)
+    if index >= 3:
+      raise ValueError(f'{split} has 3 examples; there is no example {index}')
+    return super().example(split, index)
+
+
+def test_too_many_examples_are_refused_before_any_is_read():
+  source = Three()
+  task = base.SourceTask('letters', 'exact_match', 8, source)
+  with pytest.raises(ValueError, match='^dev has 3 .*no example 99999999$'):
+    task.examples('dev', 100_000_000)
+  assert source.read == [99_999_999]
+  assert len(task.examples('dev', 3)) == 3
+  assert task.examples('dev', 0) == []
 
 
 def test_only_what_is_extracted_is_scored():
@@ -114,6 +147,15 @@ def test_outputs_and_references_must_pair(outputs, references):
     ('', {}, "^unknown task ''; known: gsm8k"),
     ('word_problems', {'sed': 1}, "argument 'sed'; word_problems takes .seed"),
     ('gsm8k', {}, "^task_args {}: .*argument: 'path'; gsm8k takes .path"),
+    ('gsm8k', {'path': 3}, r'^task_args\.path=3: Input should be a valid str'),
+    ('summaries', {'seed': 1.5}, r'^task_args\.seed=1\.5: .*valid integer$'),
+    ('word_problems', {'seed': True}, r'^task_args\.seed=True: .*integer$'),
+    ('translation', {'plain': 1}, r'^task_args\.plain=1: .*valid boolean$'),
+    (
+      'xsum',
+      {'path': '.', 'metric': 'bleu'},
+      "metric='bleu': .*'rouge1', 'rou",
+    ),
   ],
 )
 def test_a_mistake_is_named(name, args, complaint):

@@ -53,6 +53,16 @@ def test_a_torn_line_is_named(tmp_path, name):
     task.example('test', 0)
 
 
+def test_line_ends_are_no_part_of_a_prompt(tmp_path):
+  task = _task(tmp_path)
+  plain = task.examples('test', 3)
+  for name in ('dos.en', 'dos.de'):
+    lines = (tmp_path / name.replace('dos', 'test')).read_bytes()
+    lines = lines.replace(b'\n', b'\r\n')
+    (tmp_path / name).write_bytes(b'\xef\xbb\xbf' + lines + b'\r\n')
+  assert task.examples('dos', 3) == plain
+
+
 @pytest.mark.parametrize('line', ['', ' '])
 def test_an_empty_line_is_named(tmp_path, line):
   task = _task(tmp_path, german=[GERMAN[0], line, GERMAN[2]])

@@ -1,7 +1,9 @@
 import json
 import pathlib
+import statistics
 
 import pytest
+from rouge_score import rouge_scorer
 
 from speccascade.tasks import xsum
 
@@ -34,6 +36,13 @@ def test_quality_is_the_mean_f1():
   assert task.quality(outputs, references) == pytest.approx((1 + 2 / 3) / 3)
 
 
+def test_a_metric_is_chosen():
+  for metric in ('rouge1', 'rougeL', 'rougeLsum', 'rouge2_unstemmed'):
+    task = xsum.task('none', metric)
+    assert task.metric == metric
+    assert task.score('a b c', ('a b c',)) == 1
+
+
 def test_official_documents():
   if not OFFICIAL.exists():
     pytest.skip(f'no XSum at {OFFICIAL}')
@@ -44,4 +53,11 @@ def test_official_documents():
   references = [e.reference for e in examples]
   assert task.quality([e.target for e in examples], references) == 1
   first = [e.prompt.split('\n')[0] for e in examples]
-  assert 0 < task.quality(first, references) < 0.2
+  got = task.quality(first, references)
+  library = rouge_scorer.RougeScorer(['rouge2'], use_stemmer=True)
+  scores = (library.score(r, x) for x, (r,) in zip(first, references, strict=1))
+  assert got == pytest.approx(
+    statistics.fmean(x['rouge2'].fmeasure for x in scores)
+  )
+  unstemmed = xsum.task(str(OFFICIAL), 'rouge2_unstemmed')
+  assert 0 < unstemmed.quality(first, references) < got < 0.2
