@@ -1,15 +1,16 @@
 """Reads the records of a report from files and folders."""
 
-import collections
 import itertools
 from collections.abc import Iterable
 
 from etils import epath
 
-from speccascade.reports.stats import cells
+from speccascade.reports.stats import cells, consistency, points
 from speccascade.runs import records as records_lib
 
 _NAME = 'records.jsonl'
+_PLAN = ('gamma', 'schedule', 'schedule_parameter', 'seed')
+_ALIKE = ('device', 'dtype', 'seed', 'metric', 'num_examples')  # In a cell.
 
 
 def load(paths: Iterable[epath.PathLike]) -> list[dict]:
@@ -20,34 +21,15 @@ def load(paths: Iterable[epath.PathLike]) -> list[dict]:
       or, where it has none, for those of its subfolders.
 
   Raises:
-    ValueError: a file has no finished record, or one that is not valid; a
-      record is in two files; those of a pair and task are of several devices.
+    ValueError: a file has no finished record, or one that is not valid or
+      contradicts itself; a record is in two files, or two are of one point;
+      those of a pair and task do not compare. The message names the file.
   """
-  records, files = [], {}
-  devices = collections.defaultdict(dict)
-  for path in itertools.chain(*map(_files, map(epath.Path, paths))):
-    found = records_lib.read(path)
-    if not found:
-      raise ValueError(f'no finished record in {path}; run a sweep first')
-    for record in found:
-      cell = cells.cell(record)
-      key = (*cell, record['id'])
-      if key in files:
-        raise ValueError(
-          f'record {record["id"]!r} of pair {cell.pair}, task {cell.task} is '
-          f'in {files[key]} and in {path}; give one of the two'
-        )
-      files[key] = path
-      devices[cell].setdefault(record['device'], path)
-    records += found
-  for cell, of_devices in devices.items():
-    if len(of_devices) > 1:
-      where = ' and '.join(f'{d!r} in {path}' for d, path in of_devices.items())
-      raise ValueError(
-        f'latencies of pair {cell.pair}, task {cell.task} are from several '
-        f'devices: {where}; report each device on its own'
-      )
-  return records
+  files = itertools.chain(*map(_files, map(epath.Path, paths)))
+  found = [(record, path) for path in files for record in _read(path)]
+  _check_distinct(found)
+  _check_alike(found)
+  return [record for record, _ in found]
 
 
 def _files(path):
@@ -58,3 +40,53 @@ def _files(path):
     return [path / _NAME]
   found = [folder / _NAME for folder in path.iterdir()]
   return sorted(f for f in found if f.exists()) or [path / _NAME]
+
+
+def _read(path):
+  records = records_lib.read(path)
+  if not records:
+    raise ValueError(f'no finished record in {path}; run a sweep first')
+  for record in records:
+    try:
+      consistency.check(record)
+    except ValueError as error:
+      raise ValueError(f'{path}: {error}') from None
+  return records
+
+
+def _check_distinct(found):
+  files, ids = {}, {}
+  for record, path in found:
+    cell, own = cells.cell(record), record['id']
+    if (cell, own) in files:
+      raise ValueError(
+        f'record {own!r} of {_name(cell)} is in {files[cell, own]} and in '
+        f'{path}; give one of the two'
+      )
+    files[cell, own] = path
+    point = cell, points.text(record), tuple(record[k] for k in _PLAN)
+    other = ids.setdefault(point, own)
+    if other != own:
+      raise ValueError(
+        f'records {other!r} in {files[cell, other]} and {own!r} in {path}, of '
+        f'{_name(cell)}, are one point; delete one of them'
+      )
+
+
+def _check_alike(found):
+  first = {}
+  for record, path in found:
+    cell = cells.cell(record)
+    other, where = first.setdefault(cell, (record, path))
+    for field in _ALIKE:
+      if record[field] != other[field]:
+        raise ValueError(
+          f'records of {_name(cell)} do not compare: {field} of '
+          f'{other["id"]!r} in {where} is {other[field]!r}, of '
+          f'{record["id"]!r} in {path} it is {record[field]!r}; report each on '
+          'its own'
+        )
+
+
+def _name(cell):
+  return f'pair {cell.pair!r}, task {cell.task!r}'

@@ -15,6 +15,7 @@ from etils import epath
 from speccascade.reports.render import page, tables
 from speccascade.reports.sections import advice, calibration, details, table2
 from speccascade.reports.stats import cells, law, points
+from speccascade.storage import files
 
 _DPI = 150
 
@@ -67,19 +68,21 @@ def write(records: list[dict], out: epath.PathLike, dpi: float = _DPI) -> str:
     for kind in (page.Figure, tables.Table)
   )
   images = {figure.name: page.png(figure, dpi) for figure in figures}
-  out = epath.Path(out)
-  out.mkdir(parents=True, exist_ok=True)
-  text = _markdown(found)
-  (out / 'report.md').write_text(text)
-  html = page.html('Speculative cascades', found, images)
-  (out / 'report.html').write_text(html)
-  (out / 'points.csv').write_text(points.to_csv(records))
-  (out / 'tables.tex').write_text('\n'.join(map(tables.latex, all_tables)))
-  for table in all_tables:
-    if table.name:
-      (out / f'{table.name}.csv').write_text(tables.csv(table))
-  for name, image in images.items():
-    (out / name).write_bytes(image)
+  text = page.markdown(found)
+  contents = {
+    'report.md': text,
+    'report.html': page.html('Speculative cascades', found, images),
+    'points.csv': tables.csv(*points.columns_and_rows(records)),
+    'tables.tex': '\n'.join(map(tables.latex, all_tables)),
+    **{
+      f'{table.name}.csv': tables.csv(table.columns, table.rows)
+      for table in all_tables
+      if table.name
+    },
+    **images,
+  }
+  for name, content in contents.items():
+    files.write(epath.Path(out) / name, content)
   return text
 
 
@@ -112,8 +115,8 @@ def file_prefixes(all_cells: Iterable[cells.Cell]) -> dict[cells.Cell, str]:
   """Returns the prefix of the file names of each pair and task.
 
   A pair may be the path of a folder: its last component is the name, so that
-  files stay in the report's folder. Prefixes are distinct; that of a single
-  cell is empty.
+  files stay in the report's folder. Prefixes are short, of plain characters,
+  and distinct on any file system; that of a single cell is empty.
   """
   all_cells = list(all_cells)
   if len(all_cells) == 1:
@@ -122,13 +125,19 @@ def file_prefixes(all_cells: Iterable[cells.Cell]) -> dict[cells.Cell, str]:
   for cell in all_cells:
     names = [pathlib.PurePath(name).name for name in cell]
     # A link in Markdown, for example, ends at a space.
-    name = '_'.join(re.sub(r'[^\w.-]', '-', name) for name in names)
+    name = '_'.join(map(_file_name, names))
     prefix, i = f'{name}_', 1
-    while prefix in prefixes.values():
+    taken = {other.lower() for other in prefixes.values()}
+    while prefix.lower() in taken:
       i += 1
       prefix = f'{name}_{i}_'
     prefixes[cell] = prefix
   return prefixes
+
+
+def _file_name(name):
+  """A short name of plain characters that neither '.' nor '-' begins."""
+  return re.sub(r'[^\w.-]', '-', name, flags=re.ASCII)[:60].lstrip('.-')
 
 
 def _prefixed(section, prefix):
@@ -143,17 +152,3 @@ def _prefixed(section, prefix):
       block = dataclasses.replace(block, name=prefix + block.name)
     body.append(block)
   return section._replace(body=body)
-
-
-def _markdown(found):
-  parts = []
-  for section in found:
-    parts.append(f'## {section.heading}')
-    for block in section.body:
-      if isinstance(block, tables.Table):
-        parts.append(tables.markdown(block).rstrip())
-      elif isinstance(block, page.Figure):
-        parts.append(f'![{block.alt}]({block.name})')
-      else:
-        parts.append(block)
-  return '\n\n'.join(parts) + '\n'

@@ -1,5 +1,7 @@
 """Hand-made records, whole ones, of any pair and task."""
 
+from speccascade.runs import records
+
 _MODELS = ('verifier_alone', 'drafter_alone')
 
 
@@ -49,7 +51,7 @@ def record(
   for known in (counts, own):
     known |= {k: changes.pop(k) for k in list(changes) if k in known}
   names = [method, *parameters.values(), gamma, changes.get('temperature', 0)]
-  return {
+  whole = {
     'id': '-'.join(map(str, names)),
     'task': 'word_problems',
     'pair': 'word_problems',
@@ -85,7 +87,8 @@ def record(
     'dtype': 'float32',
     'versions': {'python': '3.11.7', 'jax': '0.10.2', 'speccascade': None},
     'git_revision': None,
-  } | changes
+  }
+  return records.upgrade(whole | changes)
 
 
 def point(method, rejected, latency, gamma=3, **changes):

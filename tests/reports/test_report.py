@@ -2,7 +2,9 @@
 
 import ast
 import csv
+import json
 import pathlib
+import re
 
 import pytest
 from matplotlib import image
@@ -92,8 +94,7 @@ def test_command_says_what_is_missing(command, tmp_path, content):
 
 
 def _write(path, records):
-  path.parent.mkdir(parents=True, exist_ok=True)
-  records_lib.append_lines(path, records)
+  records_lib.write(path, records)
   return path
 
 
@@ -123,13 +124,15 @@ def test_figures_of_a_pair_that_is_a_path_stay_in_the_folder(undrawn, tmp_path):
   [
     [('a/x', 't'), ('b/x', 't'), ('x', 't_2'), ('c/x', 't')],
     [('x', 't'), ('x', 't/'), ('x', '..'), ('/', '/'), ('a|b', 'c:d')],
+    [('x' * 300, 't'), ('x' * 301, 't'), ('é' * 300, '数' * 300)],
+    [('x', 't'), ('X', 'T'), ('-rf', '.t'), ('--rf', 't'), ('a\n\x1b', '')],
   ],
 )
 def test_prefixes_are_distinct_and_safe(names):
   prefixes = report.file_prefixes([cells.Cell(*name) for name in names])
-  assert len(set(prefixes.values())) == len(names)
+  assert len({prefix.lower() for prefix in prefixes.values()}) == len(names)
   for prefix in prefixes.values():
-    assert not set(prefix) & set('/\\|: ')
+    assert re.fullmatch(r'\w[\w.-]{0,149}', prefix, re.ASCII)
 
 
 def test_a_folder_stands_for_its_records(tmp_path):
@@ -164,8 +167,8 @@ def test_a_record_given_twice_is_refused(command, tmp_path):
   )
   line, _ = command(f'--records={one}', f'--records={two}')
   assert line == (
-    "report: record 'verifier_alone-None-0' of pair word_problems, task "
-    f'word_problems is in {one} and in {two}; give one of the two'
+    "report: record 'verifier_alone-None-0' of pair 'word_problems', task "
+    f"'word_problems' is in {one} and in {two}; give one of the two"
   )
 
 
@@ -182,10 +185,68 @@ def test_devices_of_a_cell_do_not_mix(command, tmp_path):
   assert load.load([_write(tmp_path / 'c.jsonl', records[:2])]) == records[:2]
   line, _ = command(f'--records={one}', f'--records={two}')
   assert line == (
-    'report: latencies of pair word_problems, task word_problems are from '
-    f"several devices: 'cpu (AMD EPYC), 2 cores' in {one} and 'TPU v5e × 8' in "
-    f'{two}; report each device on its own'
+    "report: records of pair 'word_problems', task 'word_problems' do not "
+    f"compare: device of 'verifier_alone-None-0' in {one} is 'cpu (AMD EPYC), "
+    f"2 cores', of 'strict-5-0' in {two} it is 'TPU v5e × 8'; report each on "
+    'its own'
   )
+
+
+@pytest.mark.parametrize(
+  'field', ['dtype', 'seed', 'metric', 'num_examples', 'device']
+)
+def test_what_a_cell_shares_is_checked(tmp_path, field):
+  one = synthetic.record('verifier_alone')
+  scores = [1, 1, 1] if field == 'num_examples' else [1, 1]
+  other = dict(dtype='bfloat16', seed=7, device='TPU', metric='rouge2')
+  changes = {field: other[field]} if field in other else {}
+  two = synthetic.record('strict', None, 5, scores=scores, **changes)
+  path = _write(tmp_path / 'r.jsonl', [one, two])
+  message = f"do not compare: {field} of 'verifier_alone-None-0' in .* 'strict-"
+  with pytest.raises(ValueError, match=message):
+    load.load([path])
+
+
+def test_old_figures_of_rouge_keep_their_meaning(tmp_path):
+  record = synthetic.record('verifier_alone')
+  for schema, metric in ((1, 'rouge2_unstemmed'), (2, 'rouge2')):
+    path = tmp_path / f'{schema}.jsonl'
+    old = record | {'schema': schema, 'metric': 'rouge2'}
+    path.write_text(json.dumps(old) + '\n')
+    assert [r['metric'] for r in load.load([path])] == [metric]
+
+
+def test_two_records_of_one_point_are_refused(tmp_path):
+  one = synthetic.record('strict', None, 5)
+  path = _write(tmp_path / 'r.jsonl', [one, one | {'id': 'again'}])
+  message = (
+    f"^records 'strict-5-0' in {path} and 'again' in {path}, of pair "
+    "'word_problems', task 'word_problems', are one point; delete one of them$"
+  )
+  with pytest.raises(ValueError, match=message):
+    load.load([path])
+  other = one | {'id': 'other', 'schedule_parameter': 1e-9}
+  assert len(load.load([_write(tmp_path / 's.jsonl', [one, other])])) == 2
+
+
+def test_a_record_that_contradicts_itself_is_named(command, tmp_path):
+  record = synthetic.record('verifier_alone', block_efficiency=40.0)
+  path = _write(tmp_path / 'r.jsonl', [record])
+  line, _ = command(f'--records={path}')
+  assert line == (
+    f"report: {path}: record 'verifier_alone-None-0': block_efficiency is 40, "
+    'but other fields tell 4'
+  )
+
+
+def test_nothing_is_written_through_a_link(undrawn, tmp_path):
+  target, out = tmp_path / 'target', tmp_path / 'out'
+  target.write_text('mine')
+  out.mkdir()
+  (out / 'points.csv').symlink_to(target)
+  with pytest.raises(ValueError, match=r'points\.csv is a link'):
+    report.write([synthetic.record('verifier_alone')], out)
+  assert target.read_text() == 'mine'
 
 
 def test_an_error_of_the_system_is_one_line(command, tmp_path):
@@ -303,4 +364,5 @@ def test_reports_need_no_jax_and_no_decoding():
   assert not others & {'jax', 'jaxlib', 'flax'}
   rooms = {path.relative_to(root).parts[1] for path in seen}
   assert {'reports', 'tasks', 'runs'} <= rooms
-  assert rooms <= {'__init__.py', 'reports', 'tasks', 'runs', 'config.py'}
+  known = {'__init__.py', 'reports', 'tasks', 'runs', 'storage', 'config.py'}
+  assert rooms <= known

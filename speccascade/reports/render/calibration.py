@@ -4,7 +4,7 @@ import collections
 
 from matplotlib import figure, lines
 
-from speccascade.reports.render import styles
+from speccascade.reports.render import escape, styles
 from speccascade.reports.stats import calibration, cells, points
 
 
@@ -39,8 +39,9 @@ def draw(records: list[dict]) -> figure.Figure:
   for (left, right), (cell, group) in zip(axes, groups.items(), strict=True):
     _rejections(left, group, colors)
     _latencies(right, group, all_groups[cell], colors, markers)
+    title = escape.label(f'{cell.task}, pair {cell.pair}')
     for ax in (left, right):
-      ax.set_title(f'{cell.task}, pair {cell.pair}', fontsize='medium')
+      ax.set_title(title, fontsize='medium')
       _finish(ax)
   # A first layout shrinks the square panels, which changes the width of their
   # tick labels; the second, when the figure is rendered, has room for them.
@@ -99,14 +100,14 @@ def _finish(ax):
 def _legend(colors, markers):
   dot = dict(linestyle='none', markersize=4.5)
   handles = [
-    lines.Line2D([], [], label=method, marker='o', **dot, **style)
+    lines.Line2D([], [], label=escape.label(method), marker='o', **dot, **style)
     for method, style in colors.items()
   ]
   handles += [
     lines.Line2D(
       [],
       [],
-      label='no draft plan' if plan is None else f'γ = {plan}',
+      label='no draft plan' if plan is None else escape.label(f'γ = {plan}'),
       marker=marker,
       color='0.3',
       **dot,

@@ -1,14 +1,22 @@
-"""One HTML page that needs nothing else: styles and images are inside."""
+"""A report's sections as one HTML page, as Markdown, and their figures.
+
+The page needs nothing else: styles and images are inside. Headings, paragraphs,
+cells and captions are plain text, which is escaped here and in `tables`.
+"""
 
 import base64
-import html as html_lib
 import io
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+import matplotlib as mpl
 from matplotlib import figure as figure_lib
+from matplotlib import text as text_lib
 
-from speccascade.reports.render import tables
+from speccascade.reports.render import escape, tables
+
+# Nothing is fetched or run, should something pass for markup after all.
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 _STYLE = """\
 :root {
@@ -88,8 +96,28 @@ def png(figure: Figure, dpi: float) -> bytes:
     dpi: pixels per inch.
   """
   image = io.BytesIO()
-  figure.draw().savefig(image, format='png', dpi=dpi)
+  with mpl.rc_context({'text.parse_math': False}):
+    drawn = figure.draw()
+    for text in drawn.findobj(text_lib.Text):
+      text.set_text(escape.label(text.get_text()))
+    drawn.savefig(image, format='png', dpi=dpi)
   return image.getvalue()
+
+
+def markdown(sections: list[Section], level: int = 2) -> str:
+  """Returns the sections with their figures as links.
+
+  Args:
+    sections: in order; one with an empty heading has none.
+    level: of the headings.
+  """
+  blocks = []
+  for section in sections:
+    if section.heading:
+      heading = escape.markdown(escape.short(section.heading))
+      blocks.append(f'{"#" * level} {heading}')
+    blocks += map(_markdown_block, section.body)
+  return '\n\n'.join(blocks) + '\n'
 
 
 def html(
@@ -102,12 +130,13 @@ def html(
     sections: in order; a table of contents lists them.
     images: the PNG of each of the sections' figures, by its name.
   """
-  title = html_lib.escape(title)
+  title = escape.html(title)
   lines = [
     '<!DOCTYPE html>',
     '<html lang="en">',
     '<head>',
     '<meta charset="utf-8">',
+    f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
     '<meta name="viewport" content="width=device-width, initial-scale=1">',
     f'<title>{title}</title>',
     f'<style>\n{_STYLE}</style>',
@@ -126,7 +155,7 @@ def html(
 
 def _contents(sections):
   links = (
-    f'<li><a href="#section-{i}">{html_lib.escape(section.heading)}</a></li>'
+    f'<li><a href="#section-{i}">{_heading(section)}</a></li>'
     for i, section in enumerate(sections, start=1)
   )
   return '\n'.join(
@@ -138,21 +167,33 @@ def _section(number, section, images):
   return '\n'.join(
     [
       f'<section id="section-{number}">',
-      f'<h2>{html_lib.escape(section.heading)}</h2>',
-      *(_block(block, images) for block in section.body),
+      f'<h2>{_heading(section)}</h2>',
+      *(_html_block(block, images) for block in section.body),
       '</section>',
     ]
   )
 
 
-def _block(block, images):
+def _heading(section):
+  return escape.html(escape.short(section.heading))
+
+
+def _markdown_block(block):
   if isinstance(block, str):
-    return f'<p>{html_lib.escape(block)}</p>'
+    return escape.paragraph(block)
+  if isinstance(block, tables.Table):
+    return tables.markdown(block).rstrip()
+  return f'![{escape.markdown(block.alt)}]({block.name})'
+
+
+def _html_block(block, images):
+  if isinstance(block, str):
+    return f'<p>{escape.html(block)}</p>'
   if isinstance(block, tables.Table):
     return tables.html(block).rstrip()
   image = base64.b64encode(images[block.name]).decode()
   return (
     f'<figure>\n<img src="data:image/png;base64,{image}" '
-    f'alt="{html_lib.escape(block.alt)}">\n'
-    f'<figcaption>{html_lib.escape(block.caption)}</figcaption>\n</figure>'
+    f'alt="{escape.html(block.alt)}">\n'
+    f'<figcaption>{escape.html(block.caption)}</figcaption>\n</figure>'
   )

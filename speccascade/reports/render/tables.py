@@ -2,44 +2,16 @@
 
 import csv as csv_lib
 import dataclasses
-import html as html_lib
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import tabulate
 
-_NUMBER = re.compile(r'[-−+]?\.?\d')
+from speccascade.reports.render import escape
 
-# What pdflatex would misread or lacks in its default encoding. A star or
-# bracket after the mark of a row's end would be its argument.
-_TEX = str.maketrans(
-  {
-    '\\': r'\textbackslash{}',
-    '^': r'\textasciicircum{}',
-    '~': r'\textasciitilde{}',
-    **{char: f'\\{char}' for char in '&%$#_{}'},
-    **{char: f'${char}$' for char in '<>|'},
-    **{char: f'{{{char}}}' for char in '[]*'},
-    '–': '--',
-    '…': r'\ldots{}',
-    '−': '$-$',
-    '×': r'$\times$',
-    '·': r'$\cdot$',
-    '±': r'$\pm$',
-    '≤': r'$\le$',
-    '≥': r'$\ge$',
-    '≈': r'$\approx$',
-    '→': r'$\to$',
-    '«': r'$\ll$',
-    '»': r'$\gg$',
-    'α': r'$\alpha$',
-    'β': r'$\beta$',
-    'γ': r'$\gamma$',
-    'π': r'$\pi$',
-    'τ': r'$\tau$',
-  }
-)
+_NUMBER = re.compile(r'[-−+]?\.?\d')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,15 +52,16 @@ def numeric(table: Table) -> list[bool]:
 
 def markdown(table: Table) -> str:
   """Returns a pipe table, then the caption as a paragraph."""
-  escape = lambda cell: cell.replace('|', r'\|')  # noqa: E731
+  columns, rows = _escaped(table, escape.markdown)
   grid = tabulate.tabulate(
-    [list(map(escape, row)) for row in table.rows],
-    list(map(escape, table.columns)),
+    rows,
+    columns,
     tablefmt='pipe',
     disable_numparse=True,
     colalign=['right' if right else 'left' for right in numeric(table)],
   )
-  return '\n\n'.join(filter(None, [grid, table.caption])) + '\n'
+  caption = escape.paragraph(table.caption)
+  return '\n\n'.join(filter(None, [grid, caption])) + '\n'
 
 
 def latex(table: Table) -> str:
@@ -97,9 +70,8 @@ def latex(table: Table) -> str:
   Not by tabulate, which would escape the mathematics that stand for symbols.
   """
   align = ''.join('r' if right else 'l' for right in numeric(table))
-  header, *rows = (
-    ' & '.join(map(_tex, row)) + r' \\' for row in (table.columns, *table.rows)
-  )
+  columns, rows = _escaped(table, escape.latex)
+  header, *lines = (' & '.join(row) + r' \\' for row in (columns, *rows))
   lines = [
     r'\begin{table}',
     r'\centering',
@@ -107,12 +79,12 @@ def latex(table: Table) -> str:
     r'\toprule',
     header,
     r'\midrule',
-    *rows,
+    *lines,
     r'\bottomrule',
     r'\end{tabular}',
   ]
   if table.caption:
-    lines.append(rf'\caption{{{_tex(table.caption)}}}')
+    lines.append(rf'\caption{{{escape.latex(table.caption)}}}')
   return '\n'.join([*lines, r'\end{table}']) + '\n'
 
 
@@ -122,43 +94,47 @@ def html(table: Table) -> str:
   Cells of numeric columns are of class "number", the box of class "wide".
   """
   classes = [' class="number"' if right else '' for right in numeric(table)]
+  columns, rows = _escaped(table, escape.html)
 
   def row(tag, cells):
     marked = (
-      f'<{tag}{class_}>{html_lib.escape(cell)}</{tag}>'
+      f'<{tag}{class_}>{cell}</{tag}>'
       for class_, cell in zip(classes, cells, strict=True)
     )
     return f'<tr>{"".join(marked)}</tr>'
 
-  label = html_lib.escape(f'Table: {", ".join(table.columns)}')
   lines = [
     '<figure>',
     # A box with a tab index can be scrolled by keyboard.
-    f'<div class="wide" role="region" aria-label="{label}" tabindex="0">',
+    f'<div class="wide" role="region" aria-label="Table: {", ".join(columns)}" '
+    'tabindex="0">',
     '<table>',
     '<thead>',
-    row('th', table.columns),
+    row('th', columns),
     '</thead>',
     '<tbody>',
-    *(row('td', cells) for cells in table.rows),
+    *(row('td', cells) for cells in rows),
     '</tbody>',
     '</table>',
     '</div>',
   ]
   if table.caption:
-    caption = html_lib.escape(table.caption)
-    lines.append(f'<figcaption>{caption}</figcaption>')
+    lines.append(f'<figcaption>{escape.html(table.caption)}</figcaption>')
   return '\n'.join([*lines, '</figure>']) + '\n'
 
 
-def csv(table: Table) -> str:
-  """Returns the columns and rows, without the caption."""
+def csv(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+  """Returns a CSV file of columns and rows; None is an empty cell."""
   text = io.StringIO()
-  csv_lib.writer(text, lineterminator='\n').writerows(
-    [table.columns, *table.rows]
-  )
+  writer = csv_lib.writer(text, lineterminator='\n')
+  writer.writerows(map(escape.csv, row) for row in (columns, *rows))
   return text.getvalue()
 
 
-def _tex(text):
-  return text.translate(_TEX)
+def _escaped(table, form):
+  """The columns and rows with each name and cell in a form."""
+  columns, *rows = (
+    [form(escape.short(cell)) for cell in row]
+    for row in (table.columns, *table.rows)
+  )
+  return columns, rows

@@ -34,11 +34,11 @@ class Half(NamedTuple):
 
   Attributes:
     quality: in the units of the metric.
-    seconds: of the timed examples, batch 1.
+    speedup: over the verifier alone, of the timed examples, batch 1.
   """
 
   quality: float
-  seconds: float
+  speedup: float
 
 
 class Point(NamedTuple):
@@ -62,9 +62,14 @@ def section(records: list[dict]) -> page.Section | None:
   return page.Section(heading, [chosen, by_method(records)])
 
 
-def split(record: dict) -> Point:
-  """Returns a record of two examples or more with its halves."""
-  return Point(record, *(_half(record, start) for start in (0, 1)))
+def split(record: dict, verifier: dict) -> Point:
+  """Returns a record of two examples or more with its halves.
+
+  Args:
+    record: of any point.
+    verifier: record of the verifier alone.
+  """
+  return Point(record, *(_half(record, verifier, start) for start in (0, 1)))
 
 
 def loss(half: Half, verifier: Half) -> float:
@@ -95,7 +100,7 @@ def choose(
   """
   reached = [p for p in candidates if holds(p.even, verifier.even, allowed)]
   return max(
-    reached, key=lambda p: (-p.even.seconds, p.even.quality), default=None
+    reached, key=lambda p: (p.even.speedup, p.even.quality), default=None
   )
 
 
@@ -145,7 +150,8 @@ def _groups(records):
       if not alone or alone[0]['num_examples'] < 2:
         continue
       _check_alike(own, alone[0])
-      yield (*cell, str(sampling)), list(map(split, own)), split(alone[0])
+      split_own = [split(r, alone[0]) for r in own]
+      yield (*cell, str(sampling)), split_own, split(alone[0], alone[0])
 
 
 def _check_alike(records, verifier):
@@ -158,12 +164,14 @@ def _check_alike(records, verifier):
         )
 
 
-def _half(record, start):
+def _half(record, verifier, start):
   """The examples of index start, start + 2, ..."""
   statistics_NxK = np.array(record['example_statistics'])[start::2]
+  rows = _timed(record, start)
+  beside = points.verifier_beside(record, verifier)
   return Half(
     metrics.quality(record['metric'], statistics_NxK),
-    sum(record['example_seconds'][_timed(record, start)]),
+    sum(beside['example_seconds'][rows]) / sum(record['example_seconds'][rows]),
   )
 
 
@@ -174,11 +182,11 @@ def _timed(record, start):
   return own if enough else slice(None)
 
 
-def _odd_resamples(record):
+def _odd_resamples(record, verifier):
   """The odd half in each resample; all records have the same draws."""
   quality_R = estimates.qualities(record, slice(1, None, 2))
-  seconds_R = estimates.seconds(record, _timed(record, 1))
-  return list(map(Half, quality_R.tolist(), seconds_R.tolist()))
+  speedup_R = estimates.speedups(record, verifier, _timed(record, 1))
+  return list(map(Half, quality_R.tolist(), speedup_R.tolist()))
 
 
 def _row(method, choice, verifier, allowed):
@@ -188,12 +196,13 @@ def _row(method, choice, verifier, allowed):
     return [*chosen_for, '–', '–', 'not reached', *'––––']
   record = choice.record
   text = metrics.get(record['metric']).text
-  drawn = list(
-    zip(*map(_odd_resamples, (record, verifier.record)), strict=True)
+  own, others = (
+    _odd_resamples(r, verifier.record) for r in (record, verifier.record)
   )
+  drawn = zip(own, others, strict=True)
   held = np.mean([holds(*halves, allowed) for halves in drawn])
-  speedup = verifier.odd.seconds / choice.odd.seconds
-  error = np.std([other.seconds / own.seconds for own, other in drawn])
+  speedup = choice.odd.speedup
+  error = np.std([half.speedup for half in own])
   answer = 'yes' if holds(choice.odd, verifier.odd, allowed) else 'no'
   return [
     *chosen_for,

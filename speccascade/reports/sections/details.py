@@ -7,6 +7,7 @@ from speccascade.reports.render import figures, page, tables
 from speccascade.reports.stats import cells, choice, law, points
 from speccascade.tasks import metrics
 
+_SPREAD = 2.0  # Between rounds; more is told.
 _COMMON = ('task', 'pair', 'metric', 'num_examples', 'dtype', 'seed')
 
 _CAPTION = f"""\
@@ -53,7 +54,7 @@ def tabulated(records: list[dict]) -> list[str | tables.Table]:
   """
   if not records:
     raise ValueError('no records to report')
-  blocks = [header(records)]
+  blocks = [header(records), *timing(records)]
   for sampling, group in points.by_sampling(records).items():
     blocks.append(f'{str(sampling).capitalize()}:')
     blocks.append(table(group))
@@ -100,6 +101,31 @@ def header(records: list[dict]) -> str:
       f'{" or ".join(versions)}.',
     ]
   )
+
+
+def timing(records: list[dict]) -> list[str]:
+  """Returns a sentence for each thing to know of the latencies.
+
+  Whether the timed answers are those that were scored, and whether the costs,
+  which predict latencies, were measured under a load that changed.
+  """
+  sentences = []
+  known = [r for r in records if r['timed_differs'] is not None]
+  if known:
+    most = max(known, key=lambda r: r['timed_differs'])
+    sentences.append(
+      f'Timed answers that are not the scored ones: at most '
+      f'{most["timed_differs"]:.1%} of a point, of {most["id"]}.'
+      if most['timed_differs']
+      else 'Every timed answer is the scored one.'
+    )
+  spread = max((r['cost_spread'] or 0 for r in records), default=0)
+  if spread > _SPREAD:
+    sentences.append(
+      f'The measured costs differ up to {spread:.1f}× between rounds, so '
+      'predicted latencies are uncertain.'
+    )
+  return sentences
 
 
 def table(records: list[dict]) -> tables.Table:

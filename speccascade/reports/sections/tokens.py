@@ -1,13 +1,14 @@
 """Writes a study of tokens: its tables, its rows and its figure."""
 
-import io
+import functools
 import json
 
 from etils import epath
 
-from speccascade.reports.render import tables
+from speccascade.reports.render import page, tables
 from speccascade.reports.render import tokens as tokens_figure
 from speccascade.reports.stats import points
+from speccascade.storage import files
 
 _DPI = 150
 
@@ -36,33 +37,33 @@ def write(
       is none.
     dpi: pixels per inch of the figure.
   """
-  text = markdown(rows, title)
   out = epath.Path(out)
-  out.mkdir(parents=True, exist_ok=True)
-  (out / 'analysis.md').write_text(text)
   lines = (json.dumps(row, allow_nan=False) + '\n' for row in rows)
-  (out / 'analysis.jsonl').write_text(''.join(lines))
-  png = io.BytesIO()
-  tokens_figure.draw(rows, title).savefig(png, format='png', dpi=dpi)
-  (out / 'analysis.png').write_bytes(png.getvalue())
+  files.write(out / 'analysis.jsonl', ''.join(lines))  # First: took longest.
+  text = markdown(rows, title)
+  files.write(out / 'analysis.md', text)
+  draw = functools.partial(tokens_figure.draw, rows, title)
+  figure = page.Figure('analysis.png', draw, '', '')
+  files.write(out / figure.name, page.png(figure, dpi))
   return text
 
 
 def markdown(rows: list[dict], title: str) -> str:
   """Returns the tables of each temperature, as `write` does."""
-  sections = [f'{title}.']
+  sections = [page.Section('', [f'{title}.'])]
   for temperature in dict.fromkeys(r['temperature'] for r in rows):
     group = [r for r in rows if r['temperature'] == temperature]
-    sections += [
-      f'### Temperature {temperature:g}',
+    body = [
       _verdict(group),
       _overall(group),
-      _calls(group),
+      *_calls(group),
       _classes(group),
       _drafts(group),
       _answers(group),
     ]
-  return '\n\n'.join([*sections, _CAPTION]) + '\n'
+    sections.append(page.Section(f'Temperature {temperature:g}', body))
+  sections.append(page.Section('', [_CAPTION]))
+  return page.markdown(sections, level=3)
 
 
 def _of(rows, table):
@@ -117,7 +118,7 @@ def _overall(rows):
     f'over strict, at most, γ ≤ {overall[0]["longest_gamma"]}',
     'any γ',
   ]
-  return _grid(
+  return tables.Table(
     columns,
     [
       [
@@ -138,7 +139,7 @@ def _overall(rows):
 def _calls(rows):
   groups = _by_label(rows, 'calls')
   gammas = [f'γ = {r["gamma"]}' for r in next(iter(groups.values()))]
-  efficiency = _grid(
+  efficiency = tables.Table(
     ['tokens a verifier call (evenly)', *gammas],
     [
       [
@@ -148,7 +149,7 @@ def _calls(rows):
       for label, row in groups.items()
     ],
   )
-  over_strict = _grid(
+  over_strict = tables.Table(
     ["calls of strict over the method's (predicted)", *gammas],
     [
       [
@@ -163,7 +164,7 @@ def _calls(rows):
       if label != points.STRICT
     ],
   )
-  return f'{efficiency}\n\n{over_strict}'
+  return efficiency, over_strict
 
 
 def _classes(rows):
@@ -195,14 +196,14 @@ def _classes(rows):
       ]
     )
     before = label
-  return _grid(columns, cells)
+  return tables.Table(columns, cells)
 
 
 def _drafts(rows):
   groups = _by_label(rows, 'draft')
   gamma = _of(rows, 'draft')[0]['gamma']
   columns = [f'accepted, γ = {gamma}', *map(str, range(1, gamma + 2)), 'all']
-  return _grid(
+  return tables.Table(
     columns,
     [
       [
@@ -223,7 +224,7 @@ def _answers(rows):
     by = {r['decile']: _measured(r, 'rejected', '{:.3f}') for r in row}
     tenths = range(1, tokens_figure.TENTHS + 1)
     cells.append([label, *(by.get(i, '–') for i in tenths)])
-  return _grid(columns, cells)
+  return tables.Table(columns, cells)
 
 
 def _measured(row, name, number):
@@ -234,7 +235,3 @@ def _measured(row, name, number):
 
 def _padded(cells, width):
   return cells + ['–'] * (width - len(cells))
-
-
-def _grid(columns, rows):
-  return tables.markdown(tables.Table(columns, rows)).rstrip()

@@ -61,13 +61,12 @@ def numbers(group: list[dict]) -> dict[str, Numbers]:
       alone is not among them.
   """
   verifier = _verifier(group)
-  quality_PxR = np.array(list(_rows(group, points.text, _quality_row)))
-  seconds_PxR = np.array(list(_rows(group, lambda r: r['id'], _seconds_row)))
-  i = group.index(verifier)
-  speedup_PxR = seconds_PxR[i] / seconds_PxR
+  quality_PxR = np.array(list(_quality_rows(group)))
   # Column 0 is the examples themselves, by the trials of the record.
-  speedup_PxR[:, 0] = [points.speedup(r) for r in group]
-  good_PxR = quality_PxR >= quality_PxR[i]
+  speedup_PxR = np.array(
+    [[points.speedup(r), *speedups(r, verifier)] for r in group]
+  )
+  good_PxR = quality_PxR >= quality_PxR[group.index(verifier)]
   fast_PxR = speedup_PxR >= 1
   found = {}
   for method in points.by_method(group):
@@ -103,6 +102,23 @@ def seconds(record: dict, rows: slice = slice(None)) -> np.ndarray:
   return bootstrap.sums(seconds_N, index_RxN) * (1 + drift_R)
 
 
+def speedups(
+  record: dict, verifier: dict, rows: slice = slice(None)
+) -> np.ndarray:
+  """Returns the speed-up over the verifier alone of each of those resamples.
+
+  Args:
+    record: of any point.
+    verifier: the verifier alone.
+    rows: the timed examples to draw from.
+
+  Returns:
+    Array of R.
+  """
+  beside = points.verifier_beside(record, verifier)
+  return seconds(beside, rows) / seconds(record, rows)
+
+
 def qualities(record: dict, rows: slice = slice(None)) -> np.ndarray:
   """Returns the quality of each resample of the examples, an array of R.
 
@@ -130,21 +146,14 @@ def _verifier(group):
   return found[0]
 
 
-def _rows(group, key, row):
-  """1 + R numbers of each record, computed once for each key."""
+def _quality_rows(group):
+  """1 + R qualities of each record, computed once for each text."""
   known = {}
   for record in group:
-    if key(record) not in known:
-      known[key(record)] = row(record)
-    yield known[key(record)]
-
-
-def _quality_row(record):
-  return [record['quality'], *qualities(record)]
-
-
-def _seconds_row(record):
-  return [sum(record['example_seconds']), *seconds(record)]
+    text = points.text(record)
+    if text not in known:
+      known[text] = [record['quality'], *qualities(record)]
+    yield known[text]
 
 
 def _estimate(value_PxR, allowed_PxR):

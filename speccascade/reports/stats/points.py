@@ -1,11 +1,11 @@
 """Records seen as points: grouped by sampling and method, with their speed."""
 
 import collections
-import csv
-import io
 import math
 import statistics
 from typing import NamedTuple
+
+from speccascade.runs import records as records_lib
 
 # The methods that others are compared with; no other is known by its name.
 VERIFIER = 'verifier_alone'
@@ -24,12 +24,18 @@ class Sampling(NamedTuple):
   top_k: int
 
   def __str__(self) -> str:
-    parts = [f'temperature {self.temperature:g}']
+    parts = [f'temperature {number(self.temperature)}']
     if self.top_p < 1:
-      parts.append(f'top-p {self.top_p:g}')
+      parts.append(f'top-p {number(self.top_p)}')
     if self.top_k:
       parts.append(f'top-k {self.top_k}')
     return ', '.join(parts)
+
+
+def number(value: float) -> str:
+  """Returns a number that distinguishes it from others: '0.5', '2', '1e-09'."""
+  text = f'{value:g}'
+  return text if float(text) == value else repr(value)
 
 
 def sampling(record: dict) -> Sampling:
@@ -61,7 +67,8 @@ def parameters(record: dict) -> str:
 def parameters_text(values: dict[str, float]) -> str:
   """Returns parameters by symbol or name: '', 'α 0.5', 'τ 0.1, window 3'."""
   return ', '.join(
-    f'{_SYMBOLS.get(name, name)} {value:g}' for name, value in values.items()
+    f'{_SYMBOLS.get(name, name)} {number(value)}'
+    for name, value in values.items()
   )
 
 
@@ -91,7 +98,9 @@ def plan(record: dict) -> str | None:
   if record['schedule'] == 'fixed':
     return f'{record["gamma"]}'
   parameter = record['schedule_parameter']
-  name = record['schedule'] + ('' if parameter is None else f' {parameter:g}')
+  name = record['schedule']
+  if parameter is not None:
+    name += f' {number(parameter)}'
   return f'{name} ≤ {record["gamma"]}'
 
 
@@ -127,15 +136,36 @@ def speedup(record: dict) -> float:
   return 1 / relative_latency(record)
 
 
-def to_csv(records: list[dict]) -> str:
-  """Returns each record as a row of raw values.
+def verifier_beside(record: dict, verifier: dict) -> dict:
+  """Returns the verifier's record, with its seconds beside a point.
 
+  A machine may be slower on the day on which a sweep grows: seconds compare
+  within the turns of a point only.
+
+  Args:
+    record: of any point.
+    verifier: the verifier alone, whose own turns stand for those of an old
+      record, which does not tell its examples' seconds.
+  """
+  seconds = record['verifier_example_seconds']
+  if seconds is None:
+    return verifier
+  return verifier | {
+    'example_seconds': seconds,
+    'seconds': record['verifier_seconds'],
+  }
+
+
+def columns_and_rows(records: list[dict]) -> tuple[list[str], list[list]]:
+  """Returns a table of raw values with a row for each record.
+
+  The order of columns is that of `records.FIELDS`; other fields come last.
   The quality of verifier_alone and of strict is that of its own sample; the
   report's tables and figures pool the two.
 
   Each parameter, trait, count and version has a column. Trials and accepted
   lengths are numbers in one cell, separated by spaces. Values of single
-  examples are left out.
+  examples are left out. What a record lacks is None.
   """
   rows = [
     {
@@ -145,18 +175,15 @@ def to_csv(records: list[dict]) -> str:
     }
     for record in records
   ]
-  columns = dict.fromkeys(column for row in rows for column in row)
-  lines = io.StringIO()
-  writer = csv.DictWriter(lines, columns, lineterminator='\n')
-  writer.writeheader()
-  writer.writerows(rows)
-  return lines.getvalue()
+  columns = list(dict.fromkeys(column for row in rows for column in row))
+  return columns, [[row.get(column) for column in columns] for row in rows]
 
 
 def _flatten(record: dict) -> dict:
   row = {}
-  for field, value in record.items():
-    if field.startswith('example_'):
+  known = [field for field in records_lib.FIELDS if field in record]
+  for field, value in (dict.fromkeys(known) | record).items():
+    if field.startswith(('example_', 'verifier_example_')):
       continue
     if isinstance(value, dict):
       row |= {f'{field}.{k}': v for k, v in _flatten(value).items()}

@@ -84,7 +84,7 @@ def test_html():
 
 
 def test_csv():
-  rows = list(csv.reader(io.StringIO(tables.csv(_TABLE))))
+  rows = list(csv.reader(io.StringIO(tables.csv(_TABLE.columns, _TABLE.rows))))
   assert rows == [list(_TABLE.columns), *map(list, _TABLE.rows)]
 
 

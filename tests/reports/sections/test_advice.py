@@ -183,14 +183,13 @@ def test_quality_is_of_the_corpus():
   almost = [half[0], [10, 10, 9, 8, 7, 6, 10, 9, 8, 7]]
   records = [bleu('verifier_alone', None, 1.0, full)]
   records += [bleu('almost', 5, 0.5, almost), bleu('half', 5, 0.25, half)]
-  point = advice.split(records[2])
+  point = advice.split(records[2], records[0])
   assert point.even.quality == pytest.approx(50)
   assert point.odd.quality == pytest.approx(100)
-  assert advice.split(records[1]).even.quality == pytest.approx(
+  assert advice.split(records[1], records[0]).even.quality == pytest.approx(
     100 * (19 / 20 * 17 / 18 * 15 / 16 * 13 / 14) ** 0.25
   )
-  verifier = advice.split(records[0])
-  points = list(map(advice.split, records))
+  verifier, *_ = points = [advice.split(r, records[0]) for r in records]
   for allowed, method in (
     (0.05, 'verifier_alone'),
     (0.07, 'almost'),

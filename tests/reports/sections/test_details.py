@@ -204,3 +204,22 @@ def test_the_caption_allows_for_no_error(make_record):
   assert _cells(details.table(records))['opt'][0] == 'not reached'
   caption = ' '.join(details.tabulated(records)[-1].split())
   assert 'as measured, with no allowance for sampling error' in caption
+
+
+def test_what_was_timed_is_told(make_record):
+  make = lambda differs, spread: make_record(  # noqa: E731
+    'strict', gamma=5, timed_differs=differs, cost_spread=spread
+  )
+  assert details.timing([make(None, None)]) == []
+  assert details.timing([make(None, 2.0), make(0.0, 1.0)]) == [
+    'Every timed answer is the scored one.'
+  ]
+  differs = make(0.25, 3.25)
+  sentences = details.timing([make(0.0, 1.0), differs, make(0.125, 3.0)])
+  assert sentences == [
+    'Timed answers that are not the scored ones: at most 25.0% of a point, of '
+    f'{differs["id"]}.',
+    'The measured costs differ up to 3.2× between rounds, so predicted '
+    'latencies are uncertain.',
+  ]
+  assert details.tabulated([differs])[1:3] == sentences

@@ -6,7 +6,9 @@ import math
 
 import pytest
 
+from speccascade.reports.render import tables
 from speccascade.reports.stats import points
+from tests.reports import synthetic
 
 
 def test_sampling_groups_and_names(make_record):
@@ -25,6 +27,18 @@ def test_sampling_groups_and_names(make_record):
   assert next(iter(groups)).temperature == 0
 
 
+def test_numbers_that_differ_are_told_apart(make_record):
+  numbers = [0.0, 1, 1.0, 0.5, 1e-9, 0.1 + 0.2, 0.3, 123456789]
+  texts = '0 1 1 0.5 1e-09 0.30000000000000004 0.3 123456789'.split()
+  assert list(map(points.number, numbers)) == texts
+  record = make_record(
+    'a', 0.5, 5, schedule='cost', schedule_parameter=0.30000001
+  )
+  assert points.plan(record) == 'cost 0.30000001 ≤ 5'
+  sampling = points.sampling(record | {'temperature': 0.30000001, 'top_p': 0.9})
+  assert str(sampling) == 'temperature 0.30000001, top-p 0.9'
+
+
 def test_methods_keep_their_order_after_the_models(sweep):
   order = ['verifier_alone', 'drafter_alone']
   order += ['strict', 'token_v3', 'drafter', 'opt']
@@ -38,6 +52,7 @@ def test_methods_keep_their_order_after_the_models(sweep):
     ({'alpha': 0.5}, 'α 0.5'),
     ({'alpha': 0.5, 'beta': 2}, 'α 0.5, β 2'),
     ({'tau': 0.125, 'window': 3}, 'τ 0.125, window 3'),
+    ({'alpha': 0.30000001}, 'α 0.30000001'),  # Another point than 0.3.
   ],
 )
 def test_parameters(make_record, parameters, expected):
@@ -71,13 +86,31 @@ def test_latency(make_record):
   assert math.isnan(points.latency_error(one))
 
 
+def test_the_verifier_beside_a_point_is_that_of_its_turns():
+  alone = synthetic.record('verifier_alone')
+  old = synthetic.record('opt', 0.1, 5)
+  assert points.verifier_beside(old, alone) is alone
+  own = old | {
+    'verifier_seconds': [5.0, 6.0, 7.0],
+    'verifier_example_seconds': [2.0, 4.0],
+  }
+  beside = points.verifier_beside(own, alone)
+  assert beside == alone | {
+    'seconds': [5.0, 6.0, 7.0],
+    'example_seconds': [2.0, 4.0],
+  }
+
+
 def test_csv_has_every_record_and_number(make_record):
   records = [
     make_record('verifier_alone', quality=0.9),
     make_record('opt', 0.25, 5, quality=0.8, latency=[0.25, 0.75]),
   ]
-  rows = list(csv.DictReader(io.StringIO(points.to_csv(records))))
+  text = tables.csv(*points.columns_and_rows(records))
+  rows = list(csv.DictReader(io.StringIO(text)))
   assert [row['method'] for row in rows] == ['verifier_alone', 'opt']
+  turned = [dict(reversed(record.items())) for record in records]
+  assert points.columns_and_rows(turned)[0] == list(rows[0])
   assert (
     rows[0]['parameters.alpha']
     == rows[0]['gamma']
@@ -86,7 +119,7 @@ def test_csv_has_every_record_and_number(make_record):
   )
   assert rows[1]['parameters.alpha'] == '0.25'
   assert rows[1]['traits.lossless'] == 'False'
-  assert 'example_tokens' not in rows[0]
+  assert not [column for column in rows[0] if 'example_' in column]
   assert rows[1]['relative_latency'] == '0.25 0.75'
   assert rows[1]['speedup'] == '2.0'
   assert rows[1]['counts.rejected'] == '125'
