@@ -12,7 +12,8 @@ from speccascade.studies import base
 from speccascade.sweeps import batches
 from speccascade.timing import loop
 
-_GROUPS = 4  # Batches of prompts, which the rounds take in turn.
+_GROUPS = 4  # Batches of prompts, each with loops of its own.
+_BUSY = 2  # A spread beyond it is told.
 
 
 class Benchmark(base.Study):
@@ -31,14 +32,12 @@ class Benchmark(base.Study):
   schedules: tuple[str, ...] = pydantic.Field(
     tuple(schedules_lib.SCHEDULES), min_length=1
   )
-  gamma: config.NonNegative = 5
-  schedule_gamma: config.NonNegative = 24
-  confidence: float = pydantic.Field(0.4, ge=0, le=1)
+  gamma: config.Gamma = 5
+  schedule_gamma: config.Gamma = 24
+  confidence: config.Probability = 0.4
   temperature: config.Temperature = 1.0
-  batch_sizes: tuple[config.Positive, ...] = pydantic.Field(
-    (1, 8), min_length=1
-  )
-  rounds: config.Positive = 15
+  batch_sizes: tuple[config.Rows, ...] = pydantic.Field((1, 8), min_length=1)
+  rounds: config.Trials = 5
 
   @pydantic.field_validator('schedules')
   @classmethod
@@ -87,8 +86,19 @@ def run(study: Benchmark) -> str:
   return (
     f'{loop.table(rows)}\n\n{told["device"]}, {study.dtype}, '
     f'pair {workload.pair.name}, {loop.METHOD}, '
-    f'temperature {study.temperature:g}, times in ms, medians of '
-    f'{study.rounds}; {versions}'
+    f'temperature {study.temperature:g}, times in ms, the least of '
+    f'{study.rounds}; {versions}{_spread(rows)}'
+  )
+
+
+def _spread(rows):
+  """A line where runs of one loop lie far apart."""
+  spread = max(row.spread for row in rows)
+  if spread <= _BUSY:
+    return ''
+  return (
+    f'\n\nRuns of one loop lie up to {spread:.1f} times apart: the machine was '
+    'busy, and times may be too high.'
   )
 
 

@@ -10,10 +10,17 @@ from typing import Any
 
 import jax
 
+RESOLUTION = time.get_clock_info('perf_counter').resolution  # Seconds.
+
 
 def now() -> float:
   """Returns seconds since a fixed, unspecified moment."""
   return time.perf_counter()
+
+
+def date() -> float:
+  """Returns seconds since 1970, for what tells when it was written."""
+  return time.time()
 
 
 def seconds(function: Callable[..., Any], *args: Any) -> tuple[Any, float]:

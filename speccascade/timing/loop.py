@@ -3,7 +3,7 @@
 The parts are the drafter steps and the verifier block of the iteration. Each is
 timed alone in a loop of its own, in turn with the decoding loop.
 
-Letters: B rows, T tokens of a block, K turns of a loop, R rounds.
+Letters: B rows, T tokens of a block, K turns of a loop.
 """
 
 import dataclasses
@@ -15,14 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from speccascade import methods, tokenizers
+from speccascade import methods
 from speccascade.decoding import blocks, checks, results, schedules
 from speccascade.decoding import loop as loop_lib
 from speccascade.models import cache as cache_lib
-from speccascade.sampling import probabilities
-from speccascade.timing import clock, costs
+from speccascade.sampling import keys, probabilities
+from speccascade.timing import clock, costs, parts, turns
 
 METHOD = 'token_v3'  # Whose iterations are timed.
+_LEAST = 16  # Turns of a run: about an answer, so that schedules adapt.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Row:
     overhead: iteration over parts, timed side by side.
     tokens: tokens that a row commits in an iteration.
     compile_seconds: time to compile the loop and run it once.
+    spread: the slowest over the fastest run of a loop, the worst of the
+      iterations and all parts.
   """
 
   schedule: str
@@ -54,6 +57,7 @@ class Row:
   overhead: float
   tokens: float
   compile_seconds: float
+  spread: float
 
   @property
   def parts(self) -> float:
@@ -82,7 +86,7 @@ def measure(
 
   Args:
     pair: pairs.Pair.
-    prompts: of one shape, which the rounds take in turn.
+    prompts: of one shape; each has loops of its own.
     plans: of different schedules; the costs of a measured one are measured.
     new_tokens: most tokens of an answer.
     rounds: number of timings of each loop.
@@ -103,35 +107,52 @@ def measure(
   groups = (loop_lib.Group(methods.METHODS[METHOD], B),)
   made = {}
   for plan in plans:
-    ends = plan.gamma, new_tokens, tokenizers.EOS
+    ends = plan.gamma, new_tokens, pair.eos_id
     schedule = schedules.get(plan.schedule)
-    made[plan.schedule] = loop_lib.Loop(*models, *ends, groups, schedule)
-  timed, ran, widths, compile_seconds = {}, {}, {1}, {}
+    made[plan] = loop_lib.Loop(*models, *ends, groups, schedule)
+  loops, compile_seconds = {}, {}
   for plan in plans:
-    name = plan.schedule
-    own = blocks.widths(plan.gamma + 1, plan.fixed)
-    parameter = () if plan.parameter is None else plan.parameter
-    if made[name].schedule.measured:
-      found = costs.costs(pair, prompts[:1], own, new_tokens, rounds=3)
-      parameter = np.array(found.iteration_G(own, plan.gamma + 1))
+    parameter = _parameter(pair, prompts, plan, new_tokens)
     requests = [_request(p, temperature, alpha, parameter) for p in prompts]
-    timed[name] = _timed_loop(made[name], pair.params, requests)
-    _, compile_seconds[name] = clock.seconds(timed[name], costs.SHORT, 0)
-    ran[name] = [_ran(timed[name], r, own) for r in range(len(prompts))]
-    widths.update(own)
-  parts = costs.parts(pair, prompts[0], widths, new_tokens)
-  times = costs.turns(parts | timed, rounds)
-  part_times = {part: times[part] for part in parts}
-  return [
-    Row(
-      schedule=plan.schedule,
-      batch=B,
-      gamma=plan.gamma,
-      compile_seconds=compile_seconds[plan.schedule],
-      **_summary(ran[plan.schedule], times[plan.schedule], part_times),
+    loops[plan] = _timed_loops(made[plan], pair.params, requests)
+    _, compile_seconds[plan] = clock.seconds(_run, loops[plan][0], _LEAST)
+  widths = {1}.union(*map(_widths, plans))
+  alone = parts.blocks(pair, prompts[0], widths, new_tokens)
+  timed = turns.measure(
+    alone | {(plan, r): x for plan in plans for r, x in enumerate(loops[plan])},
+    rounds,
+    _LEAST,
+  )
+  part_turns = {part: timed[part] for part in alone}
+  rows = []
+  for plan in plans:
+    own_turns = [timed[plan, r] for r in range(len(prompts))]
+    ran = [
+      _ran(loop, turn.turns, _widths(plan))
+      for loop, turn in zip(loops[plan], own_turns, strict=True)
+    ]
+    rows.append(
+      Row(
+        schedule=plan.schedule,
+        batch=B,
+        gamma=plan.gamma,
+        compile_seconds=compile_seconds[plan],
+        **_summary(ran, own_turns, part_turns),
+      )
     )
-    for plan in plans
-  ]
+  return rows
+
+
+def _widths(plan):
+  return blocks.widths(plan.gamma + 1, plan.fixed)
+
+
+def _parameter(pair, prompts, plan, new_tokens):
+  """What the plan's schedule is given."""
+  if not schedules.get(plan.schedule).measured:
+    return () if plan.parameter is None else plan.parameter
+  found = costs.costs(pair, prompts[:1], _widths(plan), new_tokens)
+  return np.array(found.iteration_G(_widths(plan), plan.gamma + 1))
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -175,43 +196,45 @@ class _Ran:
     return self.steps * ms['drafter', 1] + self.block(ms)
 
 
-def _ran(loop, r, widths):
-  """_Ran of the turns that are timed in round r."""
-  drafted_KxB, committed_KxB = jax.device_get(loop(costs.LONG, r))
-  steps_K = drafted_KxB[costs.SHORT :].max(1)
+def _ran(loop, number, widths):
+  """_Ran of so many turns."""
+  told = jax.device_get(_run(loop, number))
+  drafted_KxB, committed_KxB = (x[:number] for x in told)
+  steps_K = drafted_KxB.max(1)
   width_K = np.array(widths)[np.searchsorted(widths, steps_K)]
   return _Ran(
     steps=float(steps_K.mean()),
     blocks={T: float(np.mean(width_K == T)) for T in widths},
-    tokens=float(committed_KxB[costs.SHORT :].mean()),
+    tokens=float(committed_KxB.mean()),
   )
 
 
-def _summary(ran, times_R, part_times):
-  """The fields of a Row that depend on what ran, a _Ran for each prompt."""
-  ms = costs.medians(part_times)
+def _summary(ran, loop_turns, part_turns):
+  """The fields of a Row of what ran, and a turns.Turn of each loop and part."""
+  ms = {part: turn.ms for part, turn in part_turns.items()}
   mean = lambda of: float(np.mean([of(x) for x in ran]))  # noqa: E731
-  overhead_R = [
-    time / ran[r % len(ran)].parts({k: x[r] for k, x in part_times.items()})
-    for r, time in enumerate(times_R)
-  ]
+  iteration = float(np.mean([turn.ms for turn in loop_turns]))
   return dict(
     drafter_step=ms['drafter', 1],
     verifier_step=ms['verifier', 1],
     steps=mean(lambda x: x.steps),
     width=mean(lambda x: sum(T * share for T, share in x.blocks.items())),
     block=mean(lambda x: x.block(ms)),
-    overhead=float(np.median(overhead_R)),
+    overhead=iteration / mean(lambda x: x.parts(ms)),
     tokens=mean(lambda x: x.tokens),
+    spread=max(x.spread for x in [*loop_turns, *part_turns.values()]),
   )
 
 
-def _timed_loop(loop, params, requests):
-  """(turns, round) -> (drafted_KxB, committed_KxB) of the decoding loop."""
+def _timed_loops(loop, params, requests):
+  """A Loop of iterations for each request; ends with what they did.
+
+  That is (drafted_KxB, committed_KxB) of each turn, zeros after the last one.
+  """
+  start = jax.jit(functools.partial(loop_lib.init, loop))
 
   @jax.jit
-  def run(params, request, turns):
-    first = loop_lib.init(loop, params, request)
+  def run(params, request, first, number):
     iterate = functools.partial(
       loop_lib.iterate,
       loop,
@@ -231,11 +254,21 @@ def _timed_loop(loop, params, requests):
       return _restart(first, new), told
 
     B = request.prompts.rows
-    none_KxB = jnp.zeros((costs.LONG, B), jnp.int32)
-    return lax.fori_loop(0, turns, turn, (first, (none_KxB, none_KxB)))[1]
+    none_KxB = jnp.zeros((turns.MOST, B), jnp.int32)
+    carry = first, (none_KxB, none_KxB)
+    return lax.fori_loop(0, number, turn, carry)[1]
 
-  requests = jax.tree.map(jnp.asarray, requests)
-  return lambda turns, r: run(params, requests[r % len(requests)], turns)
+  return [
+    turns.Loop(
+      functools.partial(start, params, request),
+      functools.partial(run, params, request),
+    )
+    for request in jax.tree.map(jnp.asarray, requests)
+  ]
+
+
+def _run(loop, number):
+  return loop.run(loop.start(), number)
 
 
 def _request(prompts, temperature, alpha, parameter):
@@ -244,7 +277,7 @@ def _request(prompts, temperature, alpha, parameter):
     prompts,
     _sampling(temperature, B),
     ((np.full(B, alpha),),),
-    jax.random.key(0),
+    keys.make(0),
     parameter,
   )
 

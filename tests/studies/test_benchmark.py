@@ -52,7 +52,8 @@ def test_the_command_times_each_batch_size(monkeypatch, capsys):
 
   def measure(pair, prompts, plans, *rest):
     calls.append((pair.name, prompts, plans, rest))
-    return [loop.Row('cost', prompts[0].rows, 7, 1, 2, 3, 4, 5, 1, 2, 9)]
+    rows = prompts[0].rows
+    return [loop.Row('cost', rows, 7, 1, 2, 3, 4, 5, 1, 2, 9, rows)]
 
   monkeypatch.setattr(loop, 'measure', measure)
   ended = entry_point.call(
@@ -66,7 +67,8 @@ def test_the_command_times_each_batch_size(monkeypatch, capsys):
   assert '| 1 | cost | 7 | 1.000 | 2.00 |' in out
   assert '| 3 | cost | 7 | 1.000 | 2.00 |' in out
   assert 'float32, pair word_problems, token_v3, temperature 1, times' in out
-  assert 'medians of 2;' in out
+  assert 'the least of 2;' in out
+  assert 'Runs of one loop lie up to 3.0 times apart' in out
   for (name, prompts, plans, rest), size in zip(calls, (1, 3), strict=True):
     assert name == 'word_problems'
     assert plans == [schedules.Plan(7, 'cost')]

@@ -1,4 +1,8 @@
-"""A clock that stands still until a test moves it."""
+"""A clock that stands still until a test moves it, and a busy machine."""
+
+from collections.abc import Callable
+
+import numpy as np
 
 from speccascade.timing import clock
 
@@ -21,3 +25,12 @@ def install(monkeypatch):
   fake = FakeClock()
   monkeypatch.setattr(clock, 'now', fake)
   return fake
+
+
+def busy(seed: int) -> Callable[[], float]:
+  """Returns what a machine makes of a second, another number at each call.
+
+  It is half a second to one and a half, and once in five a hundred times that.
+  """
+  rng = np.random.default_rng(seed)
+  return lambda: rng.uniform(0.5, 1.5) * rng.choice([1, 100], p=[0.8, 0.2])

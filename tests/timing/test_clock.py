@@ -27,6 +27,11 @@ def test_now_is_the_performance_counter(monkeypatch):
   assert clock.now() == 4.5
 
 
+def test_a_date_is_of_the_calendar(monkeypatch):
+  monkeypatch.setattr(clock.time, 'time', lambda: 5.5)
+  assert clock.date() == 5.5
+
+
 def test_no_other_module_reads_a_clock():
   root = pathlib.Path(speccascade.__file__).parent
   readers = {

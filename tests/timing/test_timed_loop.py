@@ -1,7 +1,5 @@
 """The timed decoding loop: what it runs, and how times become rows."""
 
-import itertools
-
 import jax
 import numpy as np
 import pytest
@@ -9,12 +7,13 @@ import pytest
 from speccascade import methods, pairs, tokenizers
 from speccascade.decoding import loop as loop_lib
 from speccascade.decoding import results, schedules
-from speccascade.timing import costs
+from speccascade.timing import costs, parts, turns
 from speccascade.timing import loop as timed
 from tests.sweeps import tiny_pair
 from tests.timing import fake_clock
 
 N = 6  # Most new tokens: every row ends within the timed turns.
+TURNS = 16
 GAMMA = 2
 
 
@@ -31,6 +30,7 @@ def test_parts_and_table_of_a_known_row():
     overhead=1.1,
     tokens=5.5,
     compile_seconds=2.0,
+    spread=1.5,
   )
   assert row.parts == 10.0
   assert row.iteration == pytest.approx(11.0)
@@ -51,16 +51,15 @@ def _prompts(examples):
 
 
 def _one_by_one(loop, params):
-  """Request -> (drafted, committed) of each block of each row's answer."""
-  start = jax.jit(lambda request: loop_lib.init(loop, params, request))
+  """State, request -> (drafted, committed) of each block of each answer."""
 
   @jax.jit
   def step(state, request):
-    u_BxMx3 = loop_lib.uniforms(loop, request)
-    return loop_lib.iterate(loop, params, request, u_BxMx3, state)
+    u_BxMxU = loop_lib.uniforms(loop, request)
+    return loop_lib.iterate(loop, params, request, u_BxMxU, state)
 
-  def run(request):
-    state, told = start(request), [[], [], []]
+  def run(state, request):
+    told = [[], [], []]
     while not state.done_B.all():
       old, state = state, step(state, request)
       for b in np.flatnonzero(~old.done_B):
@@ -89,78 +88,88 @@ def test_the_loop_decodes_each_answer_again_and_again(pair, name, parameter):
     timed._request(_prompts(examples), 1.0, 0.5, parameter)
     for examples in ([0, 1, 2], [3, 4, 5])
   ]
-  run = timed._timed_loop(loop, pair.params, requests)
   one_by_one = _one_by_one(loop, pair.params)
-  for r in (0, 1, 2):
-    drafted_KxB, committed_KxB = run(costs.LONG, r)
-    blocks = one_by_one(requests[r % 2])
+  loops = timed._timed_loops(loop, pair.params, requests)
+  for own_loop, request in zip(loops, requests, strict=True):
+    drafted_KxB, committed_KxB = timed._run(own_loop, TURNS)
+    assert not drafted_KxB[TURNS:].any()
+    blocks = one_by_one(own_loop.start(), request)
     for b, own in enumerate(blocks):
-      again = np.array((own * costs.LONG)[: costs.LONG])
-      np.testing.assert_array_equal(drafted_KxB[:, b], again[:, 0])
-      np.testing.assert_array_equal(committed_KxB[:, b], again[:, 1])
+      again = np.array((own * TURNS)[:TURNS])
+      np.testing.assert_array_equal(drafted_KxB[:TURNS, b], again[:, 0])
+      np.testing.assert_array_equal(committed_KxB[:TURNS, b], again[:, 1])
     assert len({len(own) for own in blocks}) > 1  # They end apart.
 
 
 def test_parts_are_what_ran():
-  """Turns 2.. count; the longest draft of the batch takes the block."""
-  drafted_KxB = np.full((costs.LONG, 3), 1)
-  drafted_KxB[2:10, 1] = 3
-  drafted_KxB[10:, 2] = 5
+  """Turns up to the last count; a batch's longest draft takes the block."""
+  drafted_KxB = np.full((turns.MOST, 3), 1)
+  drafted_KxB[:8, 1] = 3
+  drafted_KxB[8:16, 2] = 5
   committed_KxB = np.minimum(drafted_KxB, 2)
-  ran = timed._ran(lambda *_: (drafted_KxB, committed_KxB), 0, (2, 3, 6))
+  loop = turns.Loop(tuple, lambda start, number: (drafted_KxB, committed_KxB))
+  ran = timed._ran(loop, 16, (2, 3, 6))
   assert ran.steps == 4.0
   assert ran.blocks == {2: 0, 3: 0.5, 6: 0.5}
   assert ran.tokens == pytest.approx(4 / 3)
-  part_times = {
-    ('drafter', 1): np.array([1.0, 2.0, 9.0]),
-    ('verifier', 1): np.array([7.0, 7.0, 7.0]),
-    ('verifier', 2): np.array([8.0, 8.0, 8.0]),
-    ('verifier', 3): np.array([10.0, 20.0, 90.0]),
-    ('verifier', 6): np.array([14.0, 28.0, 126.0]),
+  part_turns = {
+    ('drafter', 1): turns.Turn(2.0, 16, 1.1),
+    ('verifier', 1): turns.Turn(7.0, 16, 1.2),
+    ('verifier', 2): turns.Turn(8.0, 16, 1.3),
+    ('verifier', 3): turns.Turn(20.0, 16, 3.0),
+    ('verifier', 6): turns.Turn(28.0, 16, 1.4),
   }
-  # Parts of the rounds: 16, 32, 144; a slow round is slow for all.
-  got = timed._summary([ran], np.array([17.6, 32.0, 288.0]), part_times)
-  assert got['overhead'] == pytest.approx(1.1)
+  loop_turns = [turns.Turn(ms, 16, 1.5) for ms in (30.0, 40.4)]
+  got = timed._summary([ran, ran], loop_turns, part_turns)
+  assert got['overhead'] == pytest.approx(35.2 / 32)
   assert got['block'] == pytest.approx(24.0)
   assert (got['steps'], got['width']) == (4.0, 4.5)
+  assert got['spread'] == 3.0
 
 
-def test_rows_are_of_the_times_of_parts_and_loops(pair, monkeypatch):
-  """A step takes 1 ms, T tokens 2 T, an iteration a tenth over its parts.
+def _known_times(pair, monkeypatch, busy, rounds):
+  """Rows, and the parameters of their schedules, of loops of known times.
 
-  Each loop takes 5 s more, and 60 at first. Drafts of cost have 2 tokens.
+  A step takes 1 ms, T tokens 2 T, an iteration a tenth over its parts, and what
+  comes before 50 ms; busy() times that at each run. Drafts of cost have 2
+  tokens, those of fixed 4. Starting the loop is free, compiling it too.
   """
   fake, parameters = fake_clock.install(monkeypatch), {}
   drafts = {'fixed': 4, 'cost': 2}
 
-  def part(ms):
-    return lambda turns, r: fake.advance(5 + turns * ms / 1e3)
+  def timed_loop(ms, told=None):
+    def run(start, number):
+      fake.advance((50 + number * ms) / 1e3 * busy())
+      return told
 
-  def parts(own, prompts, widths, new_tokens):
+    return turns.Loop(lambda: fake.advance(7), run)
+
+  def blocks(own, prompts, widths, new_tokens):
     assert (own, new_tokens) == (pair, N)
-    loops = {('verifier', T): part(2 * T) for T in widths}
-    return loops | {('drafter', 1): part(1)}
+    loops = {('verifier', T): timed_loop(2 * T) for T in widths}
+    return loops | {('drafter', 1): timed_loop(1)}
 
-  def timed_loop(loop, params, requests):
+  def timed_loops(loop, params, requests):
     assert loop.groups == (loop_lib.Group(methods.METHODS['token_v3'], 3),)
     name = next(k for k, x in schedules.SCHEDULES.items() if x is loop.schedule)
     parameters[name] = requests[0].schedule_parameter
-    tokens, first = drafts[name], itertools.chain([60], itertools.repeat(0))
-
-    def run(turns, r):
-      fake.advance(next(first) + 5 + turns * 1.1 * 3 * tokens / 1e3)
-      drafted_KxB = np.full((costs.LONG, 3), tokens)
-      return drafted_KxB, drafted_KxB - 1
-
-    return run
+    tokens = drafts[name]
+    drafted_KxB = np.full((turns.MOST, 3), tokens)
+    told = drafted_KxB, drafted_KxB - 1
+    return [timed_loop(1.1 * 3 * tokens, told)] * len(requests)
 
   measured = costs.Costs(1.0, {T: 2.0 * T for T in range(1, 6)}, {})
-  monkeypatch.setattr(costs, 'costs', lambda *_, rounds: measured)
-  monkeypatch.setattr(costs, 'parts', parts)
-  monkeypatch.setattr(timed, '_timed_loop', timed_loop)
+  monkeypatch.setattr(costs, 'costs', lambda *_: measured)
+  monkeypatch.setattr(parts, 'blocks', blocks)
+  monkeypatch.setattr(timed, '_timed_loops', timed_loops)
   plans = [schedules.Plan(3), schedules.Plan(4, 'cost')]
   groups = [_prompts([0, 1, 2]), _prompts([3, 4, 5])]
-  fixed, cost = timed.measure(pair, groups, plans, N, rounds=3)
+  return timed.measure(pair, groups, plans, N, rounds), parameters
+
+
+def test_rows_are_of_the_times_of_parts_and_loops(pair, monkeypatch):
+  rows, parameters = _known_times(pair, monkeypatch, lambda: 1, rounds=3)
+  fixed, cost = rows
   assert (fixed.schedule, fixed.gamma, fixed.batch) == ('fixed', 3, 3)
   assert (cost.schedule, cost.gamma, cost.batch) == ('cost', 4, 3)
   for row, tokens in ((fixed, 4), (cost, 2)):
@@ -170,11 +179,24 @@ def test_rows_are_of_the_times_of_parts_and_loops(pair, monkeypatch):
     assert row.block == pytest.approx(2 * tokens)
     assert row.iteration == pytest.approx(1.1 * 3 * tokens)
     assert row.overhead == pytest.approx(1.1)
-    assert row.compile_seconds == pytest.approx(65, rel=1e-2)
+    assert row.spread == pytest.approx(1)
+    seconds = 7 + 0.05 + 16 * 1.1 * 3 * tokens / 1e3
+    assert row.compile_seconds == pytest.approx(seconds)
   assert parameters['fixed'] == ()
   widths = timed.blocks.widths(5, False)
   expected = [d + 2 * min(w for w in widths if w >= d) for d in range(1, 6)]
   np.testing.assert_allclose(parameters['cost'], expected)
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_times_are_positive_on_a_machine_however_busy(pair, monkeypatch, seed):
+  rows, _ = _known_times(pair, monkeypatch, fake_clock.busy(seed), rounds=9)
+  for row in rows:
+    numbers = row.drafter_step, row.verifier_step, row.block, row.overhead
+    assert np.isfinite(numbers).all()
+    assert min(numbers) > 0
+    assert row.overhead == pytest.approx(1.1, rel=0.6)
+    assert row.spread > 2
 
 
 @pytest.mark.parametrize(
@@ -191,7 +213,7 @@ def test_rows_are_of_the_times_of_parts_and_loops(pair, monkeypatch):
 def test_bad_arguments_are_told_before_any_compile(
   pair, monkeypatch, changes, line
 ):
-  monkeypatch.setattr(timed, '_timed_loop', None)
+  monkeypatch.setattr(timed, '_timed_loops', None)
   arguments = {'plans': [schedules.Plan(1)], 'new_tokens': N, 'rounds': 1}
   with pytest.raises(ValueError, match=line) as error:
     timed.measure(pair, [_prompts([0, 1, 2])], **arguments | changes)
