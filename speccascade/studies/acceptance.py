@@ -7,10 +7,11 @@ per verifier call.
 Letters: E examples, R resamples, P prompts of a batch.
 """
 
+import contextlib
 import dataclasses
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import numpy as np
@@ -18,10 +19,11 @@ import pydantic
 from etils import epath
 
 from speccascade import config, methods, pairs
-from speccascade.checkpoints import native
 from speccascade.decoding import schedules
 from speccascade.models import registry
-from speccascade.runs import environment, records
+from speccascade.reports.render import escape, tables
+from speccascade.runs import environment
+from speccascade.storage import lines
 from speccascade.studies import base
 from speccascade.sweeps import batches, points
 from speccascade.tasks import bootstrap
@@ -40,12 +42,12 @@ class Acceptance(base.Study):
   """
 
   drafters: tuple[str, ...] = ()
-  num_examples: int = pydantic.Field(500, ge=2)
+  num_examples: Annotated[config.Examples, pydantic.Field(ge=2)] = 500
   temperatures: tuple[config.Temperature, ...] = pydantic.Field(
     (0.0, 1.0), min_length=1
   )
-  gamma: config.NonNegative = 8
-  batch_size: config.Positive = 50
+  gamma: config.Gamma = 8
+  batch_size: config.Rows = 50
 
   @pydantic.field_validator('drafters')
   @classmethod
@@ -105,17 +107,18 @@ def run(study: Acceptance, out: epath.PathLike | None = None) -> str:
     'dtype': study.dtype,
   }
   rows = []
-  for row in compare(study, workload, drafters):
-    done = f'{row["drafter"]} at temperature {row["temperature"]:g}'
-    print(done, file=sys.stderr, flush=True)
-    if out is not None:
-      records.append_lines(out, [told | row])
-    rows.append(row)
+  with contextlib.nullcontext() if out is None else lines.Log(out) as log:
+    for row in compare(study, workload, drafters):
+      rows.append(row)
+      if log is not None:
+        log.append([told | row])
+      done = f'{row["drafter"]} at temperature {row["temperature"]:g}'
+      print(escape.line(done), file=sys.stderr, flush=True)
   versions = ', '.join(f'{k} {v}' for k, v in told['versions'].items())
-  return (
-    f'{table(rows)}\n\n{told["task"]}, pair {told["pair"]}, strict, '
-    f'γ = {study.gamma}, {study.num_examples} examples; {told["device"]}, '
-    f'{study.dtype}, seed {study.seed}; {versions}'
+  return f'{table(rows)}\n\n' + escape.line(
+    f'{told["task"]}, pair {told["pair"]}, strict, γ = {study.gamma}, '
+    f'{study.num_examples} examples; {told["device"]}, {study.dtype}, seed '
+    f'{study.seed}; {versions}'
   )
 
 
@@ -138,7 +141,7 @@ def load_drafters(
     return {'drafter': (pair.drafter, pair.drafter_params)}
   drafters, own = {}, pair.drafter.config
   for label, path in named.items():
-    loaded, params = native.load(path, own.dtype)
+    loaded, params = pairs.load_model(path, pair.tokenizer, own.dtype)
     loaded = registry.with_lengths_of(loaded, own)
     drafters[label] = registry.make_model(loaded), params
   return drafters
@@ -184,17 +187,19 @@ def compare(
 
 def _count(workload, setting, study):
   """Counts of one drafter at one temperature."""
-  plan, parts = schedules.Plan(study.gamma), []
-  width = batches.padded(workload.length_E.max())
-  every_E = np.arange(len(workload.examples))
-  for index_P, count in batches.split(every_E, study.batch_size):
+  plan, parts, order = schedules.Plan(study.gamma), [], []
+  E = len(workload.examples)
+  size = min(study.batch_size, E)
+  for index_P, count, width in batches.by_width(workload, range(E), size):
     prompts = batches.prompts(workload, index_P, width=width)
     result = batches.decode(workload, prompts, [setting], plan)
     told = result.counts
     taken = told.verifier_calls_B, told.accepted_B, told.divergence_B
     arrays = jax.device_get((result.length_B, *taken))
     parts.append([x_B[:count] for x_B in arrays])
-  counts = Counts(*map(np.concatenate, zip(*parts, strict=True)))
+    order += index_P[:count].tolist()
+  joined = map(np.concatenate, zip(*parts, strict=True))
+  counts = Counts(*(x_E[np.argsort(order)] for x_E in joined))
   if not np.isfinite(counts.divergence_E).all():
     raise ValueError(
       'a model gave NaN; check the checkpoints, or compute in float32'
@@ -238,17 +243,18 @@ def _efficiency(counts, index_RxE):
 
 def table(rows: list[dict[str, Any]]) -> str:
   """Returns a Markdown table, a line for each row that `compare` yields."""
-  lines = [
-    '| drafter | temperature | accepted | D_TV | block efficiency | change |',
-    '|:--|--:|--:|--:|--:|--:|',
+  columns = ['drafter', 'temperature', 'accepted', 'D_TV', 'block efficiency']
+  cells = [
+    [
+      x['drafter'],
+      f'{x["temperature"]:g}',
+      f'{x["acceptance"]:.1%}',
+      f'{x["divergence"]:.4f}',
+      f'{x["block_efficiency"]:.2f} ± {x["block_efficiency_stderr"]:.2f}',
+      '–'
+      if x['drafter'] == rows[0]['drafter']
+      else f'{x["change"]:+.1%} ± {x["change_stderr"]:.1%}',
+    ]
+    for x in rows
   ]
-  for x in rows:
-    change = f'{x["change"]:+.1%} ± {x["change_stderr"]:.1%}'
-    if x['drafter'] == rows[0]['drafter']:
-      change = '–'
-    lines.append(
-      f'| {x["drafter"]} | {x["temperature"]:g} | {x["acceptance"]:.1%} '
-      f'| {x["divergence"]:.4f} | {x["block_efficiency"]:.2f} ± '
-      f'{x["block_efficiency_stderr"]:.2f} | {change} |'
-    )
-  return '\n'.join(lines)
+  return tables.markdown(tables.Table([*columns, 'change'], cells)).rstrip()

@@ -2,6 +2,7 @@
 
 from speccascade import config, pairs, tasks
 from speccascade.sweeps import batches
+from speccascade.sweeps import config as sweeps_config
 from speccascade.tasks import base
 
 
@@ -19,15 +20,21 @@ class Study(config.Schema):
 
   pair: str = 'word_problems'
   task: config.Task | None = None
-  task_args: dict[str, str | int | float | bool] = {}
+  task_args: config.TaskArgs = {}
   split: str = 'test'
   dtype: config.Dtype = 'float32'
   seed: config.Seed = 0
 
   def load(self) -> tuple[pairs.Pair, base.Task]:
-    """Loads the pair and the task; raises ValueError if either is missing."""
+    """Loads the pair and the task.
+
+    Raises:
+      ValueError: either is missing, or a draft is longer than any answer.
+    """
     pair = pairs.load(self.pair, self.dtype)
-    return pair, tasks.load(self.task or pair.name, self.task_args)
+    task = tasks.load(self.task or pair.name, self.task_args)
+    sweeps_config.check_gammas(self, task)
+    return pair, task
 
   def workload(self, num_examples: int) -> batches.Workload:
     """Loads and tokenises examples; raises ValueError as `batches.load`."""

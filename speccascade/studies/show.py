@@ -17,8 +17,10 @@ import sentencepiece
 
 from speccascade import config, methods, tokenizers
 from speccascade.decoding import checks, results, schedules
+from speccascade.reports.render import escape
 from speccascade.studies import base
 from speccascade.sweeps import batches, points
+from speccascade.tasks import files
 from speccascade.timing import clock
 
 _DRAFTER = '\x1b[32m'  # Green.
@@ -43,12 +45,12 @@ class Show(base.Study):
   """
 
   prompt: str | None = None
-  example: config.NonNegative = 12
+  example: config.Count = 12
   method: str = 'token_v3'
-  values: tuple[float, ...] = ()
-  gamma: config.NonNegative = 8
+  values: tuple[config.Float, ...] = ()
+  gamma: config.Gamma = 8
   temperature: config.Temperature = 0.0
-  max_new_tokens: int | None = pydantic.Field(None, ge=1)
+  max_new_tokens: config.Tokens | None = None
   color: Literal['auto', 'always', 'never'] = 'auto'
 
   @pydantic.model_validator(mode='after')
@@ -66,8 +68,11 @@ class Show(base.Study):
         f'values={self.values}: {self.method} takes '
         f'{len(method.parameters)} ({names})'
       )
-    for parameter, value in zip(method.parameters, self.values, strict=False):
-      parameter.check(value, self.method)
+    try:
+      for parameter, value in zip(method.parameters, self.values, strict=False):
+        parameter.check(value, self.method)
+    except ValueError as error:
+      raise ValueError(f'values={self.values}: {error}') from None
     return self
 
   @property
@@ -91,7 +96,7 @@ def run(show: Show) -> None:
   setting, plan = show.setting, schedules.Plan(show.gamma)
   both_calls = calls(workload, setting, plan)
   print('Compiling, then timing...\n', file=sys.stderr)
-  print(workload.examples[0].prompt, flush=True)
+  print(escape.printable(workload.examples[0].prompt), flush=True)
   (both, alone), (timing, alone_timing) = measure(both_calls)
   length = int(both.length_B[0])
   runs = segments(
@@ -122,10 +127,12 @@ def load(show: Show) -> batches.Workload:
   example = task.example(show.split, show.example)
   if show.prompt is not None:
     ending = example.prompt[len(example.prompt.rstrip()) :]
-    example = dataclasses.replace(example, prompt=show.prompt.strip() + ending)
+    prompt = files.clean(show.prompt, 'prompt').strip() + ending
+    example = dataclasses.replace(example, prompt=prompt)
   if show.max_new_tokens is not None:
     task = dataclasses.replace(task, max_new_tokens=show.max_new_tokens)
-  tokens = [tokenizers.BOS, *pair.tokenizer.encode(example.prompt)]
+  tokens = tokenizers.beginning(pair.tokenizer)
+  tokens += pair.tokenizer.encode(example.prompt)
   workload = batches.Workload(
     pair, task, [example], np.array([tokens], np.int32), np.array([len(tokens)])
   )
@@ -202,13 +209,14 @@ def render(runs: Iterable[tuple[str, bool]], color: bool) -> str:
       stand in brackets.
 
   Returns:
-    The text. A correction's leading space stays outside the mark; one that
-    consists of white space is made visible.
+    The text, printable. A correction's leading space stays outside the mark;
+    one that consists of white space is made visible.
   """
   return ''.join(_render(text, drafted, color) for text, drafted in runs)
 
 
 def _render(text, from_drafter, color):
+  text = escape.printable(text)
   if from_drafter:
     return f'{_DRAFTER}{text}{_RESET}' if color else text
   core = text.strip()

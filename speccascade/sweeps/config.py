@@ -7,42 +7,48 @@ import pydantic
 
 from speccascade import config, methods
 from speccascade.decoding import schedules
-
-_TopP = Annotated[float, pydantic.Field(gt=0, le=1)]
-_Point = float | tuple[float, ...]
+from speccascade.tasks import base
 
 
-def check_methods(value: dict[str, tuple[_Point, ...]]):
+def _check_point(point):
+  if not isinstance(point, tuple):
+    return config.number(point)
+  return tuple(map(config.number, point))
+
+
+_TopP = config.float32(gt=0, le=1)
+_MOST_TIMED = 1_000_000  # Answers: lists of their turns would fill the memory.
+_Point = Annotated[Any, pydantic.AfterValidator(_check_point)]
+
+
+def check_methods(value: dict[str, tuple[float | tuple[float, ...], ...]]):
   """Returns the field `methods`, or raises ValueError that names its fault."""
   for name, points in value.items():
-    parameters = methods.get(name).parameters
-    names = ', '.join(x.name for x in parameters)
-    if bool(parameters) != bool(points):
-      what = f'at least one value of {names}' if parameters else 'no values'
-      raise ValueError(f'methods.{name}={points}: {name} takes {what}')
-    for point in points:
-      if len(as_values(point)) != len(parameters):
-        form = f'a number, {names}' if len(parameters) == 1 else f'({names})'
-        raise ValueError(
-          f'methods.{name}: each point must be {form}, got {point}'
-        )
-      for parameter, x in zip(parameters, as_values(point), strict=True):
-        parameter.check(x, name)
-    _check_distinct(f'methods.{name}', points)
+    try:
+      _check_points(name, points)
+    except ValueError as error:
+      raise ValueError(f'methods.{name}: {error}') from None
+    config.check_distinct(f'methods.{name}', points)
   return value
 
 
-def as_values(point: _Point) -> tuple[float, ...]:
+def _check_points(name, points):
+  parameters = methods.get(name).parameters
+  names = ', '.join(x.name for x in parameters)
+  if bool(parameters) != bool(points):
+    what = f'at least one value of {names}' if parameters else 'no values'
+    raise ValueError(f'{name} takes {what}, got {points}')
+  for point in points:
+    if len(as_values(point)) != len(parameters):
+      form = f'a number, {names}' if len(parameters) == 1 else f'({names})'
+      raise ValueError(f'each point must be {form}, got {point}')
+    for parameter, x in zip(parameters, as_values(point), strict=True):
+      parameter.check(x, name)
+
+
+def as_values(point: float | tuple[float, ...]) -> tuple[float, ...]:
   """A point of a config as one value a parameter."""
   return point if isinstance(point, tuple) else (point,)
-
-
-def _check_distinct(name, points):
-  shown = [tuple(f'{x:g}' for x in as_values(point)) for point in points]
-  if len(set(shown)) < len(points):  # As in ids.
-    raise ValueError(
-      f'{name}={points} must be distinct, in their first six digits'
-    )
 
 
 Methods = Annotated[
@@ -77,44 +83,40 @@ class Sweep(config.Schema):
 
   pair: str
   task: config.Task
-  task_args: dict[str, str | int | float | bool] = {}
+  task_args: config.TaskArgs = {}
   split: str = 'test'
-  num_examples: config.Positive
-  max_prompt_tokens: int | None = pydantic.Field(None, ge=1)
+  num_examples: config.Examples
+  max_prompt_tokens: config.Tokens | None = None
   dtype: config.Dtype = 'float32'
   methods: Methods
-  gammas: tuple[config.NonNegative, ...]
-  schedules: dict[str, tuple[float, ...]] = {}
-  schedule_gamma: config.NonNegative = 0
+  gammas: tuple[config.Gamma, ...]
+  schedules: dict[str, tuple[config.Float, ...]] = {}
+  schedule_gamma: config.Gamma = 0
   temperatures: tuple[config.Temperature, ...] = (0.0,)
   top_ps: tuple[_TopP, ...] = (1.0,)
-  top_k: config.NonNegative = 0
+  top_k: config.Count = 0
   seed: config.Seed = 0
-  batch_size: config.Positive = 48
-  latency_examples: config.Positive
-  trials: config.Positive
+  batch_size: config.Rows = 48
+  latency_examples: config.Examples
+  trials: config.Trials
 
   @pydantic.field_validator('gammas', 'temperatures', 'top_ps')
   @classmethod
   def _check_some(cls, value, info):
     if not value:
       raise ValueError(f'{info.field_name}=() must have at least one value')
-    _check_distinct(info.field_name, value)
+    config.check_distinct(info.field_name, value)
     return value
 
   @pydantic.field_validator('schedules')
   @classmethod
   def _check_schedules(cls, value):
     for name, parameters in value.items():
-      schedule = schedules.get(name)
-      if schedule.more is None:
-        raise ValueError(f'schedules.{name}: fixed draft lengths are gammas')
-      if bool(parameters) != schedule.swept:
-        takes = 'at least one value' if schedule.swept else 'no values: ()'
-        raise ValueError(f'schedules.{name}={parameters}: {name} takes {takes}')
-      for parameter in parameters:
-        schedule.check(parameter, 0, 1)
-      _check_distinct(f'schedules.{name}', parameters)
+      try:
+        _check_schedule(name, parameters)
+      except ValueError as error:
+        raise ValueError(f'schedules.{name}: {error}') from None
+      config.check_distinct(f'schedules.{name}', parameters)
     return value
 
   @pydantic.model_validator(mode='after')
@@ -129,7 +131,33 @@ class Sweep(config.Schema):
         f'latency_examples={self.latency_examples} must not exceed '
         f'num_examples={self.num_examples}'
       )
+    points = self._most_points()
+    timed = self.latency_examples * self.trials * points
+    if timed > _MOST_TIMED:
+      raise ValueError(
+        f'latency_examples={self.latency_examples} x trials={self.trials} x '
+        f'up to {points} points are {timed} timed answers, more than '
+        f'{_MOST_TIMED}; lower one of them'
+      )
     return self
+
+  def _most_points(self):
+    """How many points there are, if every method drafts."""
+    settings = 3 + sum(len(values) or 1 for values in self.methods.values())
+    plans = len(self.gammas)
+    plans += sum(len(values) or 1 for values in self.schedules.values())
+    return settings * plans * len(self.temperatures) * len(self.top_ps)
+
+
+def _check_schedule(name, parameters):
+  schedule = schedules.get(name)
+  if schedule.more is None:
+    raise ValueError('fixed draft lengths are gammas')
+  if bool(parameters) != schedule.swept:
+    takes = 'at least one value' if schedule.swept else 'no values: ()'
+    raise ValueError(f'{name} takes {takes}, got {parameters}')
+  for parameter in parameters:
+    schedule.check(parameter, 0, 1)
 
 
 def parse(values: Mapping[str, Any]) -> dict[str, Sweep]:
@@ -141,16 +169,49 @@ def parse(values: Mapping[str, Any]) -> dict[str, Sweep]:
   Raises:
     ValueError: one line that names the field.
   """
-  if 'cells' not in values:
+  values = config.plain(values)
+  if not isinstance(values, dict) or 'cells' not in values:
     return {'': config.parse(Sweep, values)}
-  if others := [name for name in values if name != 'cells']:
-    raise ValueError(f'a config of cells has no other field: {others[0]}')
+  given = config.parse(_Cells, values).cells
   cells = {}
-  for name, cell in values['cells'].items():
+  for name, cell in given.items():
     try:
       cells[name] = config.parse(Sweep, cell)
     except ValueError as error:
       raise ValueError(f'cells.{name}: {error}') from None
-  if not cells:
-    raise ValueError('cells is empty; a config must have at least one')
   return cells
+
+
+class _Cells(config.Schema):
+  """Sweeps by the names of their folders."""
+
+  cells: dict[config.Name, Any]
+
+  @pydantic.field_validator('cells')
+  @classmethod
+  def _check_cells(cls, value):
+    if not value:
+      raise ValueError('cells is empty; a config must have at least one')
+    if len({name.lower() for name in value}) < len(value):
+      raise ValueError(
+        f'cells {", ".join(value)} must differ in more than case: each is a '
+        'folder'
+      )
+    return value
+
+
+def check_gammas(settings: config.Schema, task: base.Task) -> None:
+  """Raises ValueError if a draft is longer than any answer.
+
+  Args:
+    settings: has some of the fields gamma, gammas and schedule_gamma.
+    task: as loaded.
+  """
+  for field in ('gamma', 'gammas', 'schedule_gamma'):
+    value = getattr(settings, field, ())
+    longest = max(value if isinstance(value, tuple) else (value,), default=0)
+    if longest > task.max_new_tokens:
+      raise ValueError(
+        f'{field}={longest} must not exceed {task.max_new_tokens}, the most '
+        'tokens of an answer'
+      )

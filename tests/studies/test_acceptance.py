@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import types
 
 import jax
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from speccascade import config, pairs, tasks
 from speccascade.models import registry
 from speccascade.studies import acceptance
+from speccascade.sweeps import batches
 from tests.runs import entry_point
 
 _ROLES = ('drafter', 'verifier')
@@ -98,6 +100,33 @@ def test_a_verifier_accepts_all_that_it_drafts_itself(folder):
   assert again == pytest.approx(rows[2], rel=1e-3, abs=1e-5)
 
 
+def test_examples_of_any_length_stay_in_their_order(folder, monkeypatch):
+  """Though those of one width are decoded together."""
+  length_E = np.tile([30, 200, 40], 20)
+  workload = types.SimpleNamespace(
+    examples=[None] * 60, length_E=length_E, token_ExS=np.ones((60, 200), int)
+  )
+  widths = set()
+
+  def decode(workload, prompts, settings, plan):
+    widths.add(prompts.token_PxS.shape[1])
+    example_B = prompts.example_P
+    return types.SimpleNamespace(
+      length_B=example_B,
+      counts=types.SimpleNamespace(
+        verifier_calls_B=example_B,
+        accepted_B=example_B,
+        divergence_B=prompts.length_P,
+      ),
+    )
+
+  monkeypatch.setattr(batches, 'decode', decode)
+  counts = acceptance._count(workload, None, _study(folder, batch_size=7))
+  assert widths == {128, 256}
+  np.testing.assert_array_equal(counts.token_E, np.arange(60))
+  np.testing.assert_array_equal(counts.divergence_E, length_E)
+
+
 def test_without_names_the_drafter_is_the_pair_s_own(folder):
   pair = pairs.load(folder)
   ((label, (model, params)),) = acceptance.load_drafters({}, pair).items()
@@ -148,9 +177,19 @@ def test_the_table_compares_with_the_first_drafter():
     {**row, 'drafter': 'after', 'temperature': 0.0, 'change': 0.1234,
      'change_stderr': 0.0111},
   ]  # fmt: skip
-  assert acceptance.table(rows).splitlines()[2:] == [
-    '| before | 0 | 95.1% | 0.0488 | 6.95 ± 0.14 | – |',
-    '| after | 0 | 95.1% | 0.0488 | 6.95 ± 0.14 | +12.3% ± 1.1% |',
+  assert _cells(acceptance.table(rows))[2:] == [
+    ['before', '0', '95.1%', '0.0488', '6.95 ± 0.14', '–'],
+    ['after', '0', '95.1%', '0.0488', '6.95 ± 0.14', '+12.3% ± 1.1%'],
+  ]
+  hostile = [{**rows[0], 'drafter': 'a|b<c>\x1b[31m'}]
+  assert r'| a\|b&lt;c>\\x1b[31m |' in acceptance.table(hostile)
+
+
+def _cells(table):
+  """The cells of each line of a table."""
+  return [
+    [cell.strip() for cell in line.strip('|').split('|')]
+    for line in table.splitlines()
   ]
 
 
@@ -167,7 +206,7 @@ def test_the_command_prints_a_table_and_writes_its_rows(
   assert entry_point.call('acceptance', *flags) is None
   printed, error = capsys.readouterr()
   assert error == 'own at temperature 0.5\n'
-  assert '| own | 0.5 |' in printed
+  assert ['own', '0.5'] in [row[:2] for row in _cells(printed)]
   assert 'word_problems, pair pair, strict, γ = 3, 5 examples; ' in printed
   (row,) = map(json.loads, out.read_text().splitlines())
   assert (row['gamma'], row['drafter'], row['temperature']) == (3, 'own', 0.5)

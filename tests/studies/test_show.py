@@ -88,6 +88,16 @@ def test_corrections_have_their_own_colour():
   )
 
 
+def test_no_token_gives_orders_to_a_terminal():
+  runs = [('\x1b[2J\x07a', True), ('\x9b31m', False), ('\u202eb\r', True)]
+  assert show.render(runs, False) == r'\x1b[2J\x07a[\x9b31m]\u202eb\r'
+  marks = ('\x1b[32m', '\x1b[1;35m', '\x1b[0m')
+  colored = show.render(runs, True)
+  for mark in marks:
+    colored = colored.replace(mark, '')
+  assert colored == r'\x1b[2J\x07a\x9b31m\u202eb\r'
+
+
 def test_the_legend_is_marked_as_the_text_is():
   assert show.legend(False).count('[') == 1
   assert show.legend(True).count('\x1b[0m') == 2
@@ -190,7 +200,7 @@ def test_a_pair_is_given_what_its_task_asks():
   sentence = tasks.load('translation', {}).example('test', 7).prompt
   expected = [
     ({}, 'word_problems', 128, question),
-    ({'prompt': 'Nine? '}, 'word_problems', 128, 'Nine?\n'),
+    ({'prompt': '\ufeffOne.\r\nNine? '}, 'word_problems', 128, 'One.\nNine?\n'),
     ({'pair': 'translation', 'example': 7}, 'translation', 80, sentence),
     ({'pair': 'translation', 'prompt': 'Nine.'}, 'translation', 80, 'Nine.'),
     (
@@ -266,7 +276,7 @@ def test_the_command_shows_an_answer_and_what_it_cost(
   [
     ('method=oracle', "generate: unknown method 'oracle'"),
     ('pair=nobody', "generate: no pair 'nobody'"),
-    ('task=example', "generate: unknown task 'example'; known: gsm8k"),
+    ('task=example', "generate: task: unknown task 'example'; known: "),
     (f'prompt={"9 " * 9000}', 'generate: prompt 0 is too long'),
     ('max_new_tokens=9000', 'generate: prompt 0 is too long'),
     ('rule=strict', 'generate: unknown config field'),

@@ -7,7 +7,8 @@ import ml_collections
 import pydantic
 import pytest
 
-from speccascade.sweeps import config
+from speccascade import tasks
+from speccascade.sweeps import config, points
 from tests.sweeps import tiny_pair
 
 _CONFIGS = pathlib.Path(__file__).parents[2] / 'configs'
@@ -83,6 +84,24 @@ def test_a_config_becomes_a_frozen_object():
     ('seed', True, 'seed=True: it must be a valid integer'),
     ('trials', 0, 'trials=0: it must be greater than or equal to 1'),
     ('latency_examples', 11, 'latency_examples=11 must not exceed num_example'),
+    ('methods', {'chow': ('0.1',)}, "methods.chow.0='0.1': it must be a num"),
+    ('methods', {'chow': (1e39,)}, 'methods.chow.0=1e.39: it must be a number'),
+    ('methods', {'lossy_beta': ((0.5, None),)}, 'methods.lossy_beta.0='),
+    ('methods', {'chow': (True,)}, 'methods.chow.0=True: it must be a number'),
+    ('methods', [('chow', (0.1,))], 'methods=.*: it must be a valid dict'),
+    ('gammas', (100_000,), 'gammas.0=100000: it must be less than or equal'),
+    ('schedules', {'confidence': (1e-50,)}, 'schedules.confidence.0=1e-50: it'),
+    ('temperatures', (1e-50,), 'temperatures.0=1e-50: .*can tell from 0'),
+    ('temperatures', (0.0, -0.0), 'temperatures=.* must be distinct'),
+    ('top_ps', (1e-45,), 'top_ps.0=1e-45: .*can tell from 0'),
+    ('top_k', 2**31, 'top_k=2147483648: it must be less'),
+    ('seed', -1, 'seed=-1: it must be greater'),
+    ('seed', 2**32, 'seed=4294967296: it must be less'),
+    ('seed', 2**63, 'seed=9223372036854775808: it must be less'),
+    ('batch_size', 2**63, 'batch_size=9223372036854775808: it must be less'),
+    ('num_examples', 100_000_000, 'num_examples=100000000: it must be less'),
+    ('trials', 2**63 - 1, 'trials=9223372036854775807: it must be less'),
+    ('task_args', {'seed': ()}, r'task_args.seed=\(\): it must be a text'),
     ('pair', 3, 'pair=3: it must be a valid string'),
     ('ruless', (), 'unknown config field ruless; known: pair, task'),
   ],
@@ -91,6 +110,30 @@ def test_a_wrong_value_is_one_line(field, value, message):
   with pytest.raises(ValueError, match=message) as error:
     _parse(**{field: value})
   assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize(
+  'changes',
+  [
+    dict(num_examples=10**6, latency_examples=10**6, trials=1_000),
+    dict(latency_examples=10, trials=1_000, gammas=tuple(range(200))),
+    dict(temperatures=tuple(x / 100 for x in range(20_000)), trials=60),
+    dict(methods={'chow': tuple(x / 10_000 for x in range(9_999))}, trials=60),
+  ],
+)
+def test_lists_of_timed_answers_are_bounded(changes):
+  told = r'latency_examples=\d+ x trials=\d+ x up to \d+ points are \d+ timed'
+  with pytest.raises(ValueError, match=told):
+    _parse(**changes)
+
+
+def test_no_fewer_points_are_counted_than_there_are():
+  every = dict(verifier_alone=(), strict=(), chow=(0.1, 0.2))
+  for given in (every, {}, {'token_v3': (0.1,)}):
+    sweep = _parse(methods=given, schedules={'cost': ()}, schedule_gamma=4)
+    settings = points.settings(sweep)
+    found = points.points(settings, points.plans(sweep))
+    assert len(found) <= sweep._most_points()
 
 
 def test_missing_fields_are_named_together():
@@ -107,10 +150,52 @@ def test_cells_are_named():
     config.parse(ml_collections.ConfigDict({'cells': cells}))
   parsed = config.parse(ml_collections.ConfigDict({'cells': {'one': cell}}))
   assert parsed == {'one': config.parse(cell)['']}
-  with pytest.raises(ValueError, match='no other field: seed'):
+  with pytest.raises(ValueError, match='field seed; known: cells'):
     config.parse({'cells': {'one': cell}, 'seed': 0})
-  with pytest.raises(ValueError, match='at least one'):
-    config.parse({'cells': {}})
+
+
+@pytest.mark.parametrize(
+  ('names', 'told'),
+  [
+    ((), 'at least one'),
+    (('../evil',), 'must be a name for a file'),
+    (('a/b',), 'must be a name for a file'),
+    (('',), 'must be a name for a file'),
+    (('.',), 'must be a name for a file'),
+    (('one', 'One'), 'must differ in more than case'),
+    ((1,), 'cells.1'),
+  ],
+)
+def test_the_names_of_cells_are_names_of_folders(names, told):
+  cell = tiny_pair.config('any').to_dict()
+  with pytest.raises(ValueError, match=told) as error:
+    config.parse({'cells': dict.fromkeys(names, cell)})
+  assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize('value', [None, 3, (), {'cells': 3}, {'cells': None}])
+def test_what_is_no_config_is_one_line(value):
+  with pytest.raises(ValueError, match='must be a valid dictionary') as error:
+    config.parse(value)
+  assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize(
+  ('changes', 'told'),
+  [
+    (dict(gammas=(3, 128)), None),
+    (dict(gammas=(3, 129)), 'gammas=129 must not exceed 128, the most tokens'),
+    (dict(schedule_gamma=200), 'schedule_gamma=200 must not exceed 128'),
+  ],
+)
+def test_no_draft_is_longer_than_any_answer(changes, told):
+  task = tasks.load('word_problems', {})
+  sweep = _parse(**changes)
+  if told is None:
+    config.check_gammas(sweep, task)
+    return
+  with pytest.raises(ValueError, match=told):
+    config.check_gammas(sweep, task)
 
 
 @pytest.mark.parametrize(

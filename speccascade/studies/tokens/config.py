@@ -23,15 +23,15 @@ class Tokens(base.Study):
   """
 
   methods: sweeps_config.Methods = {'token_v3': (0.5,)}
-  num_examples: config.Positive = 100
+  num_examples: config.Examples = 100
   temperatures: tuple[config.Temperature, ...] = pydantic.Field(
     (1.0,), min_length=1
   )
-  gamma: config.NonNegative = 8
-  gammas: tuple[config.NonNegative, ...] = pydantic.Field(
+  gamma: config.Gamma = 8
+  gammas: tuple[config.Gamma, ...] = pydantic.Field(
     (1, 3, 5, 8, 16, 24), min_length=1
   )
-  batch_size: config.Positive = 32
+  batch_size: config.Rows = 32
 
   @pydantic.field_validator('methods')
   @classmethod

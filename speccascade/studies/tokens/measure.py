@@ -17,7 +17,6 @@ import jax.numpy as jnp
 import numpy as np
 import sentencepiece
 
-from speccascade import tokenizers
 from speccascade.decoding import defer, schedules
 from speccascade.decoding import draft as draft_lib
 from speccascade.runs import progress
@@ -95,67 +94,63 @@ def measure(
   gamma: int,
   batch_size: int,
 ) -> list[Answers]:
-  """Decodes every example under every setting, in one program.
+  """Decodes every example under every setting.
 
   Args:
     workload: Workload.
     settings: of methods that draft and whose text no plan changes; those of a
       method are neighbours.
     gamma: draft length; no token depends on it.
-    batch_size: rows decoded at a time, settings times prompts; at least one
-      prompt is.
+    batch_size: rows decoded at a time, settings times prompts.
 
   Returns:
     Answers of each setting.
 
   Raises:
-    ValueError: a model gave NaN.
+    ValueError: a model gave a logit that is not finite.
   """
-  E, copies = len(workload.examples), len(settings)
-  width = batches.padded(workload.length_E.max())
-  plan, parts = schedules.Plan(gamma), [[] for _ in settings]
-  with progress.Progress(E * copies, 'answers') as bar:
-    for index_P, count in batches.split(
-      np.arange(E), max(1, batch_size // copies)
-    ):
-      prompts = batches.prompts(workload, index_P, copies, width)
-      told = jax.device_get(
-        _told(batches.decode(workload, prompts, settings, plan, None, observe))
-      )
-      for i, own in enumerate(parts):
-        rows = slice(i * len(index_P), i * len(index_P) + count)
-        own.append({name: x[rows] for name, x in told.items()})
-      bar.advance(count * copies)
-  return [
-    _answers(
-      workload,
-      setting,
-      jax.tree.map(lambda *x: np.concatenate(x), *own),
+  answers = []
+  total = len(workload.examples) * len(settings)
+  with progress.Progress(total, 'answers') as bar:
+    for own in batches.parts(settings, batch_size):
+      told = _decode(workload, own, schedules.Plan(gamma), batch_size, bar)
+      answers += [
+        _answers(workload, setting, {name: x[i] for name, x in told.items()})
+        for i, setting in enumerate(own)
+      ]
+  return answers
+
+
+def _decode(workload, settings, plan, batch_size, bar):
+  """What answers are made of, by name: an array [settings, E, ...] each."""
+  copies, E = len(settings), len(workload.examples)
+  size = min(max(1, batch_size // copies), E)
+  order, parts = [], []
+  for index_P, count, width in batches.by_width(workload, range(E), size):
+    prompts = batches.prompts(workload, index_P, copies, width)
+    result = batches.decode(workload, prompts, settings, plan, None, observe)
+    told = result.observed | {
+      'token': result.token_BxN,
+      'kept': result.from_drafter_BxN,
+      'length': result.length_B,
+    }
+    parts.append(
+      {
+        name: x.reshape(copies, size, *x.shape[1:])[:, :count]
+        for name, x in jax.device_get(told).items()
+      }
     )
-    for setting, own in zip(settings, parts, strict=True)
-  ]
-
-
-def _told(result):
-  """The arrays of a Result that answers are made of."""
-  return {
-    **result.observed,
-    'token': result.token_BxN,
-    'kept': result.from_drafter_BxN,
-    'length': result.length_B,
-  }
+    order += index_P[:count].tolist()
+    bar.advance(count * copies)
+  place_E = np.argsort(order)
+  joined = jax.tree.map(lambda *x: np.concatenate(x, 1), *parts)
+  return {name: x[:, place_E] for name, x in joined.items()}
 
 
 def _answers(workload, setting, told):
   """Answers of the arrays that `measure` collected."""
   length_E, token_ExN = told.pop('length'), told.pop('token')
   held_ExN = np.arange(token_ExN.shape[1]) < length_E[:, None]
-  observed = [told[name][held_ExN] for name in ('divergence', 'entropy')]
-  if not np.isfinite(observed).all():
-    raise ValueError(
-      f'{setting.method}: a model gave NaN; check the checkpoints, or compute '
-      'in float32'
-    )
   tokens = [
     row[:n].tolist() for row, n in zip(token_ExN, length_E, strict=True)
   ]
@@ -191,15 +186,15 @@ def classes(
   found, before = [], ''
   for token in token_N:
     piece = tokenizer.id_to_piece(token)
-    found.append(_class(token, piece, before))
+    found.append(_class(tokenizer, token, piece, before))
     before = piece
   return found
 
 
-def _class(token, piece, before):
-  if token == tokenizers.EOS:
+def _class(tokenizer, token, piece, before):
+  if token == tokenizer.eos_id():
     return 'end'
-  if token in (tokenizers.PAD, tokenizers.BOS, tokenizers.UNK):
+  if token in (tokenizer.pad_id(), tokenizer.bos_id(), tokenizer.unk_id()):
     return 'other'
   if piece == '\n':
     return 'newline'

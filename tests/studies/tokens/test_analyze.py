@@ -81,7 +81,10 @@ def test_the_command_measures_and_writes_the_report(
 @pytest.mark.parametrize(
   ('flag', 'line'),
   [
-    ("--config.methods={'strict': (1,)}", 'analyze: methods.strict=(1'),
+    (
+      "--config.methods={'strict': (1,)}",
+      'analyze: methods.strict: strict takes no ',
+    ),
     ('--config.rule=strict', 'analyze: unknown config field'),
     ('--config.pair={}/nothing', "analyze: unknown task 'nothing'; known: "),
   ],

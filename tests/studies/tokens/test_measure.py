@@ -1,5 +1,6 @@
 """What is observed of emitted tokens, against uncached passes and by hand."""
 
+import dataclasses
 import importlib.resources
 
 import jax
@@ -150,7 +151,23 @@ _PIECES = (
 )
 
 
-class _Tokenizer:
+class _Ids:
+  """Of a tokenizer as `tokenizers.train` makes them."""
+
+  def pad_id(self):
+    return tokenizers.PAD
+
+  def eos_id(self):
+    return tokenizers.EOS
+
+  def bos_id(self):
+    return tokenizers.BOS
+
+  def unk_id(self):
+    return tokenizers.UNK
+
+
+class _Tokenizer(_Ids):
   def id_to_piece(self, token):
     return _PIECES[token]
 
@@ -191,6 +208,32 @@ _SETTINGS = [
 def answers():
   """Of each setting, in batches of 2 prompts: the last is short of one."""
   return measure.measure(_workload(), _SETTINGS, gamma=3, batch_size=8)
+
+
+@pytest.mark.parametrize('batch_size', [1, 2, 3, 8, 100])
+def test_a_batch_has_no_more_rows_than_it_may(monkeypatch, batch_size):
+  workload = _workload()
+  # Decoded in another order than that of the examples.
+  workload.length_E[:] = [400, 3, 700, 3, 400, 3, 3]
+  token_ExS = np.pad(workload.token_ExS, ((0, 0), (0, 700)))
+  workload = dataclasses.replace(workload, token_ExS=token_ExS)
+
+  def decode(workload, prompts, settings, plan, choice, observe):
+    assert prompts.rows <= batch_size
+    example_B = np.tile(prompts.example_P, prompts.copies)
+    names = 'divergence', 'gap', 'entropy', 'confidence'
+    return results.Result(
+      token_BxN=example_B[:, None],
+      length_B=np.ones(len(example_B), int),
+      from_drafter_BxN=np.ones((len(example_B), 1), bool),
+      observed=dict.fromkeys(names, example_B[:, None]),
+    )
+
+  monkeypatch.setattr(batches, 'decode', decode)
+  got = measure.measure(workload, _SETTINGS, 3, batch_size)
+  assert [own.setting for own in got] == _SETTINGS
+  for own in got:
+    np.testing.assert_array_equal(own.entropy_T, range(7))
 
 
 @pytest.fixture(scope='module')
@@ -244,7 +287,7 @@ def test_temperature_reaches_what_is_observed(answers):
 
 def test_nan_is_reported():
   broken = jax.tree.map(lambda x: x * np.nan, tiny.params())
-  with pytest.raises(ValueError, match='strict: a model gave NaN'):
+  with pytest.raises(ValueError, match='the drafter gave NaN'):
     measure.measure(_workload(broken), _SETTINGS, gamma=3, batch_size=8)
 
 
@@ -272,7 +315,7 @@ def test_classes_by_hand():
   }
 
 
-class _Pieces(list):
+class _Pieces(_Ids, list):
   """A tokenizer of given pieces, after the four special ones."""
 
   def id_to_piece(self, token):
