@@ -20,6 +20,7 @@ def sample(
   params: Any,
   batch: Mapping[str, jax.Array],
   max_new_tokens: int,
+  eos_id: int,
   key: jax.Array,
 ) -> dict[str, jax.Array]:
   """Answers a batch's prompts at temperature 1.
@@ -31,6 +32,7 @@ def sample(
       T - N tokens: see `check`.
     max_new_tokens: most tokens of an answer, EOS included; N is the smaller of
       it and T - 1.
+    eos_id: ends an answer.
     key: of all draws; each row has its own draws.
 
   Returns:
@@ -50,7 +52,7 @@ def sample(
   else:
     inputs = before_BxT[:, : T - N], before_B
   result = autoregressive.run(
-    autoregressive.Autoregressive(model, N, tokenizer_lib.EOS),
+    autoregressive.Autoregressive(model, N, eos_id),
     params,
     results.Prompts(*inputs, jnp.arange(B)),
     probabilities.Sampling(jnp.ones(B), jnp.ones(B)),

@@ -1,7 +1,8 @@
 """The schema of a training config, and what relates its fields."""
 
+import json
 import typing
-from typing import Annotated, Any
+from typing import Any
 
 import pydantic
 
@@ -9,9 +10,10 @@ from speccascade import config
 from speccascade.models import base, registry
 from speccascade.training import distillation
 
-_Positive = Annotated[float, pydantic.Field(gt=0)]
-_Decay = Annotated[float, pydantic.Field(ge=0, lt=1)]
+_Positive = config.float32(gt=0)
+_Decay = config.float32(ge=0, lt=1)
 
+_MOST_TOKENS = 2**32  # 12 GB.
 _SCRATCH = ('family', 'model', 'tokenizer')
 _DISTILLED = ('distill', 'dtype')
 
@@ -29,10 +31,10 @@ class Optimizer(config.Schema):
   """
 
   peak_learning_rate: _Positive
-  warmup_steps: config.NonNegative
+  warmup_steps: config.Count
   b1: _Decay = 0.9
   b2: _Decay = 0.95
-  weight_decay: Annotated[float, pydantic.Field(ge=0)] = 0.1
+  weight_decay: config.float32(ge=0) = 0.1
   clip_norm: _Positive = 1.0
 
 
@@ -90,29 +92,48 @@ class Train(config.Schema):
     save_every: steps between checkpoints, a multiple of `log_every`.
   """
 
-  name: Annotated[str, pydantic.Field(pattern=r'^[\w-][\w.-]*$')]
+  name: config.Name
   seed: config.Seed = 0
   task: config.Task
-  task_args: dict[str, str | int | float | bool] = {}
-  num_train: config.Positive
-  num_valid: config.Positive = 2048
-  length: config.Positive
-  input_length: config.Positive | None = None
+  task_args: config.TaskArgs = {}
+  num_train: config.Corpus
+  num_valid: config.Examples = 2048
+  length: config.Tokens
+  input_length: config.Tokens | None = None
   family: str | None = None
   model: dict[str, Any] | None = None
   tokenizer: str | None = None
   distill: Distill | None = None
   dtype: config.Dtype | None = None
   optimizer: Optimizer
-  batch_size: config.Positive
-  num_steps: config.Positive
-  log_every: config.Positive = 50
-  eval_every: config.Positive = 500
-  save_every: config.Positive = 1000
+  batch_size: config.Rows
+  num_steps: config.Steps
+  log_every: config.Steps = 50
+  eval_every: config.Steps = 500
+  save_every: config.Steps = 1000
 
   def architecture(self) -> base.Config:
     """Returns the configuration of a model that is trained from scratch."""
     return registry.make_config(self.family, **self.model)
+
+  @pydantic.field_validator('model')
+  @classmethod
+  def _check_json(cls, value):
+    try:
+      json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+      raise config.fault('it must be made of what JSON has') from None
+    return value
+
+  @pydantic.model_validator(mode='after')
+  def _check_size(self):
+    width = self.length + (self.input_length or 0)
+    if self.num_train * width > _MOST_TOKENS:
+      raise ValueError(
+        f'num_train={self.num_train} rows of {width} tokens are more than the '
+        f'{_MOST_TOKENS} that are held in memory; lower num_train or length'
+      )
+    return self
 
   @pydantic.model_validator(mode='after')
   def _check_steps(self):
@@ -150,33 +171,33 @@ class Train(config.Schema):
     dtype = self.model.get('dtype', 'float32')
     _check_known('model.dtype', dtype, typing.get_args(config.Dtype))
     architecture = self.architecture()
-    check_inputs(architecture, self.input_length)
-    for field, source in registry.family_of(architecture).lengths.items():
-      length, most = getattr(self, source), getattr(architecture, field)
-      if length > most:
-        raise ValueError(
-          f'{source}={length} must not exceed model.{field}={most}'
-        )
+    check_lengths(architecture, self)
     return self
 
 
-def check_inputs(architecture: base.Config, input_length: int | None) -> None:
-  """Raises ValueError unless `input_length` is set for encoders alone.
+def check_lengths(architecture: base.Config, settings: Train) -> None:
+  """Raises ValueError unless a model takes the rows and inputs of a config.
 
   Args:
-    architecture: configuration of the model that is trained.
-    input_length: of the training config.
+    architecture: configuration of the model.
+    settings: Train; its `input_length` is set for encoders alone.
   """
   family = registry.family_of(architecture)
-  if family.encodes_input and input_length is None:
+  if family.encodes_input and settings.input_length is None:
     raise ValueError(
       f'input_length must be set: a {family.name} model encodes its inputs'
     )
-  if not family.encodes_input and input_length is not None:
+  if not family.encodes_input and settings.input_length is not None:
     raise ValueError(
-      f'input_length={input_length} must not be set: a {family.name} model '
-      'reads the prompt as part of its row'
+      f'input_length={settings.input_length} must not be set: a {family.name} '
+      'model reads the prompt as part of its row'
     )
+  for field, source in family.lengths.items():
+    length, most = getattr(settings, source), getattr(architecture, field)
+    if length > most:
+      raise ValueError(
+        f'{source}={length} must not exceed {field}={most} of the model'
+      )
 
 
 def _check_known(name, value, known):

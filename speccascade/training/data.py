@@ -3,11 +3,14 @@
 Worker processes import this module, so it does not import JAX.
 """
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import multiprocessing
 import os
+import signal
+import threading
 from concurrent import futures
 from typing import Any
 
@@ -89,9 +92,11 @@ def tokenize(
     Examples.
 
   Raises:
-    ValueError: an example has more than `length` tokens, or its input more
-      than `input_length`.
+    ValueError: an example is not there, or has more than `length` tokens, or
+      its input more than `input_length`.
+    futures.BrokenExecutor: a worker was killed.
   """
+  task.example(split, count - 1)  # Tells at once if there are too few.
   chunks = [
     range(start, min(start + _CHUNK, count))
     for start in range(0, count, _CHUNK)
@@ -108,11 +113,26 @@ def tokenize(
     # A forked child of a process that has started JAX can deadlock.
     context = multiprocessing.get_context('spawn')
     with futures.ProcessPoolExecutor(num_workers, context) as pool:
-      parts = list(pool.map(chunk, chunks))
+      with _uninterrupted():
+        results = pool.map(chunk, chunks)
+      parts = list(results)
   arrays = zip(*parts, strict=True)
   return Examples(
     *(None if a[0] is None else np.concatenate(a) for a in arrays)
   )
+
+
+@contextlib.contextmanager
+def _uninterrupted():
+  """Ignores Ctrl-C, for good in processes that start here."""
+  if threading.current_thread() is not threading.main_thread():
+    yield  # Signals are the main thread's.
+    return
+  before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+  try:
+    yield
+  finally:
+    signal.signal(signal.SIGINT, before)
 
 
 def _tokenize_chunk(task, tokenizer, split, length, input_length, chunk):
@@ -133,13 +153,13 @@ def _tokenize_chunk(task, tokenizer, split, length, input_length, chunk):
     length_E = np.zeros(len(examples), np.int32)
   rows = zip(examples, prompts, targets, strict=True)
   for i, (example, prompt, target) in enumerate(rows):
-    before = [tokenizer_lib.BOS, *prompt]
+    before = tokenizer_lib.beginning(tokenizer) + prompt
     if input_length is not None:
       _check_fits(example, split, len(before), input_length, 'input_length')
       input_ExS[i, : len(before)] = before
       length_E[i] = len(before)
       before = [tokenizer_lib.PAD]
-    row = [*before, *target, tokenizer_lib.EOS]
+    row = [*before, *target, tokenizer.eos_id()]
     _check_fits(example, split, len(row), length, 'length')
     token_ExT[i, : len(row)] = row
     weight_ExT[i, len(before) : len(row)] = 1

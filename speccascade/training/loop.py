@@ -1,7 +1,8 @@
 """The training loop: resumes at the very next batch, exports at the end."""
 
 import functools
-import json
+import hashlib
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,16 +11,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import orbax.checkpoint as ocp
 from etils import epath
 
 from speccascade import sharding
-from speccascade.checkpoints import native as checkpoints
+from speccascade.checkpoints import native
 from speccascade.models import base
 from speccascade.runs import environment
 from speccascade.runs import workdir as workdir_lib
+from speccascade.sampling import keys
+from speccascade.storage import files, json_text
 from speccascade.timing import clock
-from speccascade.training import batches, config, data, metrics
+from speccascade.training import batches, checkpoints, config, data, metrics
 from speccascade.training import loss as loss_lib
 
 # Fields that a resumed run may change.
@@ -67,26 +69,26 @@ def train(
     objective: is minimised.
     frozen: parameters that the objective takes and no step changes.
     start: parameters to start from, which are copied; None draws them.
-    origin: hashes of `frozen` and `start`, for provenance.json.
+    origin: hashes of `frozen`, `start` and the tokenizer, for provenance.json.
 
   Returns:
     The parameters.
 
   Raises:
-    ValueError: `workdir` was created with a different config or data.
+    ValueError: `workdir` was created with a different config, data or pair,
+      another process writes to it, all its checkpoints are damaged, or the
+      training diverges.
   """
   workdir = epath.Path(workdir).resolve()
-  workdir_lib.claim(settings.to_dict(), workdir / 'config.json', free=_FREE)
   mesh = sharding.make_mesh(jax.device_count(), 1)
   whole = jax.NamedSharding(mesh, jax.P())
   split = jax.NamedSharding(mesh, sharding.BATCH)
   optimizer, schedule = make_optimizer(settings)
   stream = batches.shuffled(train_examples, settings.batch_size, settings.seed)
-  data_hash = train_examples.data_hash
   init = jax.jit(
     functools.partial(_init, model, optimizer), out_shardings=whole
   )
-  key = jax.random.key(settings.seed)
+  key = keys.make(settings.seed)
   frozen = jax.device_put(frozen, whole)
   evaluate = functools.partial(
     _evaluate,
@@ -96,16 +98,19 @@ def train(
     batch_size=settings.batch_size,
     place=split,
   )
-  # Leaving the manager waits for a checkpoint that is being written.
-  with _checkpoint_manager(workdir) as manager:
-    if manager.latest_step() is None:
+  folder = workdir / 'checkpoints'
+  with workdir_lib.lock(workdir):
+    workdir_lib.claim(settings.to_dict(), workdir / 'config.json', free=_FREE)
+    identity = _identity(settings, train_examples, origin)
+    found = checkpoints.restore(
+      folder, jax.eval_shape(init, key, start), identity
+    )
+    if found is None:
       state, seconds = init(key, start), 0.0
     else:
-      shapes = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole),
-        jax.eval_shape(init, key, start),
-      )
-      state, seconds = _restore(manager, shapes, stream, data_hash)
+      state, run = found
+      stream.set_state(run['batches'])
+      seconds = run['seconds']
     first = int(state.step)
     # Compiled ahead of time, so that no rate below includes the compilation.
     example = train_examples.rows(np.zeros(settings.batch_size, int))
@@ -129,7 +134,7 @@ def train(
         last = step == settings.num_steps
         if step % settings.log_every and not last:
           continue
-        line = _summarise(jax.device_get(window))
+        line = _summarise(jax.device_get(window), step)
         elapsed = clock.now() - start_time
         rate = len(window) / elapsed
         line['tokens_per_second'] = rate * batch['token_BxT'].size
@@ -138,14 +143,32 @@ def train(
           line |= evaluate(state.params)
         writer.write(step, line, rate)
         if step % settings.save_every == 0 or last:
-          _save(manager, step, state, stream, data_hash, seconds)
+          run = {'batches': stream.get_state(), 'seconds': seconds}
+          checkpoints.save(folder, step, state, run, identity)
         window, start_time = [], clock.now()
-  _export(workdir, settings, model, state.params, data_hash, seconds, origin)
+    _export(workdir, settings, model, state.params, identity, seconds)
   return state.params
 
 
-def _summarise(window):
+def _identity(settings, examples, origin):
+  """What a checkpoint must share with a run that goes on from it."""
+  values = settings.to_dict()
+  return {
+    'config': {k: v for k, v in values.items() if k not in _FREE},
+    'data': examples.data_hash,
+    'origin': dict(origin or {}),
+  }
+
+
+def _summarise(window, last):
   """Returns means over the steps of a line, and the last learning rate."""
+  for step, values in enumerate(window, last - len(window) + 1):
+    if not values.pop('finite'):
+      raise ValueError(
+        f'the training diverged: at step {step} the loss, a gradient or a '
+        'parameter is not finite, and nothing of it is saved; lower '
+        'optimizer.peak_learning_rate or compute in float32, in a new --workdir'
+      )
   line = {k: float(np.mean([v[k] for v in window])) for k in window[0]}
   return line | {'learning_rate': float(window[-1]['learning_rate'])}
 
@@ -204,9 +227,15 @@ def _train_step(
   updates, optimizer_state = optimizer.update(
     gradient, state.optimizer, state.params
   )
-  values |= {'learning_rate': schedule(state.step)}
   params = optax.apply_updates(state.params, updates)
+  # A norm that overflows would clip its gradient to zero.
+  own = values['loss'], optax.global_norm(gradient), params, optimizer_state
+  values |= {'learning_rate': schedule(state.step), 'finite': _finite(own)}
   return State(state.step + 1, params, optimizer_state), values
+
+
+def _finite(tree):
+  return jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(tree)]).all()
 
 
 def _evaluate(eval_step, params, *, frozen, examples, batch_size, place):
@@ -219,67 +248,30 @@ def _evaluate(eval_step, params, *, frozen, examples, batch_size, place):
     batch['weight_BxT'] *= (index_B < len(examples))[:, None]
     sums.append(eval_step(params, frozen, jax.device_put(batch, place), None))
   total = jax.tree.map(lambda *x: np.sum(x), *jax.device_get(sums))
-  return {f'valid_{k}': float(v) for k, v in loss_lib.mean(total).items()}
-
-
-def _checkpoint_manager(workdir):
-  options = ocp.CheckpointManagerOptions(
-    max_to_keep=2, create=True, cleanup_tmp_directories=True
-  )
-  return ocp.CheckpointManager(
-    workdir / 'checkpoints', options=options, item_names=('state', 'run')
-  )
-
-
-def _save(manager, step, state, stream, data_hash, seconds):
-  run = {
-    'batches': stream.get_state(),
-    'data_hash': data_hash,
-    'seconds': seconds,
-  }
-  manager.save(
-    step,
-    args=ocp.args.Composite(
-      state=ocp.args.StandardSave(state), run=ocp.args.JsonSave(run)
-    ),
-  )
-
-
-def _restore(manager, shapes, stream, data_hash):
-  """Returns the latest (state, seconds trained); rewinds `stream` to it."""
-  restored = manager.restore(
-    manager.latest_step(),
-    args=ocp.args.Composite(
-      state=ocp.args.StandardRestore(shapes), run=ocp.args.JsonRestore()
-    ),
-  )
-  run = restored['run']
-  if run['data_hash'] != data_hash:
+  means = {f'valid_{k}': float(v) for k, v in loss_lib.mean(total).items()}
+  if not all(map(math.isfinite, means.values())):
     raise ValueError(
-      f'{manager.directory} was trained on different data; use a new '
-      '--workdir or restore the original data'
+      f'the validation is not finite ({means}); compute in float32'
     )
-  stream.set_state(run['batches'])
-  return restored['state'], run['seconds']
+  return means
 
 
-def _export(workdir, settings, model, params, data_hash, seconds, origin):
-  checkpoints.save(
-    workdir / f'{settings.name}.safetensors', model.config, params
-  )
+def _export(workdir, settings, model, params, identity, seconds):
+  path = workdir / f'{settings.name}.safetensors'
+  native.save(path, model.config, params)
   lines = metrics.read(workdir)
-  final = {k: v for line in lines for k, v in line.items()}
+  final = {k: v for line in lines for k, v in line.items() if k != 'step'}
   provenance = {
     'config': settings.to_dict(),
     'seed': settings.seed,
-    'data_hash': data_hash,
+    'data_hash': identity['data'],
+    'checkpoint': hashlib.sha256(path.read_bytes()).hexdigest(),
     'num_params': sum(x.size for x in jax.tree.leaves(params)),
-    'steps': final.pop('step'),
+    'steps': settings.num_steps,
     'final': final,
     'seconds': seconds,
-    **({'origin': origin} if origin else {}),
+    **({'origin': identity['origin']} if identity['origin'] else {}),
     **environment.describe(),
   }
-  (workdir / 'provenance.json').write_text(
-    json.dumps({settings.name: provenance}, indent=2) + '\n'
-  )
+  text = json_text.dumps({settings.name: provenance}, indent=2)
+  files.write(workdir / 'provenance.json', f'{text}\n')

@@ -5,13 +5,18 @@ past its checkpoint, and a torn one, and writes them again.
 """
 
 import datetime
-import json
 import sys
 from collections.abc import Mapping
 
-import tensorboardX
 import tqdm
 from etils import epath
+from tensorboardX import event_file_writer, summary
+from tensorboardX.proto import event_pb2
+
+from speccascade.storage import files, json_text, lines
+from speccascade.timing import clock
+
+_NAME = 'metrics.jsonl'
 
 
 class Writer:
@@ -25,12 +30,14 @@ class Writer:
       step: last step that the run has finished.
       num_steps: steps of the whole run.
     """
-    self._path = epath.Path(folder) / 'metrics.jsonl'
     kept = [line for line in read(folder) if line['step'] <= step]
-    self._path.write_text(''.join(json.dumps(x) + '\n' for x in kept))
-    self._board = tensorboardX.SummaryWriter(
-      str(folder), purge_step=step + 1, write_to_disk=True
-    )
+    path = epath.Path(folder) / _NAME
+    files.write(path, ''.join(f'{json_text.dumps(x)}\n' for x in kept))
+    self._lines = lines.Log(path, _parse)
+    # Without the threads of a SummaryWriter, which outlive a full disk.
+    self._events = event_file_writer.EventsWriter(str(path.parent / 'events'))
+    start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+    self._write_event(step + 1, session_log=start)  # Purges what follows.
     self._num_steps = num_steps
     self._bar = None
     if sys.stderr.isatty():
@@ -44,11 +51,10 @@ class Writer:
       values: metrics by name.
       rate: steps a second; predicts the time left.
     """
-    with self._path.open('a') as f:
-      f.write(json.dumps({'step': step, **values}) + '\n')
+    self._lines.append([{'step': step, **values}])
     for name, value in values.items():
-      self._board.add_scalar(name, value, step)
-    self._board.flush()
+      self._write_event(step, summary=summary.scalar(name, value))
+    self._events.flush()
     text = '  '.join(f'{name} {value:.4g}' for name, value in values.items())
     if self._bar is not None:
       self._bar.set_postfix_str(text, refresh=False)
@@ -62,19 +68,32 @@ class Writer:
       flush=True,
     )
 
+  def _write_event(self, step, **what):
+    self._events.write_event(
+      event_pb2.Event(step=step, wall_time=clock.date(), **what)
+    )
+
   def __enter__(self):
     return self
 
   def __exit__(self, *error):
-    self._board.close()
+    self._lines.close()
+    self._events.close()
     if self._bar is not None:
       self._bar.close()
 
 
 def read(folder: epath.PathLike) -> list[dict[str, float]]:
-  """Returns the whole lines of `metrics.jsonl`; none without the file."""
-  path = epath.Path(folder) / 'metrics.jsonl'
-  if not path.exists():
-    return []
-  lines = path.read_text().split('\n')[:-1]  # What follows '\n' is torn.
-  return [json.loads(line) for line in lines]
+  """Returns the whole lines of `metrics.jsonl`; none without the file.
+
+  Raises:
+    ValueError: a line is damaged; the message names it.
+  """
+  return lines.read(epath.Path(folder) / _NAME, _parse)
+
+
+def _parse(line):
+  values = json_text.loads(line)
+  if not isinstance(values, dict) or type(values.get('step')) is not int:
+    raise ValueError('it is no line of metrics')
+  return values

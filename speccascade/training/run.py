@@ -37,9 +37,10 @@ def run(settings: config.Train, workdir: epath.PathLike) -> Any:
     )
   task = tasks.load(settings.task, settings.task_args)
   if settings.distill is None:
-    model, tokenizer, teaching = *_from_scratch(settings), {}
+    model, tokenizer, teaching = *_from_scratch(settings), {'origin': {}}
   else:
     model, tokenizer, teaching = _from_pair(settings, task)
+  teaching['origin']['tokenizer'] = tokenizer_lib.digest(tokenizer)
   train, valid = (
     data.tokenize(
       task, tokenizer, split, count, settings.length, settings.input_length
@@ -72,7 +73,7 @@ def _from_pair(settings, task):
   decoding_checks.check_pair(pair.drafter, pair.verifier)
   for model in (pair.drafter, pair.verifier):
     try:
-      config.check_inputs(model.config, settings.input_length)
+      config.check_lengths(model.config, settings)
     except ValueError as error:
       raise ValueError(f'distill.pair={pair.name!r}: {error}') from None
   drafter, verifier = (
@@ -85,6 +86,7 @@ def _from_pair(settings, task):
       settings.distill.loss,
       settings.distill.samples,
       task.max_new_tokens,
+      pair.eos_id,
     ),
     'frozen': jax.tree.map(
       lambda x: x.astype(settings.dtype), pair.verifier_params

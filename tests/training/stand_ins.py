@@ -5,7 +5,6 @@ import contextlib
 import jax
 import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
 from jax.experimental.compilation_cache import compilation_cache
 
 from speccascade import config
@@ -89,16 +88,3 @@ def compiled_once(folder):
     for name, value in before.items():
       jax.config.update(name, value)
     compilation_cache.reset_cache()
-
-
-@contextlib.contextmanager
-def fast_runs(folder):
-  """Compiles each program once; a checkpoint is not sliced by devices."""
-  before = ocp.type_handlers.get_type_handler(jax.Array)
-  whole = ocp.type_handlers.ArrayHandler(use_replica_parallel=False)
-  ocp.type_handlers.register_type_handler(jax.Array, whole, override=True)
-  try:
-    with compiled_once(folder):
-      yield
-  finally:
-    ocp.type_handlers.register_type_handler(jax.Array, before, override=True)

@@ -25,5 +25,11 @@ class Characters:
   def vocab_size(self):
     return 4 + len(_CHARACTERS)
 
+  def bos_id(self):
+    return 2
+
+  def eos_id(self):
+    return 1
+
   def encode(self, texts):
     return [[4 + _CHARACTERS.index(c) for c in text] for text in texts]

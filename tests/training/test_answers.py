@@ -37,7 +37,7 @@ def _params(model, seed=0):
 def _sampler(model):
   return jax.jit(
     lambda params, batch, key: answers.sample(
-      model, params, batch, ASKED[model], key
+      model, params, batch, ASKED[model], 1, key
     )
   )
 

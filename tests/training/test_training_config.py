@@ -134,7 +134,7 @@ def _distill(**values):
     (dict(input_length=0), 'input_length=0: it must be greater'),
     (dict(seed=-1), 'seed=-1: it must be greater'),
     (dict(seed=2**31), 'seed=2147483648: it must be less'),
-    (dict(name='../x'), "name='../x': String should match"),
+    (dict(name='../x'), "name='../x': it must be a name for"),
     (dict(steps=3), 'unknown config field steps; known: name, seed'),
     (
       dict(log_every=2, save_every=5),
@@ -167,7 +167,7 @@ def _distill(**values):
     (dict(family='gpt'), "unknown model family 'gpt'; known: gemma2, t5"),
     (_model(dtype='int'), "model.dtype='int' must be one of float32, bfloat16"),
     (_model(depth=1), 'wrong settings of a gemma2 model: .*depth'),
-    (dict(length=9000), 'length=9000 must not exceed model.context_length=81'),
+    (dict(length=9000), 'length=9000 must not exceed context_length=8192'),
     (
       dict(input_length=8),
       'input_length=8 must not be set: a gemma2 model reads the prompt as',

@@ -1,4 +1,8 @@
 import dataclasses
+import signal
+import subprocess
+import sys
+from concurrent import futures
 
 import numpy as np
 import pytest
@@ -88,6 +92,17 @@ def test_too_long_an_example_is_one_line():
     data.tokenize(_Fixed(), sums.Characters(), 'train', 3, length=7)
 
 
+def test_too_few_examples_are_told_before_any_is_tokenised():
+  class Few(sums.Sums):
+    def example(self, split, index):
+      if index >= 8:
+        raise ValueError(f'there is no example {index}')
+      raise AssertionError
+
+  with pytest.raises(ValueError, match='there is no example 9999999'):
+    data.tokenize(Few(), sums.Characters(), 'train', 10_000_000, length=13)
+
+
 def test_workers_and_chunks_do_not_change_the_data(monkeypatch):
   whole = _tokenize(num_workers=1)
   monkeypatch.setattr(data, '_CHUNK', 7)
@@ -127,3 +142,17 @@ def test_batches_resume_at_the_very_next_one():
     got = next(resumed)
     for name in ('token_BxT', 'weight_BxT'):
       np.testing.assert_array_equal(got[name], batch[name])
+
+
+def test_processes_that_tokenise_leave_ctrl_c_to_the_one_that_started_them():
+  before = signal.getsignal(signal.SIGINT)
+  code = 'import signal as s; print(s.getsignal(s.SIGINT) is s.SIG_IGN)'
+
+  def ignores():
+    with data._uninterrupted():
+      return subprocess.check_output([sys.executable, '-c', code], text=True)
+
+  assert ignores() == 'True\n'
+  assert signal.getsignal(signal.SIGINT) is before
+  with futures.ThreadPoolExecutor() as pool:  # Where signals do not arrive.
+    pool.submit(ignores).result()

@@ -2,15 +2,18 @@ import dataclasses
 import functools
 import itertools
 import json
+import shutil
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from speccascade import sharding
 from speccascade.checkpoints import native as checkpoints
 from speccascade.models import registry
+from speccascade.runs import workdir as workdir_lib
 from speccascade.timing import clock
 from speccascade.training import (
   batches,
@@ -29,8 +32,8 @@ class _Killed(Exception):
 
 @pytest.fixture(scope='module', autouse=True)
 def _compile_once(tmp_path_factory):
-  """Every run here has the same programs; compile them once, and fast."""
-  with stand_ins.fast_runs(tmp_path_factory.mktemp('cache')):
+  """Every run here has the same programs."""
+  with stand_ins.compiled_once(tmp_path_factory.mktemp('cache')):
     yield
 
 
@@ -153,8 +156,102 @@ def test_a_finished_run_is_not_trained_again(whole, seen):
 
 
 def test_other_data_than_the_checkpoint_is_refused(whole):
-  with pytest.raises(ValueError, match='trained on different data; use a new'):
+  with pytest.raises(ValueError, match=r'\(data differ.*use a new --workdir'):
     _train(whole[0], count=49)
+
+
+def test_a_damaged_checkpoint_is_not_exported_but_trained_again(
+  tmp_path, whole, capsys
+):
+  workdir = shutil.copytree(whole[0], tmp_path / 'run')
+  exported = workdir / 'tiny.safetensors'
+  expected = exported.read_bytes()
+  exported.unlink()
+  newest = workdir / 'checkpoints' / '24'
+  damaged = max(newest.rglob('*'), key=lambda path: path.stat().st_size)
+  data = bytearray(damaged.read_bytes())
+  data[-64:] = (x ^ 0xFF for x in data[-64:])
+  damaged.write_bytes(data)
+  params = _train(workdir)
+  jax.tree.map(np.testing.assert_array_equal, params, whole[1])
+  assert exported.read_bytes() == expected
+  assert metrics.read(workdir) == metrics.read(whole[0])
+  told = capsys.readouterr().out
+  name = damaged.relative_to(newest)
+  assert f'{newest}: its file {name} is damaged; it is now 24.damaged\n' in told
+  assert 'going on from step 12\n' in told
+  saved = {path.name for path in (workdir / 'checkpoints').iterdir()}
+  names = {'12', '12.json', '24', '24.json'}
+  assert saved == names | {'24.damaged', '24.json.damaged'}
+
+
+def test_a_training_that_diverges_stops_before_it_saves(tmp_path):
+  model = stand_ins.model()
+  with pytest.raises(ValueError, match='diverged: at step 1 ') as error:
+    loop.train(
+      stand_ins.settings(),
+      model,
+      _examples('train', 50),
+      _examples('validation', 16),
+      tmp_path,
+      start=stand_ins.params(model, scale=1e30),
+    )
+  assert '\n' not in str(error.value)
+  assert not (tmp_path / 'checkpoints').exists()
+  assert not list(tmp_path.glob('*.safetensors'))
+  assert not metrics.read(tmp_path)
+
+
+@pytest.mark.parametrize('where', ['loss', 'gradient', 'parameter'])
+def test_what_is_not_finite_is_told_of_its_step(where):
+  start = 1e38 if where == 'parameter' else 1.0
+
+  def objective(model, params, frozen, batch, key):
+    loss = {
+      'loss': params['w'] + jnp.inf,
+      'gradient': 1e25 * params['w'],  # Its norm overflows; it is clipped to 0.
+      'parameter': -params['w'],
+    }[where]
+    return {'loss': loss, 'weight': 1}
+
+  optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(3e38))
+  step = functools.partial(
+    loop._train_step, None, objective, optimizer, lambda _: 0.1
+  )
+  params = {'w': jnp.float32(start)}
+  state = loop.State(jnp.int32(0), params, optimizer.init(params))
+  _, values = step(state, (), (), jax.random.key(0))
+  assert not values['finite']
+  window = [{'finite': True, 'loss': 1.0}] * 2 + [jax.device_get(values)]
+  with pytest.raises(ValueError, match='at step 7 '):
+    loop._summarise([dict(x) for x in window], 7)
+
+
+def test_a_validation_that_is_not_finite_is_one_line():
+  with pytest.raises(ValueError, match='validation is not finite'):
+    loop._evaluate(
+      lambda *_: {'loss': jnp.float32(np.nan), 'weight': jnp.float32(3)},
+      (),
+      frozen=(),
+      examples=_examples('validation', 16),
+      batch_size=16,
+      place=jax.devices()[0],
+    )
+
+
+def test_nothing_is_written_through_a_link(tmp_path):
+  (tmp_path / 'run').mkdir()
+  (tmp_path / 'elsewhere').mkdir()
+  (tmp_path / 'run' / 'checkpoints').symlink_to(tmp_path / 'elsewhere')
+  with pytest.raises(ValueError, match='checkpoints is a link'):
+    _train(tmp_path / 'run')
+  assert not list((tmp_path / 'elsewhere').iterdir())
+
+
+def test_one_process_at_a_time_trains_in_a_folder(tmp_path):
+  with workdir_lib.lock(tmp_path):
+    with pytest.raises(ValueError, match='another process'):
+      _train(tmp_path)
 
 
 def test_an_encoder_decoder_learns(tmp_path):
@@ -236,7 +333,7 @@ def test_a_student_starts_where_it_is_told_and_comes_near_its_teacher(
   start = jax.device_put(
     stand_ins.params(model), jax.NamedSharding(mesh, jax.P()), may_alias=False
   )
-  objective = distillation.objective(model, 'forward_kl', 'targets', 5)
+  objective = distillation.objective(model, 'forward_kl', 'targets', 5, 1)
   loop.train(
     stand_ins.settings(num_steps=20, save_every=20),
     model,

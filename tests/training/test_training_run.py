@@ -22,8 +22,8 @@ _ROOT = pathlib.Path(__file__).parents[2]
 
 @pytest.fixture(scope='module', autouse=True)
 def _compile_little(tmp_path_factory):
-  """Each program once, and fast rather than well."""
-  with stand_ins.fast_runs(tmp_path_factory.mktemp('cache')):
+  """Each program once."""
+  with stand_ins.compiled_once(tmp_path_factory.mktemp('cache')):
     yield
 
 
@@ -109,7 +109,13 @@ def _check_exported(workdir, folder):
   assert 1e-4 < max(jax.tree.leaves(moved)) < 2e-1  # It started from the old.
   told = json.loads((workdir / 'provenance.json').read_text())['drafter']
   assert told['final']['valid_loss'] == lines[-1]['valid_loss']
-  assert told['origin'].keys() == {'drafter_hash', 'verifier_hash'}
+  hashes = {'drafter_hash', 'verifier_hash', 'tokenizer'}
+  assert told['origin'].keys() == hashes
+  # The pair takes it in place of the old one, with what is told of it.
+  pair = shutil.copytree(folder, workdir / 'pair')
+  for file in ('drafter.safetensors', 'provenance.json'):
+    shutil.copy(workdir / file, pair)
+  pairs.load(pair)
   return told
 
 
@@ -133,6 +139,7 @@ def test_resuming_draws_the_same_answers(tmp_path, whole, folders):
   # What a run leaves that is killed before its checkpoint of step 4.
   workdir = shutil.copytree(whole[0], tmp_path / 'run')
   shutil.rmtree(workdir / 'checkpoints' / '4')
+  (workdir / 'checkpoints' / '4.json').unlink()
   (workdir / 'drafter.safetensors').unlink()
   lines = metrics.read(workdir)
   params = run.run(_settings(folders, _ON_POLICY), workdir)
@@ -200,7 +207,8 @@ def test_a_model_from_scratch_is_trained_on_the_corpus_named(
   )
   assert run.run(settings, tmp_path) == 'params'
   assert seen['model'] == stand_ins.model('t5', vocab_size=512)
-  assert seen['teaching'] == {}
+  assert seen['teaching'].keys() == {'origin'}
+  assert seen['teaching']['origin'].keys() == {'tokenizer'}
   train_examples, valid_examples, workdir = seen['rest']
   assert (len(train_examples), len(valid_examples)) == (50, 16)
   assert train_examples.token_ExT.shape == (50, 112)
@@ -233,6 +241,9 @@ def test_a_pair_of_another_family_is_one_line(tmp_path, folders):
   with pytest.raises(
     ValueError, match="'translation.*: input_length must be set: a t5 model"
   ):
+    run.run(settings, tmp_path)
+  settings = _settings(folders, 'word_problems,jsd,targets', length=8193)
+  with pytest.raises(ValueError, match='length=8193 must not exceed context_l'):
     run.run(settings, tmp_path)
   pair = {'distill.pair': str(folders['word_problems'])}
   settings = _settings(folders, 'translation,jsd,targets', **pair)
