@@ -5,20 +5,23 @@ Letters: E examples, P prompts of a batch, S prompt tokens, B rows.
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
 from speccascade import methods, pairs, tokenizers
 from speccascade.decoding import blocks, results, schedules
 from speccascade.decoding import loop as loop_lib
 from speccascade.methods import choice as choice_lib
-from speccascade.sampling import probabilities
+from speccascade.sampling import keys, probabilities
 from speccascade.sweeps import points
+from speccascade.timing import costs as costs_lib
 
-_BUCKET = 32  # Prompts are padded to a multiple: few shapes, few compiles.
+_ALIGNED = 32  # Every width is a multiple.
+# Prompts share a width unless it saves more than its programs take to compile:
+# narrower ones do not, nor ones of fewer batches.
+_NARROW, _FEW = 128, 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Workload:
     examples: of it.
     token_ExS: their prompts, padded on the right.
     length_E: tokens of each prompt.
-    costs: timing.costs.Costs, for the schedules that weigh them.
+    costs: for the schedules that weigh them.
   """
 
   pair: pairs.Pair
@@ -39,7 +42,7 @@ class Workload:
   examples: list
   token_ExS: np.ndarray
   length_E: np.ndarray
-  costs: Any = None
+  costs: costs_lib.Costs | None = None
 
 
 def load(
@@ -80,8 +83,14 @@ def load(
 
 
 def padded(length: int) -> int:
-  """The next multiple of the bucket."""
-  return -(-int(length) // _BUCKET) * _BUCKET
+  """The narrowest width that holds so many tokens.
+
+  There are few widths, as programs are compiled for each: 32, 64, 96, 128, and
+  then two a doubling, 192, 256, 384, 512, ...
+  """
+  power = 1 << (int(length) - 1).bit_length()
+  width = power * 3 // 4 if length <= power * 3 // 4 else power
+  return -(-width // _ALIGNED) * _ALIGNED
 
 
 def prompts(
@@ -96,8 +105,8 @@ def prompts(
     workload: Workload.
     index_P: which examples.
     copies: rows of each.
-    width: tokens to pad to, at least the longest; None is the next multiple
-      of 32.
+    width: tokens to pad to, at least the longest; None is the narrowest of
+      `padded` that holds it.
   """
   index_P = np.asarray(index_P)
   length_P = workload.length_E[index_P]
@@ -108,23 +117,75 @@ def prompts(
   return results.Prompts(token_PxS, length_P, index_P, copies=copies)
 
 
-def split(index_E: Sequence[int], size: int) -> Iterator[tuple[Any, int]]:
-  """Batches of one size, so that nothing recompiles.
+def by_width(
+  workload: Workload, index_E: Sequence[int], size: int
+) -> Iterator[tuple[Any, int, int]]:
+  """Batches of one size whose prompts share a width, narrow ones first.
+
+  Few widths are used, and prompts short of a batch of theirs go into one of the
+  next: each width needs a program.
 
   Args:
-    index_E: examples, in the order to be decoded.
-    size: P; no more than there are examples are taken at a time.
+    workload: Workload.
+    index_E: examples, in the order to be decoded within a width.
+    size: P.
 
   Yields:
-    (index_P, how many of them count): the last batch is filled up with
-    examples from the first on.
+    (index_P, how many of them count, width): the last batch is filled up.
   """
-  index_E = np.asarray(index_E)
-  size = min(size, len(index_E))
-  for start in range(0, len(index_E), size):
-    own = index_E[start : start + size]
-    filled = np.concatenate([own, index_E[: size - len(own)]])
-    yield filled, len(own)
+  own_E = np.array([padded(length) for length in workload.length_E])
+  own_E = np.clip(own_E, min(_NARROW, own_E.max()), None)
+  widths, number = np.unique(own_E, return_counts=True)
+  widths = widths[(number >= _FEW * size) | (widths == own_E.max())]
+  index_E = np.asarray(index_E, int)
+  width_E = widths[np.searchsorted(widths, own_E[index_E])]
+  rest = np.array([], int)
+  for width in np.unique(width_E).tolist():
+    rest = np.concatenate([rest, index_E[width_E == width]])
+    whole = len(rest) // size * size
+    for start in range(0, whole, size):
+      yield rest[start : start + size], size, width
+    rest = rest[whole:]
+  if len(rest):
+    yield np.resize(rest, size), len(rest), width
+
+
+def parts(
+  settings: Sequence[points.Setting], rows: int, number: int | None = None
+) -> Iterator[Sequence[points.Setting]]:
+  """Settings in as few parts of equal size as fit a batch.
+
+  Args:
+    settings: to be decoded.
+    rows: most of a batch.
+    number: settings that there were, if some are done: the rest have parts as
+      large as those had, and so the same programs.
+  """
+  number = len(settings) if number is None else number
+  size = -(-number // -(-number // rows))
+  for start in range(0, len(settings), size):
+    yield settings[start : start + size]
+
+
+def program(
+  settings: Sequence[points.Setting],
+  plan: schedules.Plan | None,
+  number: int,
+  width: int,
+  choice: choice_lib.Choice | None = None,
+) -> Hashable:
+  """Tells the programs of `decode` apart: equal for calls that share one.
+
+  Args:
+    settings: as of `decode`.
+    plan: likewise.
+    number: P.
+    width: S.
+    choice: as of `decode`.
+  """
+  of = [s.of if choice is None or plan is None else choice for s in settings]
+  groups = tuple((m, len(list(own))) for m, own in itertools.groupby(of))
+  return groups, plan and (plan.gamma, plan.schedule), number, width
 
 
 def decode(
@@ -170,7 +231,7 @@ def decode(
     prompts,
     sampling,
     tuple(values),
-    jax.random.key(settings[0].seed),
+    keys.make(settings[0].seed),
     () if plan is None else _parameter(workload, plan),
   )
   pair = workload.pair
@@ -181,14 +242,29 @@ def decode(
     request,
     plan,
     workload.task.max_new_tokens,
-    tokenizers.EOS,
+    pair.eos_id,
     observe,
   )
 
 
 def _parameter(workload, plan):
   """What a plan's schedule is given at run time."""
-  if schedules.get(plan.schedule).measured:
-    G = plan.gamma + 1
-    return np.array(workload.costs.iteration_G(blocks.widths(G, False), G))
+  if is_measured(plan):
+    return np.array(costs_G(workload.costs, plan))
   return () if plan.parameter is None else plan.parameter
+
+
+def is_measured(plan: schedules.Plan | None) -> bool:
+  """Whether the plan's schedule weighs what iterations cost."""
+  return plan is not None and schedules.get(plan.schedule).measured
+
+
+def costs_G(
+  costs: costs_lib.Costs | None, plan: schedules.Plan
+) -> tuple[float, ...] | None:
+  """The costs that a measured plan's schedule is given; None if not known."""
+  G = plan.gamma + 1
+  widths = blocks.widths(G, plan.fixed)
+  if costs is None or not set(widths) <= costs.verifier_block.keys():
+    return None
+  return costs.iteration_G(widths, G)

@@ -31,11 +31,11 @@ class Setting:
   def id(self, plan: schedules.Plan | None = None) -> str:
     """Name of the setting, or of the point under a plan."""
     parts = [self.method]
-    parts += [f'{name}{x:g}' for name, x in self.parameters.items()]
+    parts += [f'{name}{_text(x)}' for name, x in self.parameters.items()]
     if plan is not None:
       parts.append(plan.id())
-    parts.append(f't{self.temperature:g}-p{self.top_p:g}-k{self.top_k}')
-    parts.append(f's{self.seed}')
+    parts += [f't{_text(self.temperature)}', f'p{_text(self.top_p)}']
+    parts += [f'k{self.top_k}', f's{self.seed}']
     return '-'.join(parts)
 
   @property
@@ -57,6 +57,11 @@ class Setting:
   def text_id(self, plan: schedules.Plan | None) -> str:
     """Name of the text under a plan, which may be that of every plan."""
     return self.id(plan if self.of.plan_changes_text else None)
+
+
+def _text(x):
+  """The number, all of it: a grown sweep may have its neighbour."""
+  return str(x).removesuffix('.0')
 
 
 def like(setting: Setting, method: base.Method) -> Setting:

@@ -1,27 +1,27 @@
-"""Outputs of every example under every setting, scored and kept.
+"""What a sweep decodes for quality and counts.
 
 By coupled randomness the text of most methods is that of every draft plan. It
 is decoded once, at one gamma, and `replay` tells the counts of other gammas;
 other schedules are decoded for their counts alone. A method whose text depends
-on the plan is decoded under each. Outputs lie in `outputs/<method>.jsonl`, a
-line an example and setting; a batch that is whole there is not decoded again.
+on the plan is decoded under each. What lies in `outputs` is not decoded again.
 
-Letters: E examples, P prompts of a batch, B rows, N tokens of an answer.
+Letters: E examples, P prompts of a batch, B rows.
 """
 
+import collections
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
-from etils import epath
 
-from speccascade.decoding import replay, schedules
-from speccascade.runs import records
-from speccascade.sweeps import batches
+from speccascade.decoding import schedules
+from speccascade.storage import lines
+from speccascade.sweeps import batches, outputs
 from speccascade.sweeps import points as points_lib
-from speccascade.tasks import bootstrap, metrics
+from speccascade.timing import costs as costs_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,11 +33,14 @@ class Job:
     plan: to decode with; None where nothing is drafted ahead.
     keeps: what lines keep: 'text', of any plan; 'counts', of this plan; or
       'both'.
+    costs: digest of the costs that the plan's schedule weighs, on which counts
+      depend; '' where it weighs none.
   """
 
   settings: tuple[points_lib.Setting, ...]
   plan: schedules.Plan | None
   keeps: str
+  costs: str = ''
 
   @property
   def label(self) -> str:
@@ -50,11 +53,54 @@ class Job:
     """Name of the lines of a setting."""
     return setting.id(None if self.keeps == 'text' else self.plan)
 
+  def key(self, setting: points_lib.Setting, example: int) -> outputs.Key:
+    """Key of a line."""
+    return self.id(setting), example, self.costs
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+  """Prompts that are decoded at once, each under every setting.
+
+  Attributes:
+    job: Job.
+    settings: of it.
+    index_P: examples.
+    count: how many of them count; the others fill the batch up.
+    width: that the prompts are padded to.
+  """
+
+  job: Job
+  settings: tuple[points_lib.Setting, ...]
+  index_P: np.ndarray
+  count: int
+  width: int
+
+  @property
+  def outputs(self) -> int:
+    """Outputs that it makes."""
+    return len(self.settings) * self.count
+
+  @property
+  def program(self) -> Hashable:
+    """See `batches.program`."""
+    return batches.program(
+      self.settings, self.job.plan, len(self.index_P), self.width
+    )
+
 
 def jobs(
-  settings: Sequence[points_lib.Setting], plans: Sequence[schedules.Plan]
+  settings: Sequence[points_lib.Setting],
+  plans: Sequence[schedules.Plan],
+  costs: costs_lib.Costs | None = None,
 ) -> list[Job]:
-  """Everything that a sweep decodes for quality and counts."""
+  """Everything that a sweep decodes for quality and counts.
+
+  Args:
+    settings: of the sweep.
+    plans: likewise.
+    costs: that measured plans weigh, if they are known.
+  """
   found = []
   for name in dict.fromkeys(s.method for s in settings):
     own = tuple(s for s in settings if s.method == name)
@@ -65,10 +111,24 @@ def jobs(
   each_plan = tuple(s for s in drafting if s.of.plan_changes_text)
   if any_plan:
     found.append(Job(any_plan, _middle(plans), 'text'))
-    found += [Job(any_plan, p, 'counts') for p in plans if not p.fixed]
+    found += [
+      Job(any_plan, plan, 'counts', _costs(costs, plan))
+      for plan in plans
+      if not plan.fixed
+    ]
   if each_plan:
-    found += [Job(each_plan, plan, 'both') for plan in plans]
+    found += [
+      Job(each_plan, plan, 'both', _costs(costs, plan)) for plan in plans
+    ]
   return found
+
+
+def _costs(costs, plan):
+  """Digest of what a measured plan's schedule is given."""
+  if not batches.is_measured(plan):
+    return ''
+  given_G = batches.costs_G(costs, plan)
+  return outputs.short_digest(json.dumps(given_G).encode())
 
 
 def _middle(plans):
@@ -77,81 +137,81 @@ def _middle(plans):
   return schedules.Plan(gammas[len(gammas) // 2])
 
 
-def collect(
+def forms(
+  workload: batches.Workload, jobs: Sequence[Job]
+) -> dict[str, dict[str, outputs.Form]]:
+  """{method: {id: the form of its lines}} of all that jobs decode."""
+  reference = workload.examples[0].reference
+  statistics = len(workload.task.statistics('', reference))
+  found = collections.defaultdict(dict)
+  for job in jobs:
+    text, counts = job.keeps != 'counts', job.keeps != 'text'
+    for setting in job.settings:
+      both = setting.of.role is None  # Models write the answer.
+      found[setting.method][job.id(setting)] = outputs.Form(
+        text=text,
+        drafted=text and both,
+        plan=counts and both,
+        accepted=0 if job.plan is None else job.plan.gamma + 2,
+        statistics=statistics,
+      )
+  return found
+
+
+def missing(
   workload: batches.Workload,
-  job: Job,
+  jobs: Sequence[Job],
   batch_size: int,
-  folder: epath.Path,
-  advance: Callable[[int], None],
-) -> dict[str, list[dict[str, Any]]]:
-  """Decodes what is missing from a job's outputs and returns them all.
+  done: Collection[outputs.Key],
+) -> list[Batch]:
+  """The batches that make all outputs that are not done yet.
+
+  Examples that lack the same settings share batches. So a sweep that was killed
+  goes on with the batches, and the programs, that it would have had; and one
+  that has grown decodes old examples under new settings only.
 
   Args:
     workload: Workload.
-    job: Job.
-    batch_size: rows decoded at a time, settings times prompts; settings
-      beyond it are decoded in parts.
-    folder: of the JSONL files, one a method.
-    advance: called with the number of outputs finished.
-
-  Returns:
-    {`job.id` of each setting: its lines in the order of the examples}.
-
-  Raises:
-    ValueError: a model gave NaN, or a file has a line that no kill explains.
+    jobs: Jobs.
+    batch_size: rows decoded at a time, settings times prompts.
+    done: the outputs that are there.
   """
-  paths = {s.method: folder / f'{s.method}.jsonl' for s in job.settings}
-  done = {}
-  for path in paths.values():
-    records.repair(path)
-    done |= _read(path)
+  E = len(workload.examples)
+  lacking = [
+    (job, *own) for job in jobs for own in _lacking(job, E, batch_size, done)
+  ]
   # Answers of a length share a batch, which lasts as long as its longest.
-  order = np.argsort(_target_lengths(workload), kind='stable')
-  width = batches.padded(workload.length_E.max())
-  for settings in _parts(job.settings, batch_size):
-    size = max(1, batch_size // len(settings))
-    for index_P, count in batches.split(order, size):
-      ids = [(job.id(s), int(i)) for s in settings for i in index_P[:count]]
-      if not all(key in done for key in ids):
-        lines = _decode(workload, job, settings, index_P, count, width)
-        for method, path in paths.items():
-          records.append_lines(
-            path,
-            [x for own, x in lines if own == method and _key(x) not in done],
-          )
-        done = {_key(line): line for _, line in lines} | done
-      advance(len(ids))
-  return {
-    job.id(s): [done[job.id(s), i] for i in range(len(order))]
-    for s in job.settings
-  }
+  length_E = _target_lengths(workload) if lacking else []
+  found = []
+  for job, settings, examples in lacking:
+    index_E = sorted(examples, key=lambda e: (length_E[e], e))
+    size = min(max(1, batch_size // len(settings)), E)
+    for own in batches.by_width(workload, index_E, size):
+      found.append(Batch(job, settings, *own))
+  return found
 
 
-def _parts(settings, batch_size):
-  """Settings in as few parts of equal size as fit a batch."""
-  number = -(-len(settings) // batch_size)
-  size = -(-len(settings) // number)
-  return [settings[i : i + size] for i in range(0, len(settings), size)]
-
-
-def _decode(workload, job, settings, index_P, count, width):
-  """(method, line) of each setting and each of the first `count` prompts."""
-  prompts = batches.prompts(workload, index_P, len(settings), width)
-  result = batches.decode(workload, prompts, settings, job.plan)
-  _check_finite(workload, result)
-  told = []
-  if job.keeps != 'counts':
-    told.append(_texts(workload, result))
-  if result.counts is not None:
-    told.append(_counts(result, job.keeps))
-  lines = []
-  for s, setting in enumerate(settings):
-    for i, example in enumerate(index_P[:count].tolist()):
-      line = {'id': job.id(setting), 'example': example}
-      for tell in told:
-        line |= tell(s * len(index_P) + i, example)
-      lines.append((setting.method, line))
-  return lines
+def _lacking(job, E, batch_size, done):
+  """(settings that fit a batch, the examples that lack them) of a job."""
+  ids, examples = {s: job.id(s) for s in job.settings}, {}
+  for e in range(E):
+    lacking = [s for s in job.settings if (ids[s], e, job.costs) not in done]
+    examples.setdefault(tuple(lacking), []).append(e)
+  lacking = set().union(*examples)
+  lacking = [s for s in job.settings if s in lacking]
+  for part in batches.parts(lacking, batch_size, len(job.settings)):
+    found = {}
+    for settings, own in examples.items():
+      if shared := tuple(s for s in part if s in settings):
+        found.setdefault(shared, []).extend(own)
+    # A kill leaves a batch with some settings. It is decoded whole, where
+    # others need its program.
+    whole, few = tuple(part), batch_size // len(part)
+    for settings in sorted(found, key=len):
+      is_rest = settings != whole and len(found[settings]) <= few
+      if is_rest and whole in found:
+        found[whole] += found.pop(settings)
+    yield from found.items()
 
 
 def _target_lengths(workload):
@@ -161,143 +221,70 @@ def _target_lengths(workload):
   return [len(target) for target in targets]
 
 
-def _read(path):
-  """{(id, example): output} of the whole lines."""
-
-  def parse(line):
-    output = json.loads(line)
-    return _key(output), output
-
-  return dict(records.read_lines(path, parse))
-
-
-def _key(line):
-  return line['id'], line['example']
-
-
-def _check_finite(workload, result):
-  counts = result.counts
-  if counts is not None and not np.isfinite(counts.divergence_B).all():
-    raise ValueError(
-      f'a model of pair {workload.pair.name} gave NaN; check its checkpoints, '
-      'or compute in float32'
-    )
-
-
-def _texts(workload, result):
-  """A function from a row and its example to the row's text and score."""
-  token_BxN = np.asarray(result.token_BxN)
-  length_B = np.asarray(result.length_B)
-  drafted_BxN = result.from_drafter_BxN
-  if drafted_BxN is not None:
-    drafted_BxN = np.asarray(drafted_BxN).astype(int)
-
-  def tell(row, example):
-    length = int(length_B[row])
-    text = workload.pair.tokenizer.decode(token_BxN[row, :length].tolist())
-    reference = workload.examples[example].reference
-    line = {
-      'score': workload.task.score(text, reference),
-      'statistics': workload.task.statistics(text, reference),
-      'tokens': length,
-      'text': text,
-    }
-    if drafted_BxN is not None:
-      line['from_drafter'] = ''.join(map(str, drafted_BxN[row, :length]))
-    return line
-
-  return tell
-
-
-def _counts(result, keeps):
-  """A function from a row to what it took: of any plan, or of this one."""
-  counts = result.counts
-  of_text = {
-    'deferred': np.asarray(counts.deferred_B),
-    'divergence': np.asarray(counts.divergence_B, float),
-  }
-  of_plan = {
-    'verifier_calls': np.asarray(counts.verifier_calls_B),
-    'drafter_steps': np.asarray(counts.drafter_steps_B),
-    'accepted_lengths': np.asarray(counts.accepted_lengths_BxA),
-  }
-  told = of_text if keeps == 'text' else of_text | of_plan
-  return lambda row, example: {k: x[row].tolist() for k, x in told.items()}
-
-
-def summarise(
-  texts: list[dict[str, Any]],
-  metric: str,
-  setting: points_lib.Setting,
-  plan: schedules.Plan | None,
-  counted: list[dict[str, Any]] | None = None,
-) -> dict[str, Any]:
-  """The fields of a record that outputs tell.
+def decode(
+  workload: batches.Workload,
+  batch: Batch,
+  logs: Mapping[str, lines.Log],
+  done: Collection[outputs.Key],
+) -> None:
+  """Decodes a batch and keeps its outputs.
 
   Args:
-    texts: lines of `collect` with the point's text.
-    metric: the task's.
-    setting: Setting.
-    plan: Plan of the point, or None.
-    counted: lines of `collect` with the counts of this plan, where there are
-      any; else they are replayed at the plan's gamma.
+    workload: Workload.
+    batch: Batch.
+    logs: {method: Log} of `outputs.read`.
+    done: the outputs that are there, which are not kept again.
+
+  Raises:
+    ValueError: a model gave what is not finite; what was decoded before is
+      kept.
   """
-  tokens = [x['tokens'] for x in texts]
-  statistics = [x['statistics'] for x in texts]
-  counts = dict.fromkeys(records.COUNTS, 0)
-  counts |= {'tokens': sum(tokens), 'divergence': 0.0, 'accepted_lengths': []}
-  rejected = [0] * len(texts)
-  if role := setting.of.role:
-    steps = {'verifier': 'verifier_calls', 'drafter': 'drafter_steps'}[role]
-    counts[steps] = sum(tokens)
-  else:
-    rejected = [x['from_drafter'].count('0') for x in texts]
-    counts |= {
-      'accepted': sum(tokens) - sum(rejected),
-      'rejected': sum(rejected),
-      'deferred': sum(x['deferred'] for x in texts),
-      'divergence': sum(x['divergence'] for x in texts),
-      **(_replayed(texts, plan) if counted is None else _summed(counted)),
-    }
-  calls = counts['verifier_calls']
-  return {
-    'num_examples': len(texts),
-    'quality': metrics.quality(metric, statistics),
-    'quality_stderr': bootstrap.standard_error(metric, statistics),
-    'example_statistics': statistics,
-    'example_tokens': tokens,
-    'example_rejected': rejected,
-    'output_length': sum(tokens) / len(texts),
-    'counts': counts,
-    'block_efficiency': sum(tokens) / calls if calls else 1.0,
-    'rejection_rate': counts['rejected'] / sum(tokens),
-  }
-
-
-def _replayed(texts, plan):
-  """The counts of texts under a fixed draft length."""
-  histogram = sum(
-    replay.accepted_lengths([c == '1' for c in x['from_drafter']], plan.gamma)
-    for x in texts
+  copies = len(batch.settings)
+  prompts = batches.prompts(workload, batch.index_P, copies, batch.width)
+  result = jax.device_get(
+    batches.decode(workload, prompts, batch.settings, batch.job.plan)
   )
-  calls = int(histogram.sum())
-  steps = calls * (plan.gamma + 1)
-  return _of_plan(calls, steps, histogram)
+  told = []
+  if batch.job.keeps != 'counts':
+    told.append(outputs.texts(workload, result))
+  if batch.job.keeps != 'text' and result.counts is not None:
+    told.append(outputs.counts(result))
+  made = collections.defaultdict(list)
+  for s, setting in enumerate(batch.settings):
+    for i, example in enumerate(batch.index_P[: batch.count].tolist()):
+      if batch.job.key(setting, example) in done:
+        continue
+      line = {'id': batch.job.id(setting), 'example': example}
+      line |= {'costs': batch.job.costs} if batch.job.costs else {}
+      for tell in told:
+        line |= tell(s * len(batch.index_P) + i, example)
+      made[setting.method].append(line)
+  for method, own in made.items():
+    logs[method].append(own)
 
 
-def _summed(lines):
-  """The counts of lines that were decoded under the plan itself."""
-  return _of_plan(
-    sum(x['verifier_calls'] for x in lines),
-    sum(x['drafter_steps'] for x in lines),
-    sum(np.array(x['accepted_lengths'], int) for x in lines),
-  )
+def collect(
+  jobs: Sequence[Job],
+  done: Mapping[outputs.Key, dict[str, Any]],
+  num_examples: int,
+) -> tuple[dict[str, list[dict]], dict[str, list[dict]]]:
+  """The outputs of all jobs, which are all there, in the examples' order.
 
+  Args:
+    jobs: Jobs.
+    done: {Key: line}.
+    num_examples: E.
 
-def _of_plan(calls, steps, histogram):
-  return {
-    'verifier_calls': calls,
-    'drafter_steps': steps,
-    'drafted': steps,
-    'accepted_lengths': histogram.tolist(),
-  }
+  Returns:
+    {`text_id` of a point: lines with its text}, and {id of a point: lines with
+    its counts}, where they are not to be replayed.
+  """
+  texts, counted = {}, {}
+  for job in jobs:
+    for setting in job.settings:
+      own = [done[job.key(setting, e)] for e in range(num_examples)]
+      if job.keeps != 'counts':
+        texts[setting.text_id(job.plan)] = own
+      if job.keeps != 'text':
+        counted[setting.id(job.plan)] = own
+  return texts, counted

@@ -1,8 +1,13 @@
-"""A sweep from its config to its records; killed, it goes on where it was."""
+"""A sweep from its config to its records; killed or grown, it goes on.
+
+Outputs and turns are only ever added; records are made of them. A config with
+other points, or other numbers of examples, timed examples and trials, takes
+what is there, decodes and times what is missing, and makes those records anew
+that do not compare with the rest.
+"""
 
 import contextlib
 import dataclasses
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,14 +16,22 @@ from etils import epath
 
 from speccascade import pairs, tasks
 from speccascade.decoding import blocks
-from speccascade.methods import base
 from speccascade.runs import environment, progress, records
 from speccascade.runs import workdir as workdir_lib
-from speccascade.sweeps import batches, latency, points, quality
+from speccascade.storage import files
+from speccascade.sweeps import (
+  batches,
+  identity,
+  latency,
+  outputs,
+  points,
+  quality,
+  record,
+)
 from speccascade.sweeps import config as config_lib
 from speccascade.timing import costs as costs_lib
-from speccascade.timing import prediction
 
+_RECORDS = 'records.jsonl'
 # A timed decoding counts as much as so many outputs in the progress bar.
 _TIMED = 4
 
@@ -61,24 +74,25 @@ def run_all(
 def run(
   sweep: config_lib.Sweep, workdir: epath.PathLike
 ) -> list[dict[str, Any]]:
-  """Measures every point that `workdir` has no record of yet.
+  """Measures what `workdir` lacks of a sweep's points.
 
-  Writes to `workdir`: config.json, environment.json (what measures), outputs/
-  (every generated text with its score), timings.jsonl (a line a prompt and
-  trial) and records.jsonl (a point a line). Each line is appended as soon as
-  it is known.
+  Writes to `workdir`: config.json, environment.json and examples.jsonl (what
+  results depend on), costs.json, outputs/ (every generated text with its
+  score), timings.jsonl (the turns) and records.jsonl (a point a line). Each
+  line is appended as soon as it is known.
 
   Args:
     sweep: Sweep.
     workdir: folder of this sweep; the same one resumes.
 
   Returns:
-    All records, in order.
+    All records: those of the sweep's points, in order, and those of points of
+    earlier configs that compare with them.
 
   Raises:
     ValueError: the pair or task is not there or does not fit, `workdir` was
-      created with another config, machine, code or pair, or another process
-      writes to it.
+      created with other examples, settings, code or weights or on another
+      machine, or another process writes to it.
   """
   with _begin(sweep, workdir) as begun:
     return _measure(begun)
@@ -97,115 +111,134 @@ class _Begun:
 @contextlib.contextmanager
 def _begin(sweep, workdir) -> Iterator[_Begun]:
   """Loads what a sweep names and holds its workdir; see `run`."""
+  task = tasks.load(sweep.task, sweep.task_args)
+  config_lib.check_gammas(sweep, task)
   load = batches.load(
     pairs.load(sweep.pair, sweep.dtype),
-    tasks.load(sweep.task, sweep.task_args),
+    task,
     sweep.split,
     sweep.num_examples,
     sweep.max_prompt_tokens,
   )
   workdir = epath.Path(workdir)
   described = environment.describe()
-  digests = pairs.digests(sweep.pair) | {'code': environment.code_digest()}
   with workdir_lib.lock(workdir):
-    workdir_lib.claim(sweep.to_dict(), workdir / 'config.json')
-    workdir_lib.claim_environment(
-      described | {'sha256': digests}, workdir / 'environment.json'
-    )
+    identity.claim(sweep, load.examples, described, workdir)
     yield _Begun(sweep, workdir, load, described)
 
 
 def _measure(begun):
   """Measures what is missing and returns all records."""
-  sweep, workdir = begun.sweep, begun.workdir
-  path = workdir / 'records.jsonl'
-  records.repair(path)
-  done = {record['id'] for record in records.read(path)}
+  sweep, workdir, load = begun.sweep, begun.workdir, begun.load
   settings, plans = points.settings(sweep), points.plans(sweep)
-  widths = [
-    batches.padded(length)
-    for length in begun.load.length_E[: sweep.latency_examples]
-  ]
-  load = _with_costs(begun.load, plans, widths, workdir / 'costs.json')
-  jobs = quality.jobs(settings, plans)
-  timed = {
-    sampling: points.points(
-      [s for s in settings if s.sampling == sampling], plans
-    )
+  samplings = [
+    points.points([s for s in settings if s.sampling == sampling], plans)
     for sampling in dict.fromkeys(s.sampling for s in settings)
-  }
-  turns = sweep.latency_examples * sweep.trials
-  total = sum(len(job.settings) for job in jobs) * sweep.num_examples
-  total += sum(map(len, timed.values())) * turns * _TIMED
-  with progress.Progress(total, 'units') as bar:
-    texts, counted = {}, {}
-    for job in jobs:
-      bar.describe(job.label)
-      found = quality.collect(
-        load, job, sweep.batch_size, workdir / 'outputs', bar.advance
-      )
-      texts |= found if job.keeps != 'counts' else {}
-      counted |= found if job.keeps != 'text' else {}
-    for (temperature, top_p), own in timed.items():
-      weight = len(own) * _TIMED
-      if all(setting.id(plan) in done for setting, plan in own):
-        bar.advance(turns * weight)
-        continue
+  ]
+  # All that the workdir holds is read, and so checked, before work begins.
+  old = records.read(workdir / _RECORDS)
+  costs = costs_lib.read(workdir / 'costs.json')
+  jobs = quality.jobs(settings, plans, costs)
+  logs, done = outputs.read(
+    files.folder(workdir / 'outputs'), quality.forms(load, jobs)
+  )
+  timings, taken = latency.read(workdir / 'timings.jsonl')
+  turns = [
+    latency.missing(own, sweep.latency_examples, sweep.trials, taken)
+    for own in samplings
+  ]
+  batches_ = quality.missing(load, jobs, sweep.batch_size, done)
+  widths = _widths(load, sweep)
+  _announce(load, batches_, turns, _cost_programs(costs, plans, widths))
+  load = _with_costs(load, costs, plans, widths, workdir / 'costs.json')
+  jobs = quality.jobs(settings, plans, load.costs)
+  batches_ = quality.missing(load, jobs, sweep.batch_size, done)
+  total = sum(batch.outputs for batch in batches_)
+  total += sum(len(turn.points) * _TIMED for own in turns for turn in own)
+  with contextlib.ExitStack() as stack:
+    for log in (*logs.values(), timings):
+      stack.enter_context(log)
+    bar = stack.enter_context(progress.Progress(total, 'units'))
+    for batch in batches_:
+      bar.describe(batch.job.label)
+      quality.decode(load, batch, logs, done)
+      bar.advance(batch.outputs)
+    texts, counted = quality.collect(jobs, done, sweep.num_examples)
+    kept = _keep(begun, load.costs, old, samplings, turns)
+    table = stack.enter_context(records.log(workdir / _RECORDS))
+    for own, own_turns in zip(samplings, turns, strict=True):
+      temperature, top_p = own[0][0].sampling
       bar.describe(f'latency at temperature {temperature:g}, top-p {top_p:g}')
-      seconds = latency.measure(
-        load,
-        own,
-        sweep.latency_examples,
-        sweep.trials,
-        workdir / 'timings.jsonl',
-        lambda n, weight=weight: bar.advance(n * weight),
+      latency.measure(
+        load, own_turns, timings, lambda n: bar.advance(n * _TIMED)
       )
-      for setting, plan in own:
-        if setting.id(plan) in done:
-          continue
-        outputs = texts[setting.text_id(plan)]
-        records.append(
-          path,
-          _identity(sweep, load, setting, plan)
-          | quality.summarise(
-            outputs,
-            load.task.metric,
-            setting,
-            plan,
-            counted.get(setting.id(plan)),
-          )
-          | latency.summarise(seconds, setting, plan)
-          | {
-            'predicted_seconds': _predicted(
-              outputs[: len(widths)], widths, load.costs, setting, plan
-            )
-          }
-          | begun.environment,
-        )
-  return records.read(path)
+      new = [point for point in own if point[0].id(point[1]) not in kept]
+      table.append(
+        record.make(sweep, load, point, texts, counted, taken)
+        | begun.environment
+        for point in new
+      )
+  return _in_order(workdir / _RECORDS, samplings)
 
 
-def _predicted(outputs, widths, costs, setting, plan):
-  """Seconds that counts and costs predict, or None where they do not."""
-  replayed = plan is not None and not setting.of.plan_changes_text
-  gamma = plan.gamma if replayed and plan.fixed else None
-  return prediction.seconds(outputs, widths, costs, setting.of.role, gamma)
+def _announce(load, batches_, turns, others):
+  """Prints how many programs there are to compile."""
+  found = {batch.program for batch in batches_}
+  found.update(*(latency.programs(load, own) for own in turns))
+  if number := len(found) + others:
+    print(f'{number} program{"s" * (number > 1)} to compile', flush=True)
 
 
-def _with_costs(load, plans, widths, path):
-  """The workload with what the parts of an answer cost, measured once."""
-  try:
-    costs = costs_lib.Costs(**json.loads(path.read_text()))
-  except (FileNotFoundError, ValueError, TypeError):  # None yet, or torn.
-    prompts = [
-      batches.prompts(load, [widths.index(width)])
-      for width in sorted(set(widths))
-    ]
-    costs = costs_lib.costs(
-      load.pair, prompts, _block_widths(plans), load.task.max_new_tokens
+def _keep(begun, costs, old, samplings, turns):
+  """Leaves the records that compare with those to come; returns their ids.
+
+  A kill before this leaves the records of the sweep as it was, all of them.
+  """
+  sweep, path = begun.sweep, begun.workdir / _RECORDS
+  frame = record.frame(sweep, begun.load)
+  named = {s.id(plan): plan for own in samplings for s, plan in own}
+  timed = {
+    s.id(plan) for own in turns for turn in own for s, plan in turn.points
+  }
+  kept = [
+    r
+    for r in old
+    if record.compares(r, frame, sweep.trials)
+    and r['id'] not in timed
+    and (
+      r['id'] not in named
+      or r['costs'] == record.of_costs(costs, named[r['id']])['costs']
     )
-    path.write_text(json.dumps(dataclasses.asdict(costs)) + '\n')
-  return dataclasses.replace(load, costs=costs)
+  ]
+  ids = {r['id'] for r in kept}
+  if aside := [r for r in old if r['id'] not in ids | named.keys()]:
+    print(
+      f'{len(aside)} records of points that this config does not name have '
+      'other examples, timed examples or trials and are left out; what they '
+      'were made of stays',
+      flush=True,
+    )
+  if len(kept) < len(old):
+    records.write(path, kept)
+  return ids
+
+
+def _in_order(path, samplings):
+  """The records in the order of the points, others last."""
+  found = records.read(path)
+  order = [s.id(plan) for own in samplings for s, plan in own]
+  place = {name: i for i, name in enumerate(order)}
+  ordered = sorted(found, key=lambda r: place.get(r['id'], len(place)))
+  if ordered != found:
+    records.write(path, ordered)
+  return ordered
+
+
+def _widths(load, sweep):
+  """Widths of the prompts that are timed."""
+  return [
+    batches.padded(length) for length in load.length_E[: sweep.latency_examples]
+  ]
 
 
 def _block_widths(plans):
@@ -216,22 +249,31 @@ def _block_widths(plans):
   return sorted(found)
 
 
-def _identity(sweep, load, setting, plan):
-  return {
-    'id': setting.id(plan),
-    'task': sweep.task,
-    'pair': load.pair.name,
-    'method': setting.method,
-    'parameters': setting.parameters,
-    'traits': base.traits(setting.of),
-    'gamma': plan and plan.gamma,
-    'schedule': plan and plan.schedule,
-    'schedule_parameter': plan and plan.parameter,
-    'temperature': setting.temperature,
-    'top_p': setting.top_p,
-    'top_k': setting.top_k,
-    'seed': setting.seed,
-    'metric': load.task.metric,
-    'latency_examples': sweep.latency_examples,
-    'dtype': sweep.dtype,
-  }
+def _cost_programs(costs, plans, widths):
+  """How many programs time the parts whose costs are not known."""
+  if costs is None:
+    known_T, known_S, drafter = {}, {}, 2  # The loop, and what it starts from.
+  else:
+    known_T, known_S, drafter = costs.verifier_block, costs.prefill, 0
+  block = [T for T in _block_widths(plans) if T not in known_T]
+  verifier = len(block) + bool(block)
+  prefill = sum(2 - len(known_S.get(width, ())) for width in set(widths))
+  return drafter + verifier + prefill
+
+
+def _with_costs(load, costs, plans, widths, path):
+  """The workload with what the parts of an answer cost; old costs stay."""
+  if costs is None or _cost_programs(costs, plans, widths):
+    prompts = [
+      batches.prompts(load, [widths.index(width)])
+      for width in sorted(set(widths))
+    ]
+    costs = costs_lib.costs(
+      load.pair,
+      prompts,
+      _block_widths(plans),
+      load.task.max_new_tokens,
+      known=costs,
+    )
+    files.write(path, costs.to_json())
+  return dataclasses.replace(load, costs=costs)

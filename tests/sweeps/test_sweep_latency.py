@@ -1,37 +1,26 @@
 import json
 
-import jax
 import numpy as np
 import pytest
 
-from speccascade import methods
-from speccascade.decoding import schedules
-from speccascade.sweeps import latency
+from speccascade import pairs, tasks
+from speccascade.sweeps import batches, latency
 from speccascade.sweeps import points as points_lib
-from speccascade.timing import clock
-from tests.sweeps import tiny_pair
+from tests.sweeps import fake_decode, tiny_pair
 
 
-class _Prompts:
-  def __init__(self, example):
-    self.example = example
-    self.token_PxS = jax.ShapeDtypeStruct((1, 32 + 32 * (example == 1)), int)
+@pytest.fixture(scope='module')
+def workload(tmp_path_factory):
+  pair = pairs.load(tiny_pair.save(tmp_path_factory.mktemp('tiny') / 'pair'))
+  task = tasks.load('word_problems', {})
+  loaded = batches.load(pair, task, 'test', 3)
+  loaded.length_E[:] = (36, 90, 36)  # Of two widths.
+  return loaded
 
 
 @pytest.fixture
-def decoded(monkeypatch):
-  """Every decoding in order; each takes a second of a fake clock."""
-  calls = []
-  ticks = iter(range(10_000))
-  prompts = lambda workload, index_P: _Prompts(index_P[0])  # noqa: E731
-
-  def decode(workload, prompts, settings, plan, choice):
-    calls.append((prompts.example, settings[0].id(plan)))
-
-  monkeypatch.setattr(latency.batches, 'prompts', prompts)
-  monkeypatch.setattr(latency.batches, 'decode', decode)
-  monkeypatch.setattr(clock, 'now', lambda: next(ticks))
-  return calls
+def decoder(monkeypatch):
+  return fake_decode.Decoder(monkeypatch)
 
 
 def _points(**changes):
@@ -39,88 +28,101 @@ def _points(**changes):
   return points_lib.points(points_lib.settings(sweep), points_lib.plans(sweep))
 
 
-def test_each_turn_takes_a_prompt_through_every_point(decoded, tmp_path):
+def _measure(workload, points, prompts, trials, path):
+  """Takes the turns that are missing; returns the answers advanced by."""
+  log, done = latency.read(path)
+  turns = latency.missing(points, prompts, trials, done)
+  answers = []
+  latency.measure(workload, turns, log, answers.append)
+  return answers
+
+
+def test_each_turn_takes_a_prompt_through_every_point(
+  workload, decoder, tmp_path
+):
   points = _points()
   assert len(points) == 2 + 4 * 2
-  turns = []
   path = tmp_path / 'timings.jsonl'
-  latency.measure(None, points, 3, 2, path, turns.append)
+  answers = _measure(workload, points, 3, 2, path)
   ids = [s.id(plan) for s, plan in points]
   # First a run of each program, for both widths of prompts: one a plan for all
   # drafting methods, one for each model alone.
-  programs = 2 + 2
-  warm, timed = decoded[: 2 * programs], decoded[2 * programs :]
-  assert {example for example, _ in warm} == {1, 2}
-  n = len(ids)
+  n, programs = len(ids), 2 * (2 + 2)
+  timed = decoder.timed[programs:]
   orders = [timed[turn * n : (turn + 1) * n] for turn in range(6)]
   for turn, order in enumerate(orders):
-    assert sorted(order) == sorted((turn % 3, i) for i in ids)
+    assert sorted(order) == sorted((i, turn % 3) for i in ids)
   # Another order each turn: what ran before must not favour a point.
-  assert len({tuple(i for _, i in order) for order in orders}) == 6
-  assert sum(turns) == 6
-  assert [json.loads(line)['example'] for line in path.open()] == [0, 1, 2] * 2
+  assert len({tuple(i for i, _ in order) for order in orders}) == 6
+  assert answers == [n] * 6
+  turns = [json.loads(line) for line in path.open()]
+  assert [(t['trial'], t['example']) for t in turns] == [
+    (trial, e) for trial in range(2) for e in range(3)
+  ]
+  answer = turns[0]['answers']['strict-g1-t1-p1-k0-s0']
+  assert answer.keys() == {'seconds', 'tokens', 'calls', 'digest'}
+  assert answer['seconds'] == 1.0
 
 
-def test_a_resumed_measurement_takes_the_missing_turns(decoded, tmp_path):
+def test_a_resumed_measurement_takes_the_missing_turns(
+  workload, decoder, tmp_path
+):
   points, path = _points(), tmp_path / 'timings.jsonl'
-  latency.measure(None, points, 3, 2, path, lambda n: None)
+  _measure(workload, points, 3, 2, path)
   lines = path.read_text().splitlines(keepends=True)
   path.write_text(''.join(lines[:4]) + lines[4][:-9])
-  decoded.clear()
-  turns = []
-  seconds = latency.measure(None, points, 3, 2, path, turns.append)
-  timed = decoded[-2 * len(points) :]
-  assert [e for e, _ in timed] == [1] * len(points) + [2] * len(points)
-  assert sum(turns) == 6
+  decoder.timed.clear()
+  answers = _measure(workload, points, 3, 2, path)
+  timed = decoder.timed[-2 * len(points) :]
+  assert [e for _, e in timed] == [1] * len(points) + [2] * len(points)
+  assert answers == [len(points)] * 2
   assert path.read_text().splitlines(keepends=True)[:4] == lines[:4]
-  # Every decoding took one tick: two trials of three prompts.
-  assert seconds.keys() == {s.id(plan) for s, plan in points}
-  for seconds_TxP in seconds.values():
-    np.testing.assert_array_equal(seconds_TxP, np.ones((2, 3)))
+  # Every decoding took a second: two trials of three prompts.
+  _, done = latency.read(path)
+  for point in points:
+    told = latency.timed(point, 3, 2, done)
+    np.testing.assert_array_equal(told.seconds, np.ones((2, 3)))
+    np.testing.assert_array_equal(told.verifier_seconds, np.ones((2, 3)))
+    assert (told.strict_seconds is None) == (point[1] is None)
 
 
-def test_one_program_serves_all_drafting_methods():
+def test_one_program_serves_all_drafting_methods(workload):
   points = _points(methods={'chow': (0.3,), 'bild_rollback': (1.0,)})
-  choice = latency._choice(points)
+  turns = latency.missing(points, 1, 1, {})
+  choice = latency._choice(turns)
   names = [method.name for method in choice.methods]
   assert names == ['strict', 'chow', 'bild_rollback']
-  assert hash(choice) == hash(latency._choice(points))
+  assert hash(choice) == hash(latency._choice(turns))
+  assert len(latency.programs(workload, turns)) == 2 + 2
 
 
-def test_a_point_is_compared_at_its_own_draft_length():
-  points = _points()
-  seconds = {
-    s.id(plan): (i + 1) * np.array([[1.0, 2.0], [5.0, 3.0], [3.0, 1.0]])
-    for i, (s, plan) in enumerate(points)
-  }
-  setting = next(s for s, _ in points if s.method == 'chow')
-  fields = latency.summarise(seconds, setting, schedules.Plan(3))
-  names = [s.id(plan) for s, plan in points]
-  at = lambda start: names.index(start + '-t1-p1-k0-s0') + 1.0  # noqa: E731
-  chow = at('chow-alpha0.3-g3')
-  assert fields == {
-    'seconds': [chow * x for x in (3, 8, 4)],
-    'example_seconds': [chow * x for x in (3, 2)],
-    'verifier_seconds': [at('verifier_alone') * x for x in (3, 8, 4)],
-    'strict_seconds': [at('strict-g3') * x for x in (3, 8, 4)],
-    'relative_latency': [pytest.approx(chow / at('verifier_alone'))] * 3,
-  }
-  assert points[0][0].of is methods.VERIFIER_ALONE
-  alone = latency.summarise(seconds, points[0][0], None)
-  assert alone['strict_seconds'] is None
-  assert alone['relative_latency'] == [1.0] * 3
-
-
-def test_samplings_are_timed_apart(decoded, tmp_path):
+def test_samplings_are_timed_apart(workload, decoder, tmp_path):
   points = _points(top_ps=(1.0, 0.9))
   path = tmp_path / 'timings.jsonl'
   for sampling in ((1.0, 1.0), (1.0, 0.9)):
     own = [(s, plan) for s, plan in points if s.sampling == sampling]
-    decoded.clear()
-    latency.measure(None, own, 1, 1, path, lambda n: None)
-    assert {i for _, i in decoded} == {s.id(plan) for s, plan in own}
+    decoder.timed.clear()
+    _measure(workload, own, 1, 1, path)
+    assert {i for i, _ in decoder.timed} == {s.id(plan) for s, plan in own}
   turns = [json.loads(line) for line in path.open()]
   assert [(t['temperature'], t['top_p']) for t in turns] == [
     (1.0, 1.0),
     (1.0, 0.9),
   ]
+
+
+def test_a_point_and_what_it_is_compared_with_come_from_one_line():
+  points = _points()
+  point = next(p for p in points if p[0].method == 'chow')
+  name, alone, strict = latency._ids(*point)
+
+  def answers(seconds, *names):
+    told = {'tokens': 1, 'calls': 1, 'digest': ''}
+    return {x: told | {'seconds': seconds} for x in names}
+
+  key = (1.0, 1.0, 0, 0)
+  done = {key: [answers(1.0, alone, strict), answers(9.0, name)]}
+  assert latency.missing([point], 1, 1, done) == [latency.Turn(key, [point])]
+  done[key] += [answers(5.0, alone, strict, name), answers(7.0, *done[key][1])]
+  told = latency.timed(point, 1, 1, done)
+  assert told.seconds == told.verifier_seconds == told.strict_seconds == 5.0

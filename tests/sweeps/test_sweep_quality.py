@@ -1,98 +1,16 @@
-import json
+import dataclasses
 
 import numpy as np
 import pytest
 
 from speccascade import pairs, tasks
-from speccascade.decoding import results, schedules
-from speccascade.sweeps import batches, points, quality
-from tests.sweeps import tiny_pair
-
-
-def _output(score, from_drafter, deferred):
-  return {
-    'score': score,
-    'statistics': [score, 1],
-    'tokens': len(from_drafter),
-    'from_drafter': from_drafter,
-    'deferred': deferred,
-    'divergence': deferred / 2,
-  }
+from speccascade.decoding import schedules
+from speccascade.sweeps import batches, outputs, points, quality
+from tests.sweeps import fake_decode, tiny_pair
 
 
 def _setting(method, *values):
   return points.Setting(method, values, 1.0, 1.0, 0, 0)
-
-
-def _counts(outputs, method, plan=None, counted=None):
-  return quality.summarise(
-    outputs, 'exact_match', _setting(method, 0.5), plan, counted
-  )['counts']
-
-
-def test_summary_of_three_ragged_outputs_by_hand():
-  outputs = [
-    _output(1.0, '1101', 1),  # Blocks of gamma 1: 11, 0, 1.
-    _output(0.0, '00', 2),  # 0, 0.
-    _output(1.0, '11111', 0),  # 11, 11, 1.
-  ]
-  record = quality.summarise(
-    outputs, 'exact_match', _setting('token_v3', 0.5), schedules.Plan(1)
-  )
-  assert record['counts'] == {
-    'tokens': 11,
-    'verifier_calls': 8,
-    'drafter_steps': 16,
-    'drafted': 16,
-    'accepted': 8,
-    'rejected': 3,
-    'deferred': 3,
-    'divergence': 1.5,
-    'accepted_lengths': [3, 2, 3],
-  }
-  assert record['quality'] == pytest.approx(2 / 3)
-  assert record['example_statistics'] == [[1.0, 1], [0.0, 1], [1.0, 1]]
-  assert record['example_tokens'] == [4, 2, 5]
-  assert record['example_rejected'] == [1, 2, 0]
-  # The bootstrap's variance is p (1 - p) / 3, off by sqrt(1 / 800) = 3.5 % as
-  # it has 400 resamples.
-  assert record['quality_stderr'] == pytest.approx((2 / 27) ** 0.5, rel=0.14)
-  assert record['output_length'] == pytest.approx(11 / 3)
-  assert record['block_efficiency'] == pytest.approx(11 / 8)
-  assert record['rejection_rate'] == pytest.approx(3 / 11)
-
-
-def test_summary_of_a_model_alone_counts_its_own_calls():
-  outputs = [
-    {'statistics': [1.0, 1], 'tokens': 5},
-    {'statistics': [0.0, 1], 'tokens': 7},
-  ]
-  counts = _counts(outputs, 'drafter_alone')
-  assert (counts['drafter_steps'], counts['verifier_calls']) == (12, 0)
-  counts = _counts(outputs, 'verifier_alone')
-  assert (counts['drafter_steps'], counts['verifier_calls']) == (0, 12)
-
-
-def test_summary_of_a_schedule_and_of_a_sequential_cascade():
-  outputs = [_output(1.0, '1101', 1), _output(0.0, '00', 2)]
-  counted = [
-    {'verifier_calls': 3, 'drafter_steps': 5, 'accepted_lengths': [1, 1, 1]},
-    {'verifier_calls': 2, 'drafter_steps': 4, 'accepted_lengths': [2, 0, 0]},
-  ]
-  plan = schedules.Plan(1, 'cost')
-  scheduled = _counts(outputs, 'chow', plan, counted)
-  assert _counts(outputs, 'token_cascade', None, counted) == scheduled
-  assert scheduled == {
-    'tokens': 6,
-    'verifier_calls': 5,
-    'drafter_steps': 9,
-    'drafted': 9,
-    'accepted': 3,
-    'rejected': 3,
-    'deferred': 3,
-    'divergence': 1.5,
-    'accepted_lengths': [3, 1, 1],
-  }
 
 
 def test_a_text_is_decoded_once_for_all_plans_unless_it_depends_on_them(
@@ -124,108 +42,145 @@ def test_a_text_is_decoded_once_for_all_plans_unless_it_depends_on_them(
   assert own[1].id(settings[3]) == settings[3].id(plans[1])
 
 
-@pytest.mark.parametrize(
-  ('settings', 'rows', 'sizes'),
-  [(9, 4, [3, 3, 3]), (4, 4, [4]), (5, 4, [3, 2])],
-)
-def test_settings_beyond_a_batch_are_decoded_in_equal_parts(
-  settings, rows, sizes
-):
-  parts = quality._parts(list(range(settings)), rows)
-  assert [len(part) for part in parts] == sizes
-  assert sum(parts, []) == list(range(settings))
-
-
-def test_batches_have_one_size_and_count_each_example_once():
-  batches_ = list(batches.split([5, 3, 4, 0, 1], 2))
-  assert [index.tolist() for index, _ in batches_] == [[5, 3], [4, 0], [1, 5]]
-  assert [count for _, count in batches_] == [2, 2, 1]
-  ((index_P, count),) = batches.split([2, 1], 8)
-  assert (index_P.tolist(), count) == ([2, 1], 2)
-
-
 @pytest.fixture(scope='module')
 def workload(tmp_path_factory):
   pair = pairs.load(tiny_pair.save(tmp_path_factory.mktemp('tiny') / 'pair'))
-  return batches.load(pair, tasks.load('word_problems', {}), 'test', 5)
+  return batches.load(pair, tasks.load('word_problems', {}), 'test', 12)
 
 
-def _fake_decode(decoded, limit):
-  """Rows that tell which example and setting they are of."""
+def _job(number, keeps='text'):
+  settings = [_setting('strict')]
+  settings += [_setting('chow', i / 10) for i in range(1, number)]
+  return quality.Job(tuple(settings), schedules.Plan(2), keeps)
 
-  def decode(workload, prompts, settings, plan):
-    assert prompts.rows <= limit
-    decoded.append((tuple(settings), plan, np.asarray(prompts.example_P)))
-    P = len(prompts.length_P)
-    length_B = np.array([1 + s % 2 for s in range(len(settings))]).repeat(P)
-    token_BxN = 4 + np.tile(prompts.example_P, prompts.copies)[:, None] % 8
-    zero_B = np.zeros(prompts.rows)
-    return results.Result(
-      np.tile(token_BxN, 2),
-      length_B,
-      np.ones((prompts.rows, 2), bool),
-      results.Counts(*(zero_B.astype(int),) * 6, zero_B, zero_B[:, None]),
-    )
 
-  return decode
+def _done(job, made):
+  """The keys of batches."""
+  return {
+    job.key(s, e)
+    for batch in made
+    for s in batch.settings
+    for e in batch.index_P[: batch.count].tolist()
+  }
+
+
+@pytest.mark.parametrize('batch_size', [1, 2, 5, 12, 30, 100])
+def test_batches_hold_every_output_once_and_no_more_rows_than_they_may(
+  workload, batch_size
+):
+  job = _job(5)
+  made = quality.missing(workload, [job], batch_size, ())
+  assert max(len(b.settings) * len(b.index_P) for b in made) <= batch_size
+  assert sum(b.outputs for b in made) == len(_done(job, made)) == 5 * 12
+  # Parts of strict and of chow alone, and of equal size, are programs.
+  assert len({b.program for b in made}) <= 3
+
+
+@pytest.mark.parametrize('batch_size', [2, 12, 30])
+def test_a_killed_sweep_goes_on_with_the_batches_it_would_have_had(
+  workload, batch_size
+):
+  job = _job(5)
+  made = quality.missing(workload, [job], batch_size, ())
+  for number in range(len(made)):
+    done = _done(job, made[:number])
+    rest = quality.missing(workload, [job], batch_size, done)
+    assert [(b.settings, b.width, b.count) for b in rest] == [
+      (b.settings, b.width, b.count) for b in made[number:]
+    ]
+    for own, of_all in zip(rest, made[number:], strict=True):
+      np.testing.assert_array_equal(
+        own.index_P[: own.count], of_all.index_P[: of_all.count]
+      )
+
+
+def test_what_a_batch_lacks_after_a_kill_needs_no_program_of_its_own(workload):
+  job = _job(4)
+  first, *_ = made = quality.missing(workload, [job], 12, ())
+  done = sorted(_done(job, [first]))
+  rest = quality.missing(workload, [job], 12, done[:7])
+  assert {b.program for b in rest} == {b.program for b in made}
+  assert len(rest) == len(made)
+
+
+def test_new_settings_and_examples_do_not_decode_the_old(workload):
+  old, job = _job(3), _job(6)
+  few = dataclasses.replace(workload, examples=workload.examples[:9])
+  done = _done(old, quality.missing(few, [old], 12, ()))
+  made = quality.missing(workload, [job], 12, done)
+  keys = _done(job, made)
+  assert not keys & done
+  assert len(keys | done) == 6 * 12
+  # Old examples under new settings, then new ones under all.
+  assert [len(b.settings) for b in made] == [3, 3, 3, 6, 6]
+
+
+@pytest.fixture
+def decoder(monkeypatch):
+  return fake_decode.Decoder(monkeypatch)
+
+
+def _collect(workload, job, folder):
+  logs, done = outputs.read(folder, quality.forms(workload, [job]))
+  for batch in quality.missing(workload, [job], 6, done):
+    quality.decode(workload, batch, logs, done)
+  return quality.collect([job], done, 12)
 
 
 def test_what_is_missing_is_decoded_and_each_line_is_kept_once(
-  workload, monkeypatch, tmp_path
+  workload, decoder, tmp_path
 ):
-  settings = [
-    _setting('strict'), _setting('chow', 0.1), _setting('chow', 0.2),
-  ]  # fmt: skip
-  job = quality.Job(tuple(settings), schedules.Plan(2), 'text')
-  decoded, units = [], []
-  monkeypatch.setattr(batches, 'decode', _fake_decode(decoded, limit=6))
-  collect = lambda: quality.collect(workload, job, 6, tmp_path, units.append)  # noqa: E731
-  found = collect()
-  assert len(decoded) == 3  # Two prompts a batch of three settings.
-  assert sum(units) == 15
-  assert list(found) == [s.id() for s in settings]
-  for s, setting in enumerate(settings):
-    lines = found[setting.id()]
-    assert [x['example'] for x in lines] == list(range(5))
-    assert {x['tokens'] for x in lines} == {1 + s % 2}
-    texts = [workload.pair.tokenizer.decode([4 + i % 8]) for i in range(5)]
-    if s != 1:
-      assert [x['text'] for x in lines] == texts
+  job = _job(3)
+  texts, counted = found = _collect(workload, job, tmp_path)
+  assert not counted
+  assert list(texts) == [s.id() for s in job.settings]
+  for lines in texts.values():
+    assert [x['example'] for x in lines] == list(range(12))
+    for line in lines:
+      assert line['tokens'] == len(line['from_drafter'])
   kept = {p.name: p.read_text() for p in tmp_path.iterdir()}
   assert {n: len(t.splitlines()) for n, t in kept.items()} == {
-    'strict.jsonl': 5,
-    'chow.jsonl': 10,
+    'strict.jsonl': 12,
+    'chow.jsonl': 24,
   }
 
-  decoded.clear()
-  assert collect() == found  # Nothing is decoded again.
-  assert not decoded
+  decoder.calls.clear()
+  assert _collect(workload, job, tmp_path) == found
+  assert not decoder.calls
   # A lost file and a torn line are made again, other lines are not repeated.
   (tmp_path / 'strict.jsonl').unlink()
   whole = kept['chow.jsonl'].splitlines(keepends=True)
   (tmp_path / 'chow.jsonl').write_text(''.join(whole[:-1]) + whole[-1][:9])
-  assert collect() == found
+  assert _collect(workload, job, tmp_path) == found
   for name, text in kept.items():
     again = (tmp_path / name).read_text()
     assert sorted(again.splitlines()) == sorted(text.splitlines())
 
 
-def test_nan_is_told(workload, monkeypatch, tmp_path):
-  job = quality.Job((_setting('strict'),), schedules.Plan(2), 'text')
-  decode = _fake_decode([], limit=6)
-
-  def broken(*args):
-    result = decode(*args)
-    counts = result.counts.replace(divergence_B=np.array([0, np.nan, 0, 0, 0]))
-    return result.replace(counts=counts)
-
-  monkeypatch.setattr(batches, 'decode', broken)
-  with pytest.raises(ValueError, match='a model of pair pair gave NaN'):
-    quality.collect(workload, job, 6, tmp_path, lambda n: None)
+def test_texts_and_counts_are_found_by_point(workload, decoder, tmp_path):
+  job = quality.Job(_job(2).settings, schedules.Plan(1, 'adaptive'), 'counts')
+  texts, counted = _collect(workload, job, tmp_path)
+  assert not texts
+  assert list(counted) == [s.id(job.plan) for s in job.settings]
+  assert 'text' not in counted['strict-g1-adaptive-t1-p1-k0-s0'][0]
+  job = quality.Job((_setting('verifier_alone'),), None, 'both')
+  texts, counted = _collect(workload, job, tmp_path)
+  (lines,) = texts.values()
+  assert 'from_drafter' not in lines[0]
 
 
-def test_a_torn_last_output_is_not_read(tmp_path):
-  path = tmp_path / 'strict.jsonl'
-  whole = json.dumps({'id': 'a', 'example': 0, 'score': 1.0})
-  path.write_text(whole + '\n' + whole[:-5])
-  assert list(quality._read(path)) == [('a', 0)]
+def test_what_was_decoded_before_a_model_fails_is_kept(
+  workload, decoder, tmp_path, monkeypatch
+):
+  decode = batches.decode
+
+  def fail(workload, prompts, *rest):
+    if len(decoder.calls) == 2:
+      raise ValueError('the drafter gave NaN')
+    return decode(workload, prompts, *rest)
+
+  monkeypatch.setattr(batches, 'decode', fail)
+  with pytest.raises(ValueError, match='the drafter gave NaN'):
+    _collect(workload, _job(3), tmp_path)
+  lines = (tmp_path / 'chow.jsonl').read_text().splitlines()
+  assert len(lines) == 2 * 2 * 2

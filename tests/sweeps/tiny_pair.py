@@ -1,5 +1,6 @@
 """A pair of tiny random models with the shipped tokenizer, on disk."""
 
+import dataclasses
 import importlib.resources
 import shutil
 
@@ -7,7 +8,7 @@ import jax
 import numpy as np
 
 from speccascade import config as config_lib
-from speccascade import tokenizers
+from speccascade import tasks, tokenizers
 from speccascade.checkpoints import native
 from speccascade.models import registry
 from speccascade.sweeps import config as sweeps
@@ -39,6 +40,17 @@ def save(folder):
   shipped = importlib.resources.files('speccascade.pairs') / 'word_problems'
   shutil.copy(str(shipped / 'tokenizer.model'), folder / 'tokenizer.model')
   return str(folder)
+
+
+def shorten(max_new_tokens):
+  """Lets tasks have short answers, from now on; returns what undoes it."""
+  load = tasks.load
+
+  def load_short(name, args):
+    return dataclasses.replace(load(name, args), max_new_tokens=max_new_tokens)
+
+  tasks.load = load_short
+  return lambda: setattr(tasks, 'load', load)
 
 
 def config(pair, **changes):

@@ -1,0 +1,122 @@
+"""Batches, their widths and their programs."""
+
+import types
+
+import numpy as np
+import pytest
+
+from speccascade.decoding import schedules
+from speccascade.methods import choice as choice_lib
+from speccascade.sweeps import batches, points
+
+
+def test_there_are_few_widths_and_little_is_padded():
+  widths = [batches.padded(length) for length in range(1, 8193)]
+  assert sorted(set(widths)) == [
+    32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096,
+    6144, 8192,
+  ]  # fmt: skip
+  for length, width in enumerate(widths, 1):
+    assert length <= width < max(1.5 * length, length + 32)
+
+
+def _workload(lengths):
+  return types.SimpleNamespace(length_E=np.array(lengths))
+
+
+def _by_width(lengths, index_E, size):
+  return [
+    (index_P.tolist(), count, width)
+    for index_P, count, width in batches.by_width(
+      _workload(lengths), index_E, size
+    )
+  ]
+
+
+def test_prompts_of_a_batch_share_a_width_and_what_is_left_goes_up():
+  lengths = [300] * 10 + [20] * 9 + [90] * 4
+  # Narrow prompts have a width, as there are enough; two of them are left.
+  assert _by_width(lengths, range(23), 3) == [
+    ([10, 11, 12], 3, 128),
+    ([13, 14, 15], 3, 128),
+    ([16, 17, 18], 3, 128),
+    ([19, 20, 21], 3, 128),
+    ([22, 0, 1], 3, 384),
+    ([2, 3, 4], 3, 384),
+    ([5, 6, 7], 3, 384),
+    ([8, 9, 8], 2, 384),
+  ]
+  # In the order that is asked for, of those alone that are.
+  assert _by_width(lengths, [22, 10, 5], 2) == [
+    ([22, 10], 2, 128),
+    ([5, 5], 1, 384),
+  ]
+
+
+def test_a_width_of_few_prompts_is_not_used():
+  lengths = [100] * 7 + [200] * 5 + [700]
+  assert {width for *_, width in _by_width(lengths, range(13), 2)} == {768}
+  assert {width for *_, width in _by_width(lengths, range(13), 1)} == {
+    128, 256, 768,
+  }  # fmt: skip
+
+
+def test_narrow_prompts_are_not_told_apart():
+  lengths = [10] * 50 + [40] * 50 + [90] * 50
+  assert {width for *_, width in _by_width(lengths, range(150), 2)} == {96}
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_every_example_counts_once(seed):
+  rng = np.random.default_rng(seed)
+  lengths = rng.integers(1, 1000, 200)
+  index_E = rng.permutation(200)[:120]
+  size = int(rng.integers(1, 9))
+  found = _by_width(lengths, index_E, size)
+  counted = [e for index_P, count, _ in found for e in index_P[:count]]
+  assert sorted(counted) == sorted(index_E)
+  for index_P, _, width in found:
+    assert len(index_P) == size
+    assert lengths[index_P].max() <= width
+  # All batches but one are full.
+  assert sum(size - count for _, count, _ in found) < size
+
+
+@pytest.mark.parametrize(
+  ('settings', 'rows', 'number', 'sizes'),
+  [
+    (9, 4, None, [3, 3, 3]),
+    (4, 4, None, [4]),
+    (5, 4, None, [3, 2]),
+    (36, 2, None, [2] * 18),
+    # Of ten settings in parts of four, those that are left.
+    (6, 4, 10, [4, 2]),
+    (1, 4, 10, [1]),
+  ],
+)
+def test_settings_beyond_a_batch_are_decoded_in_equal_parts(
+  settings, rows, number, sizes
+):
+  parts = list(batches.parts(list(range(settings)), rows, number))
+  assert [len(part) for part in parts] == sizes
+  assert sum(parts, []) == list(range(settings))
+
+
+def _setting(method, *values):
+  return points.Setting(method, values, 1.0, 1.0, 0, 0)
+
+
+def test_calls_that_share_a_program_are_known():
+  some = [_setting('strict'), _setting('chow', 0.1), _setting('chow', 0.2)]
+  plan = schedules.Plan(4, 'confidence', 0.3)
+  program = batches.program(some, plan, 2, 64)
+  other = [_setting('strict'), _setting('chow', 0.5), _setting('chow', 0.6)]
+  again = schedules.Plan(4, 'confidence', 0.6)
+  assert batches.program(other, again, 2, 64) == program
+  assert batches.program(other, again, 3, 64) != program
+  assert batches.program(other, again, 2, 96) != program
+  assert batches.program(other, schedules.Plan(4), 2, 64) != program
+  assert batches.program(some[:2], plan, 2, 64) != program
+  choice = choice_lib.Choice(tuple(s.of for s in some[:2]))
+  of_any = [batches.program([s], plan, 1, 64, choice) for s in some]
+  assert len(set(of_any)) == 1
