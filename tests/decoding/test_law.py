@@ -25,7 +25,7 @@ from tests.rules import examples
 
 pytestmark = pytest.mark.usefixtures('float64')
 
-V, N, EOS, ROWS = 4, 3, 3, 20_000
+V, N, EOS, ROWS = 4, 3, 3, 10_000
 PROMPT = (2, 1)
 MODEL = table_model.TableModel(V)
 TABLES = table_model.table(V, 0), table_model.table(V, 1)
