@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from speccascade.runs import records as records_lib
+from speccascade.storage import lines
 
 _ROOT = pathlib.Path(__file__).parents[1]
 _RECIPES = _ROOT / 'docs' / 'extending.md'
@@ -134,9 +135,7 @@ def test_a_sweep_with_everything_that_the_recipes_add(copy, tmp_path):
   geometric = [r for r in records if r['method'] == 'geometric']
   assert {r['parameters']['alpha'] for r in geometric} == {0.2, 0.8}
   # Its text depends on the plan: only a block's first draft can be rejected.
-  outputs = records_lib.read_lines(
-    tmp_path / 'run' / 'outputs' / 'lenient_tail.jsonl'
-  )
+  outputs = lines.read(tmp_path / 'run' / 'outputs' / 'lenient_tail.jsonl')
   for gamma in (1, 4):
     own = [x for x in outputs if f'-g{gamma}-' in x['id']]
     assert len(own) == 4 * 2

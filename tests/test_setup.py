@@ -1,0 +1,38 @@
+"""Whatever the package imports is installed with it."""
+
+import ast
+import pathlib
+import re
+import sys
+from importlib import metadata
+
+_ROOT = pathlib.Path(__file__).parents[1]
+
+
+def _imported():
+  """Names of the libraries that the package and its entry points import."""
+  for folder in ('speccascade', 'experiments', 'configs'):
+    for file in (_ROOT / folder).rglob('*.py'):
+      for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+          yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+          yield node.module
+
+
+def _normal(name):
+  return re.sub('[-_.]+', '-', name).lower()
+
+
+def test_what_is_imported_is_required_and_pinned():
+  owners = metadata.packages_distributions() | {'google': ['protobuf']}
+  modules = {name.split('.')[0] for name in _imported()}
+  modules -= {*sys.stdlib_module_names, 'speccascade'}
+  needed = {_normal(owners[module][0]) for module in modules}
+  setup = (_ROOT / 'setup.py').read_text()
+  block = setup[setup.index('install_requires') : setup.index('extras_require')]
+  required = {_normal(x) for x in re.findall(r"^    '([\w-]+)", block, re.M)}
+  pins = (_ROOT / 'constraints.txt').read_text()
+  pinned = {_normal(x) for x in re.findall('^([^#\n]+)==', pins, re.M)}
+  assert needed == required
+  assert required <= pinned
