@@ -12,6 +12,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+_SMALL = 256  # Reading fewer slots costs less than choosing among them.
+_ALIGN = 32  # What is read in part is a multiple of.
+
 
 @flax.struct.dataclass
 class Memory:
@@ -98,7 +101,7 @@ def pack(x_LxBxKxTxH, length_B, slots, ring):
     pad = [(0, 0)] * 5
     pad[3] = (0, slots - T)
     return jnp.pad(x_LxBxKxTxH, pad)
-  position_BxS = slot_positions(length_B, slots)
+  position_BxS = slot_positions(length_B, slots, slots)
   index_BxS = jnp.clip(position_BxS, 0, T - 1)
   return jnp.take_along_axis(
     x_LxBxKxTxH, index_BxS[None, :, None, :, None], axis=3
@@ -155,18 +158,66 @@ def _write_by_row(stack_LxBxKxSxH, new_BxKxTxH, start_B, *, layer):
   return lax.fori_loop(zero, turns, write_row, stack_LxBxKxSxH)
 
 
-def slot_positions(length_B, slots):
+def read(function, stacks, layer, length):
+  """Calls `function` with the slots of one layer that are live.
+
+  Shapes are static, so a program has a branch for each of a few numbers of
+  slots, and takes the smallest that holds the longest row.
+
+  Args:
+    function: maps a BxKxSxH array of each stack, its first S slots, to an
+      array whose shape does not depend on S.
+    stacks: LxBxKxSxH arrays of the same S.
+    layer: which of the L.
+    length: tokens of the longest row.
+
+  Returns:
+    What `function` returns.
+  """
+  options = widths(stacks[0].shape[3])
+
+  def run(width, stacks):
+    return function(*(_first(x, layer, width) for x in stacks))
+
+  if len(options) == 1:
+    return run(*options, stacks)
+  chosen = (length > jnp.array(options[:-1])).sum()
+  branches = [functools.partial(run, width) for width in options]
+  return lax.switch(chosen, branches, stacks)
+
+
+def widths(slots):
+  """Numbers of slots that a program may read, the last of them all.
+
+  Each is a quarter of the next: XLA's CPU backend copies what is read in part,
+  so that half would take about as long as all.
+  """
+  least = [slots]
+  while slots >= _SMALL and least[0] >= 4 * _ALIGN:
+    least.insert(0, -(-least[0] // (4 * _ALIGN)) * _ALIGN)
+  return tuple(least)
+
+
+def _first(x_LxBxKxSxH, layer, width):
+  """The first slots of a layer, in one step: a layer is large."""
+  _, *rest, _, H = x_LxBxKxSxH.shape
+  start = (layer, 0, 0, 0, 0)
+  return lax.dynamic_slice(x_LxBxKxSxH, start, (1, *rest, width, H))[0]
+
+
+def slot_positions(length_B, slots, width):
   """Returns the position of the newest token that each slot may hold.
 
   Args:
     length_B: tokens written so far.
-    slots: S; position t lies in slot t mod S.
+    slots: of the cache; position t lies in slot t mod `slots`.
+    width: S, of the first slots that are asked for.
 
   Returns:
     BxS positions below `length_B`; negative where nothing was written.
   """
   last_Bx1 = length_B[:, None] - 1
-  slot_1xS = jnp.arange(slots)[None]
+  slot_1xS = jnp.arange(width)[None]
   return last_Bx1 - (last_Bx1 - slot_1xS) % slots
 
 

@@ -36,6 +36,46 @@ def project(module, x_BxTxD, name, shape, init=None):
   return jnp.tensordot(x_BxTxD, w, 1)
 
 
+def attend(q_BxTxNxH, k_BxKxSxH, v_BxKxSxH, mask_BxTxS, adjust=lambda x: x):
+  """Attends with softmax in float32 or wider.
+
+  Args:
+    q_BxTxNxH: queries, scaled.
+    k_BxKxSxH: keys.
+    v_BxKxSxH: values.
+    mask_BxTxS: which keys each query sees; B and T may be 1.
+    adjust: maps logits_BxNxTxS before they are masked.
+
+  Returns:
+    mixed_BxTxNxH.
+  """
+  B, T, N, H = q_BxTxNxH.shape
+  K, S = k_BxKxSxH.shape[1:3]
+  # One axis of queries, after the axes that both have: with any other, XLA's
+  # CPU backend copies the keys, and does not multiply bfloat16.
+  q_BxKxQTxH = q_BxTxNxH.swapaxes(1, 2).reshape(B, K, -1, H)
+  logits_BxKxQTxS = jnp.einsum(
+    'BKTH,BKSH->BKTS',
+    q_BxKxQTxH,
+    k_BxKxSxH,
+    preferred_element_type=wide(q_BxTxNxH.dtype),
+  )
+  logits_BxNxTxS = logits_BxKxQTxS.reshape(B, N, T, S)
+  logits_BxNxTxS = jnp.where(
+    mask_BxTxS[:, None], adjust(logits_BxNxTxS), MASKED
+  )
+  weight_BxNxTxS = jax.nn.softmax(logits_BxNxTxS).astype(q_BxTxNxH.dtype)
+  mixed_BxKxQTxH = weight_BxNxTxS.reshape(B, K, -1, S) @ v_BxKxSxH
+  return mixed_BxKxQTxH.reshape(B, N, T, H).swapaxes(1, 2)
+
+
+def merge_heads(module, x_BxTxNxH, width):
+  """Multiplies by parameter `out` of `module`: BxTxD, D of that width."""
+  init = nn.initializers.lecun_normal((0, 1))
+  w_NxHxD = module.param('out', init, (*x_BxTxNxH.shape[2:], width))
+  return jnp.tensordot(x_BxTxNxH, w_NxHxD.astype(x_BxTxNxH.dtype), 2)
+
+
 class FeedForward(nn.Module):
   """GELU-gated, of widths `config.embed_dim` and `config.hidden_dim`."""
 

@@ -18,7 +18,7 @@ def test_slots():
 
 def test_slot_positions():
   np.testing.assert_array_equal(
-    cache_lib.slot_positions(jnp.array([0, 2, 4, 6]), 4),
+    cache_lib.slot_positions(jnp.array([0, 2, 4, 6]), 4, 4),
     [[-4, -3, -2, -1], [0, 1, -2, -1], [0, 1, 2, 3], [4, 5, 2, 3]],
   )
 

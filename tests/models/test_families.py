@@ -173,6 +173,20 @@ def test_a_row_of_a_ragged_batch_equals_the_row_alone(case):
     np.testing.assert_allclose(logits, want, rtol=0, atol=1e-10)
 
 
+@for_each_family
+def test_rows_decode_in_bfloat16(family, make_case):
+  """Of which not every backend has every product."""
+  config = family.examples[-1]
+  case = make_case(family, config)
+  model = registry.make_model(dataclasses.replace(config, dtype='bfloat16'))
+  cache, _ = _prefill(model, case.params, case.prompt_BxS, LENGTH_B)
+  assert {x.dtype for x in cache.keys} == {jnp.dtype('bfloat16')}
+  got, _ = _extend(model, case.params, cache, case.fed_BxT[:, :BLOCK])
+  want = case.logits_BxTxV[:, :BLOCK]
+  error = np.abs(np.asarray(got) - want).max()
+  assert 0 < error < 0.15 * np.abs(want).max()
+
+
 @pytest.mark.skipif(jax.device_count() < 8, reason='needs 8 devices')
 @for_each_family
 def test_sharded_equals_unsharded(family, make_case):
@@ -270,10 +284,11 @@ def test_prompts_are_limited_to_the_trained_lengths(family, config):
 
 @for_each_family
 def test_wrong_settings_are_one_line(family):
+  settings = dataclasses.asdict(family.examples[0])
   with pytest.raises(
     ValueError, match=f'of a {family.name} model: .*wings'
   ) as e:
-    registry.make_config(family.name, wings=2)
+    registry.make_config(family.name, **settings, wings=2)
   assert '\n' not in str(e.value)
 
 

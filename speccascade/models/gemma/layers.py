@@ -35,10 +35,12 @@ class Transformer(nn.Module):
     start_B = jnp.zeros(B, jnp.int32) if cache is None else cache.length_B
     position_BxT = start_B[:, None] + jnp.arange(T)
     context = _Context(
-      start_B=start_B,
+      position_BxT=position_BxT,
+      longest=start_B.max() + T,
       rotation=_rope(position_BxT, cfg.head_dim, cfg.rope_base),
-      masks=_masks(cfg.windows, position_BxT, cache),
     )
+    if cache is not None:
+      _check_rings(cfg.windows, cache, T)
     period = len(cfg.attention_pattern)
     rings = (False,) * period if cache is None else cache.rings[:period]
     steps = cfg.num_layers // period
@@ -74,30 +76,19 @@ class Transformer(nn.Module):
 class _Context:
   """Inputs that all layers share."""
 
-  start_B: jax.Array
+  position_BxT: jax.Array
+  longest: jax.Array  # tokens of the longest row, the block included
   rotation: tuple[jax.Array, jax.Array]
-  masks: tuple[jax.Array, ...]
 
 
-def _masks(windows, position_BxT, cache):
-  """Returns the BxTxS mask of each layer of a period."""
-  if cache is None:
-    return tuple(
-      cache_lib.causal_mask(position_BxT, position_BxT, w) for w in windows
-    )
-  length_B = position_BxT[:, -1] + 1
-  masks = []
-  for i, window in enumerate(windows):
-    slots = cache.keys[i].shape[3]
-    if window is not None and cache.rings[i]:
-      if window + position_BxT.shape[1] > slots:
-        raise ValueError(
-          f'the ring cache takes blocks of at most {slots - window} tokens, '
-          f'got {position_BxT.shape[1]}; prefill with a larger block'
-        )
-    key_BxS = cache_lib.slot_positions(length_B, slots)
-    masks.append(cache_lib.causal_mask(position_BxT, key_BxS, window))
-  return tuple(masks)
+def _check_rings(windows, cache, block):
+  for window, ring, keys in zip(windows, cache.rings, cache.keys, strict=False):
+    slots = keys.shape[3]
+    if ring and window + block > slots:
+      raise ValueError(
+        f'the ring cache takes blocks of at most {slots - window} tokens, '
+        f'got {block}; prefill with a larger block'
+      )
 
 
 class _Period(nn.Module):
@@ -116,8 +107,8 @@ class _Period(nn.Module):
       name = f'{kind}_{i}'
       y_BxTxD = _RMSNorm(name=f'{name}_pre_attention_norm')(x_BxTxD)
       y_BxTxD, (key, value) = _Attention(
-        cfg, self.rings[i], name=f'{name}_attention'
-      )(y_BxTxD, old, layer, context, context.masks[i])
+        cfg, cfg.windows[i], self.rings[i], name=f'{name}_attention'
+      )(y_BxTxD, old, layer, context)
       x_BxTxD += _RMSNorm(name=f'{name}_post_attention_norm')(y_BxTxD)
       y_BxTxD = _RMSNorm(name=f'{name}_pre_ffw_norm')(x_BxTxD)
       y_BxTxD = common.FeedForward(cfg, name=f'{name}_ffw')(y_BxTxD)
@@ -139,47 +130,42 @@ class _RMSNorm(nn.Module):
 
 class _Attention(nn.Module):
   config: config_lib.GemmaConfig
+  window: int | None
   ring: bool
 
   @nn.compact
-  def __call__(self, x_BxTxD, cached, layer, context, mask_BxTxS):
+  def __call__(self, x_BxTxD, cached, layer, context):
     """Attends over the block, or over the cache after appending it."""
     cfg = self.config
     D, N, K, H = cfg.embed_dim, cfg.num_heads, cfg.num_kv_heads, cfg.head_dim
-    B, T, _ = x_BxTxD.shape
+    position_BxT = context.position_BxT
     mine = functools.partial(common.project, self, x_BxTxD)
     q_BxTxNxH = _rotate(mine('query', (D, N, H)), context.rotation)
     k_BxTxKxH = _rotate(mine('key', (D, K, H)), context.rotation)
     v_BxTxKxH = mine('value', (D, K, H))
     q_BxTxNxH *= (cfg.query_scalar or H) ** -0.5
 
-    k_BxKxSxH = new_k = k_BxTxKxH.swapaxes(1, 2)
-    v_BxKxSxH = new_v = v_BxTxKxH.swapaxes(1, 2)
-    kv = (new_k, new_v)
-    if cached is not None:
+    kv = (k_BxTxKxH.swapaxes(1, 2), v_BxTxKxH.swapaxes(1, 2))
+    adjust = functools.partial(common.softcap, cap=cfg.attention_softcap)
+
+    def attend(k_BxKxSxH, v_BxKxSxH):
+      S = k_BxKxSxH.shape[2]
+      key_BxS = jnp.arange(S)[None]  # Slots yet to be written are masked, too.
+      if self.ring:
+        end_B, slots = position_BxT[:, -1] + 1, cached[0].shape[3]
+        key_BxS = cache_lib.slot_positions(end_B, slots, S)
+      mask_BxTxS = cache_lib.causal_mask(position_BxT, key_BxS, self.window)
+      return common.attend(q_BxTxNxH, k_BxKxSxH, v_BxKxSxH, mask_BxTxS, adjust)
+
+    if cached is None:
+      y_BxTxNxH = attend(*kv)
+    else:
       kv = tuple(
-        cache_lib.append(old, layer, new, context.start_B, self.ring)
+        cache_lib.append(old, layer, new, position_BxT[:, 0], self.ring)
         for old, new in zip(cached, kv, strict=True)
       )
-      k_BxKxSxH, v_BxKxSxH = kv[0][layer], kv[1][layer]
-
-    q_BxKxQxTxH = q_BxTxNxH.reshape(B, T, K, N // K, H).transpose(0, 2, 3, 1, 4)
-    logits_BxKxQxTxS = jnp.einsum(
-      'BKQTH,BKSH->BKQTS',
-      q_BxKxQxTxH,
-      k_BxKxSxH,
-      preferred_element_type=common.wide(x_BxTxD.dtype),
-    )
-    logits_BxKxQxTxS = common.softcap(logits_BxKxQxTxS, cfg.attention_softcap)
-    logits_BxKxQxTxS = jnp.where(
-      mask_BxTxS[:, None, None], logits_BxKxQxTxS, common.MASKED
-    )
-    weight_BxKxQxTxS = jax.nn.softmax(logits_BxKxQxTxS).astype(cfg.dtype)
-    y_BxKxQxTxH = jnp.einsum('BKQTS,BKSH->BKQTH', weight_BxKxQxTxS, v_BxKxSxH)
-    y_BxTxNxH = y_BxKxQxTxH.transpose(0, 3, 1, 2, 4).reshape(B, T, N, H)
-    w_NxHxD = self.param('out', nn.initializers.lecun_normal((0, 1)), (N, H, D))
-    y_BxTxD = jnp.einsum('BTNH,NHD->BTD', y_BxTxNxH, w_NxHxD.astype(cfg.dtype))
-    return y_BxTxD, kv
+      y_BxTxNxH = cache_lib.read(attend, kv, layer, context.longest)
+    return common.merge_heads(self, y_BxTxNxH, D), kv
 
 
 def _rope(position_BxT, head_dim, base):

@@ -8,7 +8,6 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from speccascade import sharding
 from speccascade.models import cache as cache_lib
@@ -104,29 +103,38 @@ class _RelativeBias(nn.Module):
   bidirectional: bool
 
   @nn.compact
-  def __call__(self, query_BxT, key_BxS):
-    """Returns bias_BxNxTxS for queries and keys at these positions."""
+  def __call__(self):
+    """Returns bias_RxN of the R relative positions -128..128."""
     cfg = self.config
     table_WxN = self.param(
       'relative_bias',
       nn.initializers.normal(cfg.embed_dim**-0.5),
       (_BUCKETS, cfg.num_heads),
     )
-    relative_BxTxS = key_BxS[:, None, :] - query_BxT[:, :, None]
-    at_BxTxS = jnp.clip(relative_BxTxS, -_FAR, _FAR) + _FAR
-    bucket_BxTxS = jnp.asarray(buckets(self.bidirectional))[at_BxTxS]
-    bias_BxTxSxN = table_WxN[bucket_BxTxS].astype(cfg.dtype)
-    return bias_BxTxSxN.transpose(0, 3, 1, 2)
+    return table_WxN[buckets(self.bidirectional)].astype(cfg.dtype)
+
+
+def _spread(bias_RxN, query_BxT, key_BxS):
+  """Returns bias_BxNxTxS of queries and keys at these positions."""
+  relative_BxTxS = key_BxS[:, None, :] - query_BxT[:, :, None]
+  at_BxTxS = jnp.clip(relative_BxTxS, -_FAR, _FAR) + _FAR
+  return bias_RxN[at_BxTxS].transpose(0, 3, 1, 2)
 
 
 @flax.struct.dataclass
 class _Context:
-  """Inputs that all layers of a stack share."""
+  """Inputs that all layers of a stack share.
 
-  mask_BxTxS: jax.Array
-  bias_BxNxTxS: jax.Array
-  start_B: jax.Array | None = None
-  memory_mask_Bx1xS: jax.Array | None = None
+  Of `mask_BxTxS` and `bias_BxNxTxS` over a cache every layer makes as much as
+  it reads, of `bias_RxN` and the positions.
+  """
+
+  mask_BxTxS: jax.Array | None = None
+  bias_BxNxTxS: jax.Array | None = None
+  bias_RxN: jax.Array | None = None
+  position_BxT: jax.Array | None = None
+  longest: jax.Array | None = None  # tokens of the longest row, with the block
+  input_length_B: jax.Array | None = None
 
 
 class _Encoder(nn.Module):
@@ -136,8 +144,10 @@ class _Encoder(nn.Module):
   def __call__(self, x_BxSxD, mask_Bx1xS):
     cfg = self.config
     position_1xS = jnp.arange(x_BxSxD.shape[1])[None]
-    bias = _RelativeBias(cfg, True, name='positions')
-    context = _Context(mask_Bx1xS, bias(position_1xS, position_1xS))
+    bias_RxN = _RelativeBias(cfg, True, name='positions')()
+    context = _Context(
+      mask_Bx1xS, _spread(bias_RxN, position_1xS, position_1xS)
+    )
     for layers, index in _layers(_EncoderLayer, cfg, cfg.num_layers):
       x_BxSxD, _ = layers(x_BxSxD, index, context)
     return _RMSNorm(name='final_norm')(x_BxSxD)
@@ -199,21 +209,21 @@ class _Decoder(nn.Module):
     """Returns (x_BxTxD, the cache's new keys and values or None)."""
     cfg = self.config
     B, T, _ = x_BxTxD.shape
+    bias_RxN = _RelativeBias(cfg, False, name='positions')()
     if cache is None:
-      start_B = None
-      query_BxT = key_BxS = jnp.arange(T)[None]
+      position_1xT = jnp.arange(T)[None]
+      context = _Context(
+        cache_lib.causal_mask(position_1xT, position_1xT, None),
+        _spread(bias_RxN, position_1xT, position_1xT),
+        input_length_B=memory.length_B,
+      )
     else:
-      start_B = cache.length_B
-      query_BxT = start_B[:, None] + jnp.arange(T)
-      slots = cache.keys[0].shape[3]
-      key_BxS = cache_lib.slot_positions(start_B + T, slots)
-    bias = _RelativeBias(cfg, False, name='positions')
-    context = _Context(
-      mask_BxTxS=cache_lib.causal_mask(query_BxT, key_BxS, None),
-      bias_BxNxTxS=bias(query_BxT, key_BxS),
-      start_B=start_B,
-      memory_mask_Bx1xS=_within(memory.length_B, memory.keys[0].shape[3]),
-    )
+      context = _Context(
+        bias_RxN=bias_RxN,
+        position_BxT=cache.length_B[:, None] + jnp.arange(T),
+        longest=cache.length_B.max() + T,
+        input_length_B=memory.length_B,
+      )
     stacks = []
     for i, (layers, index) in enumerate(
       _layers(_DecoderLayer, cfg, cfg.decoder_layers)
@@ -282,20 +292,39 @@ class _SelfAttention(nn.Module):
     cfg = self.config
     shape = (cfg.embed_dim, cfg.num_heads, cfg.head_dim)
     q_BxTxNxH = _queries(self, x_BxTxD, shape)
-    k_BxNxSxH, v_BxNxSxH = (
+    k_BxNxTxH, v_BxNxTxH = (
       common.project(self, x_BxTxD, name, shape).swapaxes(1, 2)
       for name in ('key', 'value')
     )
-    if cached is not None:
-      cached = tuple(
-        cache_lib.append(old, layer, new, context.start_B, False)
-        for old, new in zip(cached, (k_BxNxSxH, v_BxNxSxH), strict=True)
+
+    def attend(k_BxNxSxH, v_BxNxSxH, mask_BxTxS, bias_BxNxTxS):
+      add = lambda logits_BxNxTxS: logits_BxNxTxS + bias_BxNxTxS  # noqa: E731
+      return common.attend(q_BxTxNxH, k_BxNxSxH, v_BxNxSxH, mask_BxTxS, add)
+
+    if cached is None:
+      mixed_BxTxNxH = attend(
+        k_BxNxTxH, v_BxNxTxH, context.mask_BxTxS, context.bias_BxNxTxS
       )
-      k_BxNxSxH, v_BxNxSxH = (stack[layer] for stack in cached)
-    mixed_BxTxNxH = _attend(
-      q_BxTxNxH, k_BxNxSxH, v_BxNxSxH, context.mask_BxTxS, context.bias_BxNxTxS
-    )
-    return _merge_heads(self, mixed_BxTxNxH, cfg.embed_dim), cached
+    else:
+      position_BxT = context.position_BxT
+      cached = tuple(
+        cache_lib.append(old, layer, new, position_BxT[:, 0], False)
+        for old, new in zip(cached, (k_BxNxTxH, v_BxNxTxH), strict=True)
+      )
+
+      def attend_first(k_BxNxSxH, v_BxNxSxH):
+        key_1xS = jnp.arange(k_BxNxSxH.shape[2])[None]
+        return attend(
+          k_BxNxSxH,
+          v_BxNxSxH,
+          cache_lib.causal_mask(position_BxT, key_1xS, None),
+          _spread(context.bias_RxN, position_BxT, key_1xS),
+        )
+
+      mixed_BxTxNxH = cache_lib.read(
+        attend_first, cached, layer, context.longest
+      )
+    return common.merge_heads(self, mixed_BxTxNxH, cfg.embed_dim), cached
 
 
 class _CrossAttention(nn.Module):
@@ -305,14 +334,14 @@ class _CrossAttention(nn.Module):
   def __call__(self, x_BxTxD, memory, layer, context):
     cfg = self.config
     shape = (cfg.embed_dim, cfg.num_heads, cfg.head_dim)
-    keys_LxBxNxSxH, values_LxBxNxSxH = memory
-    mixed_BxTxNxH = _attend(
-      _queries(self, x_BxTxD, shape),
-      keys_LxBxNxSxH[layer],
-      values_LxBxNxSxH[layer],
-      context.memory_mask_Bx1xS,
-    )
-    return _merge_heads(self, mixed_BxTxNxH, cfg.embed_dim)
+    q_BxTxNxH, length_B = _queries(self, x_BxTxD, shape), context.input_length_B
+
+    def attend(k_BxNxSxH, v_BxNxSxH):
+      mask_Bx1xS = _within(length_B, k_BxNxSxH.shape[2])
+      return common.attend(q_BxTxNxH, k_BxNxSxH, v_BxNxSxH, mask_Bx1xS)
+
+    mixed_BxTxNxH = cache_lib.read(attend, memory, layer, length_B.max())
+    return common.merge_heads(self, mixed_BxTxNxH, cfg.embed_dim)
 
 
 def _queries(module, x_BxTxD, shape):
@@ -320,25 +349,3 @@ def _queries(module, x_BxTxD, shape):
   D, _, H = shape
   init = nn.initializers.normal((D * H) ** -0.5)
   return common.project(module, x_BxTxD, 'query', shape, init)
-
-
-def _attend(q_BxTxNxH, k_BxNxSxH, v_BxNxSxH, mask_BxTxS, bias_BxNxTxS=0.0):
-  """Returns mixed_BxTxNxH; the T of the mask is 1 if all queries share it."""
-  # Keys come first: XLA's CPU backend transposes a second operand that is
-  # contracted over its last axis into a copy, in a loop at every step.
-  logits_BxNxSxT = lax.dot_general(
-    k_BxNxSxH,
-    q_BxTxNxH,
-    (((3,), (3,)), ((0, 1), (0, 2))),
-    preferred_element_type=common.wide(q_BxTxNxH.dtype),
-  )
-  logits_BxNxTxS = logits_BxNxSxT.swapaxes(2, 3) + bias_BxNxTxS
-  logits_BxNxTxS = jnp.where(mask_BxTxS[:, None], logits_BxNxTxS, common.MASKED)
-  weight_BxNxTxS = jax.nn.softmax(logits_BxNxTxS).astype(q_BxTxNxH.dtype)
-  return jnp.einsum('BNTS,BNSH->BTNH', weight_BxNxTxS, v_BxNxSxH)
-
-
-def _merge_heads(module, x_BxTxNxH, width):
-  init = nn.initializers.lecun_normal((0, 1))
-  w_NxHxD = module.param('out', init, (*x_BxTxNxH.shape[2:], width))
-  return jnp.tensordot(x_BxTxNxH, w_NxHxD.astype(x_BxTxNxH.dtype), 2)
