@@ -11,7 +11,7 @@ from speccascade.decoding import replay, results, schedules
 from speccascade.sampling import keys, probabilities
 from speccascade.tasks.synthetic.word_problems import generated as word_problems
 
-COUNT, ROWS, GAMMA = 80, 40, 5
+COUNT, ROWS, GAMMA = 48, 24, 5
 
 
 @pytest.mark.slow
