@@ -197,7 +197,7 @@ def plain(values: Any) -> Any:
     found = _plain(values)
   except Exception as error:  # A lazy field raises what its function raises.
     reason = f'{type(error).__name__}: {error}'
-    raise ValueError(_one_line(f'cannot read the config: {reason}')) from None
+    raise ValueError(_short(f'cannot read the config: {reason}')) from None
   for path, text in _texts(found, ()):
     try:
       text.encode()
@@ -232,7 +232,9 @@ def _texts(value, path):
 
 
 def check_distinct(name: str, values: Collection) -> None:
-  """Raises ValueError if two numbers, or tuples of them, have one id.
+  """Raises ValueError if two numbers, or tuples, agree in six digits.
+
+  Float32 has hardly more, so that such points would be one.
 
   Args:
     name: of the field.
@@ -258,13 +260,13 @@ def _line(kind, error):
   field = _join(first['loc'])
   if first['type'] in ('extra_forbidden', 'invalid_key'):
     known = ', '.join(kind.model_fields)
-    return _one_line(f'unknown config field {field[:80]}; known: {known}')
+    return _short(f'unknown config field {field[:80]}; known: {known}')
   if first['type'] == 'value_error':
     message = str(first['ctx']['error'])
     named = not first['loc'] or message.startswith(field)
-    return _one_line(message if named else f'{field}: {message}')
+    return _short(message if named else f'{field}: {message}')
   message = first['msg'].replace('Input should be', 'it must be')
-  return _one_line(f'{field}={_shown(first["input"])}: {message}')
+  return _short(f'{field}={_shown(first["input"])}: {message}')
 
 
 def _join(path):
@@ -279,7 +281,12 @@ def _shown(value):
   return text if len(text) <= 60 else f'{text[:57]}...'
 
 
-def _one_line(text):
+def _short(text):
   text = ' '.join(text.split())
-  text = text if len(text) <= 500 else f'{text[:497]}...'
+  return one_line(text if len(text) <= 500 else f'{text[:497]}...')
+
+
+def one_line(text: str) -> str:
+  """Returns text without line ends, nor escapes that a terminal acts on."""
+  text = ' '.join(text.split())
   return ''.join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -18,6 +18,7 @@ from concurrent import futures
 
 from absl import app, flags, logging
 
+from speccascade import config
 from speccascade.runs import config_file, process
 
 # Of a flag or config: their text alone tells what is wrong.
@@ -55,7 +56,7 @@ def run(main: Callable[[], None], name: str) -> None:
       raise SystemExit(_READER_GONE) from None
     if (reason := _reason(error)) is None:
       raise
-    raise SystemExit(f'{name}: {_one_line(reason)}') from error
+    raise SystemExit(f'{name}: {config.one_line(reason)}') from error
 
 
 def _call(main, rest):
@@ -131,12 +132,6 @@ def _reason(error):
     )
   known = ValueError, OSError, RecursionError, ImportError
   return text if isinstance(error, known) else None
-
-
-def _one_line(text):
-  """Without line ends, nor escapes that a terminal would act on."""
-  line = ' '.join(text.split())
-  return ''.join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
 def _is_reader_gone():

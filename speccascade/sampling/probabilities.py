@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-GREEDY = 1e-6  # Temperatures below it are 0: float32 logits of 16 are further
-# apart than that.
+# Temperatures below it are 0: float32 logits of 16 are further apart.
+GREEDY = 1e-6
 
 
 @flax.struct.dataclass

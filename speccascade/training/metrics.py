@@ -13,7 +13,7 @@ from etils import epath
 from tensorboardX import event_file_writer, summary
 from tensorboardX.proto import event_pb2
 
-from speccascade.storage import files, json_text, lines
+from speccascade.storage import json_text, lines
 from speccascade.timing import clock
 
 _NAME = 'metrics.jsonl'
@@ -32,7 +32,7 @@ class Writer:
     """
     kept = [line for line in read(folder) if line['step'] <= step]
     path = epath.Path(folder) / _NAME
-    files.write(path, ''.join(f'{json_text.dumps(x)}\n' for x in kept))
+    lines.write(path, kept)
     self._lines = lines.Log(path, _parse)
     # Without the threads of a SummaryWriter, which outlive a full disk.
     self._events = event_file_writer.EventsWriter(str(path.parent / 'events'))
