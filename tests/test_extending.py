@@ -32,7 +32,7 @@ from speccascade.sweeps import config as sweeps, run
 folder = pathlib.Path(sys.argv[1])
 tokenizer = tokenizers.load(folder / 'tokenizer.model')
 for seed, role in enumerate(('drafter', 'verifier')):
-  made = registry.make_config('bigram', vocab_size=tokenizer.vocab_size())
+  made = registry.make_config('bigram', vocab_size=tokenizer.vocab_size)
   params = registry.make_model(made).init(jax.random.key(seed))
   native.save(folder / f'{role}.safetensors', made, params)
 sweep = config.parse(sweeps.Sweep, config.template(

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from speccascade import sharding
-from speccascade.models.gemma import config as config_lib
-from speccascade.models.gemma import model as gemma
+from speccascade.models import registry
 
 P = sharding.P
 
@@ -22,7 +21,8 @@ def test_a_mesh_uses_all_devices():
 @needs_8
 def test_every_parameter_has_a_place():
   mesh = sharding.make_mesh(2, 4, jax.devices()[:8])
-  config = config_lib.GemmaConfig(
+  config = registry.make_config(
+    'gemma2',
     vocab_size=32,
     num_layers=4,
     embed_dim=16,
@@ -30,20 +30,22 @@ def test_every_parameter_has_a_place():
     num_kv_heads=2,
     head_dim=4,
     hidden_dim=24,
-    scan_layers=True,
   )
-  shapes = jax.eval_shape(gemma.Gemma(config).init, jax.random.key(0))
-  placed = sharding.parameter_shardings(shapes, mesh, gemma.FAMILY.partition)
+  model = registry.make_model(config)
+  shapes = jax.eval_shape(
+    lambda key: model.stack(model.init(key)), jax.random.key(0)
+  )
+  partition = registry.family_of(config).partition
+  placed = sharding.parameter_shardings(shapes, mesh, partition)
   assert placed['embedding'].spec == P('model', None)
   assert placed['final_norm']['scale'].spec == P(None)
-  layer = placed['layers']
   # A leading layer axis; two key-value heads do not divide over four.
-  attention = layer['local_0_attention']
+  attention = placed['stack_0']['attention']
   assert attention['query'].spec == P(None, None, 'model', None)
   assert attention['key'].spec == P(None, None, None, None)
   assert attention['out'].spec == P(None, 'model', None, None)
-  assert layer['global_1_ffw']['gate'].spec == P(None, None, 'model')
-  assert layer['global_1_ffw']['down'].spec == P(None, 'model', None)
+  assert placed['stack_1']['ffw']['gate'].spec == P(None, None, 'model')
+  assert placed['stack_1']['ffw']['down'].spec == P(None, 'model', None)
 
 
 def test_a_parameter_without_a_spec_is_named():

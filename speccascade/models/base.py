@@ -12,10 +12,11 @@ import pydantic
 
 from speccascade.models import cache as cache_lib
 
-# Types of a configuration's fields. Every number of it must be positive; see
-# `registry.make_config`.
+# Types of a configuration's fields. Numbers of other types must be positive:
+# see `registry.make_config`.
 Dtype = Literal['bfloat16', 'float32', 'float64']
-Layers = Annotated[int, pydantic.Field(le=1_000)]  # Each takes time to trace.
+Layers = Annotated[int, pydantic.Field(ge=1, le=1_000)]  # Each is traced.
+Token = Annotated[int, pydantic.Field(ge=0, lt=2**31)]
 
 
 class Config(Protocol):
@@ -48,7 +49,17 @@ class Model(Protocol):
     """Returns the most prompt tokens that leave room for `max_new_tokens`."""
 
   def init(self, key: jax.Array) -> dict[str, Any]:
-    """Returns random float32 parameters: a nested dict of arrays."""
+    """Returns random float32 parameters: a nested dict of arrays.
+
+    Layer i of a stack has the name `layers_{i}`.
+    """
+
+  def stack(self, params: dict[str, Any]) -> dict[str, Any]:
+    """Returns the parameters with layers stacked, as `stacking.stack` does.
+
+    Of these all functions compute the same, by scans over the layers: large
+    models then compile fast.
+    """
 
   def forward(self, params: dict[str, Any], *inputs: jax.Array) -> jax.Array:
     """Runs an uncached, causal pass.
@@ -101,6 +112,47 @@ class Model(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
+class Format:
+  """How the files of others tell a family's models.
+
+  Attributes:
+    settings: (fields, tensors) -> settings of the family, for
+      `registry.make_config` to check: fields of a configuration file and
+      handles of its tensors by name, as `checkpoints.tensors` has them; raises
+      ValueError where they ask for what is not supported.
+    names: configuration -> {our name of a parameter, joined by dots: (their
+      name, pattern)}. A pattern is that of `checkpoints.layout`.
+    kinds: names that such a configuration file has for the family.
+    renamed: (regular expression, text) pairs: the start of their names that it
+      matches is replaced before all else.
+    ignored: regular expressions of tensors that the model does not need.
+    fields: configuration -> fields of a configuration file, of which `settings`
+      returns the configuration; None if models are not written in the format.
+  """
+
+  settings: Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
+  names: Callable[[Any], Mapping[str, tuple[str, str]]]
+  kinds: tuple[str, ...] = ()
+  renamed: tuple[tuple[str, str], ...] = ()
+  ignored: tuple[str, ...] = ()
+  fields: Callable[[Any], dict[str, Any]] | None = None
+
+
+def unscanned(
+  fields: Mapping[str, Any], tensors: Mapping[str, Any]
+) -> dict[str, Any]:
+  """Returns the settings of files that told whether layers are scanned.
+
+  Raises:
+    ValueError: they are: the file holds stacks.
+  """
+  del tensors
+  if fields.get('scan_layers'):
+    raise ValueError('scan_layers=True is of a file of stacks, not supported')
+  return {name: x for name, x in fields.items() if name != 'scan_layers'}
+
+
+@dataclasses.dataclass(frozen=True)
 class Family:
   """Models of one architecture.
 
@@ -109,13 +161,14 @@ class Family:
     config: class of its configurations.
     model: makes a model of a configuration.
     partition: PartitionSpec of each parameter, by the last part of its name;
-      scanned layers add a leading axis.
+      stacked layers add a leading axis.
     encodes_input: whether an encoder reads the prompt apart from the answer.
     lengths: fields of a configuration that say how much a model may read;
       each with the field of a training config that says how long the rows
       were that the model was trained on.
     examples: tiny configurations, one a code path; the contract tests run
       each.
+    formats: of the files of others, by the names that `checkpoints` has.
   """
 
   name: str
@@ -125,3 +178,4 @@ class Family:
   examples: tuple[Config, ...]
   encodes_input: bool = False
   lengths: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  formats: Mapping[str, Format] = dataclasses.field(default_factory=dict)

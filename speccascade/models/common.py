@@ -3,11 +3,13 @@
 Shape letters are those of `speccascade.models`.
 """
 
-from typing import Any
+import functools
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+
+from speccascade import sharding
 
 MASKED = -2.3819763e38  # Finite, so that a fully masked row gives no NaN.
 
@@ -22,11 +24,30 @@ def softcap(x, cap):
   return cap * jnp.tanh(x / cap)
 
 
-def rms_norm(x_BxTxD, scale_D):
-  """Divides rows by their root mean square and multiplies by `scale_D`."""
-  x = x_BxTxD.astype(wide(x_BxTxD.dtype))
-  x *= jax.lax.rsqrt(jnp.mean(jnp.square(x), -1, keepdims=True) + 1e-6)
-  return (x * scale_D.astype(x.dtype)).astype(x_BxTxD.dtype)
+class RMSNorm(nn.Module):
+  """Divides by the root mean square over the last axis, then scales.
+
+  Attributes:
+    epsilon: added to the mean square.
+    offset: added to the parameter `scale`, 0 or 1.
+  """
+
+  epsilon: float
+  offset: int = 0
+
+  @nn.compact
+  def __call__(self, x):
+    """Maps an array of any shape to one of that shape."""
+    init = nn.initializers.constant(1 - self.offset)
+    scale = self.param('scale', init, x.shape[-1:])
+    return rms_norm(x, self.epsilon, scale, self.offset)
+
+
+def rms_norm(x, epsilon, scale=1.0, offset=0):
+  """Divides by the root mean square over the last axis, then scales."""
+  y = x.astype(wide(x.dtype))
+  y *= jax.lax.rsqrt(jnp.mean(jnp.square(y), -1, keepdims=True) + epsilon)
+  return (y * (offset + jnp.asarray(scale, y.dtype))).astype(x.dtype)
 
 
 def project(module, x_BxTxD, name, shape, init=None):
@@ -76,19 +97,47 @@ def merge_heads(module, x_BxTxNxH, width):
   return jnp.tensordot(x_BxTxNxH, w_NxHxD.astype(x_BxTxNxH.dtype), 2)
 
 
-class FeedForward(nn.Module):
-  """GELU-gated, of widths `config.embed_dim` and `config.hidden_dim`."""
+def unembed(x_BxTxD, table_VxD):
+  """Returns logits_BxTxV, float32 or wider, sharded as the table over V."""
+  logits_BxTxV = jnp.einsum(
+    'BTD,VD->BTV',
+    x_BxTxD,
+    table_VxD.astype(x_BxTxD.dtype),
+    preferred_element_type=wide(x_BxTxD.dtype),
+  )
+  return sharding.constrain(logits_BxTxV, sharding.LOGITS)
 
-  config: Any
+
+ACTIVATIONS = {
+  'gelu': functools.partial(jax.nn.gelu, approximate=True),
+  'relu': jax.nn.relu,
+  'silu': jax.nn.silu,
+}
+
+
+class FeedForward(nn.Module):
+  """Two projections and an activation between them, gated or not.
+
+  Attributes:
+    width: F.
+    activation: a name of `ACTIVATIONS`.
+    gated: whether the activation is that of a third projection, a gate.
+  """
+
+  width: int
+  activation: str
+  gated: bool = True
 
   @nn.compact
   def __call__(self, x_BxTxD):
     """Maps BxTxD to BxTxD."""
-    cfg = self.config
-    D, F = cfg.embed_dim, cfg.hidden_dim
+    D, F = x_BxTxD.shape[-1], self.width
+    activate = ACTIVATIONS[self.activation]
     # Apart, not fused: a fused kernel that is sharded over its output and
     # then split costs a collective permute.
-    gate_BxTxF = project(self, x_BxTxD, 'gate', (D, F))
-    up_BxTxF = project(self, x_BxTxD, 'up', (D, F))
-    h_BxTxF = jax.nn.gelu(gate_BxTxF, approximate=True) * up_BxTxF
+    h_BxTxF = project(self, x_BxTxD, 'up', (D, F))
+    if self.gated:
+      h_BxTxF *= activate(project(self, x_BxTxD, 'gate', (D, F)))
+    else:
+      h_BxTxF = activate(h_BxTxF)
     return project(self, h_BxTxF, 'down', (F, D))

@@ -10,14 +10,26 @@ from typing import Annotated, Any, Union
 import pydantic
 
 from speccascade import config as config_lib
-from speccascade.models import base
-from speccascade.models.gemma import model as gemma
-from speccascade.models.t5 import model as t5
+from speccascade.models import (
+  base,
+  gemma2,
+  gemma3,
+  gemma4,
+  llama,
+  qwen2,
+  qwen3,
+  t5,
+)
 
 FAMILIES: dict[str, base.Family] = {
   family.name: family
   for family in (
-    gemma.FAMILY,
+    gemma2.FAMILY,
+    gemma3.FAMILY,
+    gemma4.FAMILY,
+    llama.FAMILY,
+    qwen2.FAMILY,
+    qwen3.FAMILY,
     t5.FAMILY,
   )
 }
@@ -84,22 +96,16 @@ def _positive(hint):
   """The type of a setting, whose numbers are positive."""
   if typing.get_origin(hint) in (Union, types.UnionType):
     return Union[tuple(map(_positive, typing.get_args(hint)))]  # noqa: UP007
-  kind = getattr(hint, '__origin__', hint)  # Of Annotated.
-  if kind is int:
-    return Annotated[hint, pydantic.Field(ge=1, lt=2**31)]
-  if kind is float:  # Products and quotients of which float32 can tell.
-    return Annotated[hint, pydantic.Field(ge=2.0**-60, le=2.0**60)]
+  if hint is int:
+    return Annotated[int, pydantic.Field(ge=1, lt=2**31)]
+  if hint is float:  # Products and quotients of which float32 can tell.
+    return Annotated[float, pydantic.Field(ge=2.0**-60, le=2.0**60)]
   return hint
 
 
 def make_model(config: base.Config) -> base.Model:
   """Returns the model that a configuration describes."""
   return family_of(config).model(config)
-
-
-def unrolled_layers(config: base.Config) -> int:
-  """Returns how many layers have tensors of their own, at least."""
-  return getattr(config, 'unrolled_layers', 0)
 
 
 def limited(config: base.Config, trained: Mapping[str, Any]) -> base.Config:

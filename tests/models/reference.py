@@ -1,24 +1,55 @@
-"""Gemma 2 in numpy, one token and one head at a time, from its report.
+"""Decoders in numpy, one token and one head at a time, from their reports.
 
-arXiv 2408.00118, section 2: pre- and post-norm RMSNorm, RoPE, grouped-query
-attention, logit soft-capping, local attention in every other layer beginning
-with the first, GeGLU, tied embeddings scaled by sqrt(D).
+Gemma 2 (arXiv 2408.00118): norms with (1 + w) scales before and after, RoPE,
+grouped-query attention, soft-capped logits, local attention in every other
+layer, GEGLU, tied embeddings scaled by sqrt(D). Gemma 3 (2503.19786): no caps,
+normalised queries and keys, a global layer after several local ones, whose
+positions are scaled. Gemma 4: scales w, values that are normalised, global
+layers of which keys serve as values and a part of a head is rotated. Llama
+(2302.13971), Qwen2.5 (2412.15115) with biases and Qwen3 (2505.09388) with
+normalised queries and keys: norms before, SwiGLU.
 """
 
+import dataclasses
 import math
 
 import numpy as np
 
 
-def _norm(x, w):
-  return x / np.sqrt(np.mean(x**2) + 1e-6) * (1 + w)
+@dataclasses.dataclass(frozen=True)
+class Layer:
+  """What a layer does apart from its weights."""
+
+  base: float
+  window: int | None = None
+  factor: float = 1.0
+  fraction: float = 1.0
 
 
-def _rotate(x, position, base=10_000):
+@dataclasses.dataclass(frozen=True)
+class Model:
+  """What a model does apart from its weights; `layers` has one each."""
+
+  layers: tuple[Layer, ...]
+  scalar: float
+  offset: int = 0
+  epsilon: float = 1e-6
+  silu: bool = False
+  scaled: bool = False
+  value_norm: bool = False
+  attention_cap: float | None = None
+  final_cap: float | None = None
+
+
+def _normalize(x, epsilon):
+  return x / np.sqrt(np.mean(x**2) + epsilon)
+
+
+def _rotate(x, position, layer):
   half = len(x) // 2
-  y = np.empty_like(x)
-  for i in range(half):
-    angle = position / base ** (2 * i / len(x))
+  y = np.array(x)
+  for i in range(int(half * layer.fraction)):
+    angle = position / layer.factor / layer.base ** (2 * i / len(x))
     y[i] = x[i] * math.cos(angle) - x[i + half] * math.sin(angle)
     y[i + half] = x[i + half] * math.cos(angle) + x[i] * math.sin(angle)
   return y
@@ -28,50 +59,77 @@ def _gelu(x):
   return x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 
 
+def _silu(x):
+  return x / (1 + np.exp(-x))
+
+
 def _cap(x, cap):
-  return cap * np.tanh(x / cap)
+  return x if cap is None else cap * np.tanh(x / cap)
 
 
-def _attend(w, xs, window, scalar):
+def _heads(w, name, xs, n):
+  """A head of each token: projected, with its bias."""
+  bias = w[f'{name}_bias'][n] if f'{name}_bias' in w else 0
+  return [x @ w[name][:, n] + bias for x in xs]
+
+
+def _attend(model, layer, w, xs):
   """TxD in, TxD out."""
   N, K = w['query'].shape[1], w['key'].shape[1]
   out = np.zeros_like(xs)
+
+  def placed(name, n):
+    heads = _heads(w, name, xs, n)
+    if f'{name}_norm' in w:
+      scale = model.offset + w[f'{name}_norm']
+      heads = [_normalize(x, model.epsilon) * scale for x in heads]
+    return [_rotate(x, t, layer) for t, x in enumerate(heads)]
+
   for n in range(N):
     k_head = n // (N // K)
-    q = [_rotate(x @ w['query'][:, n], t) for t, x in enumerate(xs)]
-    k = [_rotate(x @ w['key'][:, k_head], t) for t, x in enumerate(xs)]
-    v = [x @ w['value'][:, k_head] for x in xs]
+    q, k = placed('query', n), placed('key', k_head)
+    v = _heads(w, 'value' if 'value' in w else 'key', xs, k_head)
+    if model.value_norm:
+      v = [_normalize(x, model.epsilon) for x in v]
     for t in range(len(xs)):
-      first = max(0, t - window + 1) if window else 0
-      logits = [q[t] @ k[s] / math.sqrt(scalar) for s in range(first, t + 1)]
-      weight = np.exp(_cap(np.array(logits), 50))
+      first = max(0, t - layer.window + 1) if layer.window else 0
+      logits = [
+        q[t] @ k[s] / math.sqrt(model.scalar) for s in range(first, t + 1)
+      ]
+      weight = np.exp(_cap(np.array(logits), model.attention_cap))
       weight /= weight.sum()
       mixed = sum(a * b for a, b in zip(weight, v[first : t + 1], strict=True))
       out[t] += mixed @ w['out'][n]
   return out
 
 
-def forward(layers, embedding, final_norm, token_T, window, scalar):
+def forward(model, params, token_T):
   """TxV logits.
 
   Args:
-    layers: for each layer a dict of 'attention', 'ffw' and the four norms.
-    embedding: VxD.
-    final_norm: D.
+    model: Model.
+    params: as `Decoder.init` names them.
     token_T: ids.
-    window: of layers 0, 2, ...
-    scalar: queries are scaled by its inverse square root.
   """
-  xs = embedding[token_T] * math.sqrt(embedding.shape[1])
-  for i, layer in enumerate(layers):
-    norms = {k: v['scale'] for k, v in layer.items() if k.endswith('norm')}
-    norm = lambda name, xs: np.stack([_norm(x, norms[name]) for x in xs])  # noqa: B023, E731
-    y = norm('pre_attention_norm', xs)
-    y = _attend(layer['attention'], y, None if i % 2 else window, scalar)
-    xs = xs + norm('post_attention_norm', y)
-    y = norm('pre_ffw_norm', xs)
-    w = layer['ffw']
-    y = (_gelu(y @ w['gate']) * (y @ w['up'])) @ w['down']
-    xs = xs + norm('post_ffw_norm', y)
-  xs = np.stack([_norm(x, final_norm) for x in xs])
-  return _cap(xs @ embedding.T, 30)
+
+  def norm(own, name, xs):
+    if name not in own:  # Of norms after, which not all have.
+      return xs
+    scale = model.offset + own[name]['scale']
+    return np.stack([_normalize(x, model.epsilon) * scale for x in xs])
+
+  xs = np.array(params['embedding'][token_T])
+  if model.scaled:
+    xs *= math.sqrt(xs.shape[1])
+  for i, layer in enumerate(model.layers):
+    own = params[f'layers_{i}']
+    y = norm(own, 'pre_attention_norm', xs)
+    y = _attend(model, layer, own['attention'], y)
+    xs = xs + norm(own, 'post_attention_norm', y)
+    y, w = norm(own, 'pre_ffw_norm', xs), own['ffw']
+    gate = (_silu if model.silu else _gelu)(y @ w['gate'])
+    xs = xs + norm(own, 'post_ffw_norm', (gate * (y @ w['up'])) @ w['down'])
+    xs = xs * own.get('scalar', 1)
+  xs = norm(params, 'final_norm', xs)
+  table = params.get('lm_head', params['embedding'])
+  return _cap(xs @ table.T, model.final_cap)

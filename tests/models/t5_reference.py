@@ -1,7 +1,8 @@
-"""T5 v1.1 in numpy, one query and one head at a time, from its descriptions.
+"""T5 in numpy, one query and one head at a time, from its descriptions.
 
 arXiv 1910.10683, section 2.1, and 2002.05202: pre-norm, RMSNorm, unscaled
-attention without biases, relative positions in buckets, GEGLU, untied logits.
+attention without biases, relative positions in buckets; version 1.0 has ReLU
+and tied, scaled logits, 1.1 GEGLU and untied ones.
 """
 
 import math
@@ -34,10 +35,12 @@ def _gelu(x):
 
 
 def _feed_forward(w, xs):
+  if 'gate' not in w:
+    return np.maximum(xs @ w['up'], 0) @ w['down']
   return (_gelu(xs @ w['gate']) * (xs @ w['up'])) @ w['down']
 
 
-def _attend(w, kernels, xs, reads, bias):
+def _attend(w, xs, reads, bias):
   """Every x over the reads that `bias(n, t, s)` does not make None."""
   out = np.zeros_like(xs)
   for n in range(w['query'].shape[1]):
@@ -46,22 +49,24 @@ def _attend(w, kernels, xs, reads, bias):
       for s, read in enumerate(reads):
         more = bias(n, t, s)
         if more is not None:
-          key = read @ kernels['key'][:, n]
+          key = read @ w['key'][:, n]
           logits.append(x @ w['query'][:, n] @ key + more)
-          values.append(read @ kernels['value'][:, n])
+          values.append(read @ w['value'][:, n])
       weight = np.exp(np.array(logits) - max(logits))
       out[t] += weight / weight.sum() @ np.array(values) @ w['out'][n]
   return out
 
 
-def forward(params, layers, input_S, token_T):
+def _layers(half):
+  number = sum(name.startswith('layers_') for name in half)
+  return [half[f'layers_{i}'] for i in range(number)]
+
+
+def forward(params, input_S, token_T):
   """TxV logits of one row.
 
   Args:
-    params: 'embedding' and 'lm_head', VxD; the final norms and the tables of
-      relative positions by stack, 'encoder' or 'decoder'.
-    layers: for each stack a list of its layers; 'memory' holds the decoder's
-      cross-attention keys and values.
+    params: as `T5.init` names them; without 'lm_head' of version 1.0.
     input_S: ids that the encoder reads.
     token_T: ids that the decoder reads, the start token first.
   """
@@ -75,19 +80,21 @@ def forward(params, layers, input_S, token_T):
     return table[bucket(s - t, False), n] if s <= t else None
 
   xs = params['embedding'][input_S]
-  for w in layers['encoder']:
+  for w in _layers(params['encoder']):
     y = _norm(w['attention_norm'], xs)
-    xs = xs + _attend(w['attention'], w['attention'], y, y, both_ways)
+    xs = xs + _attend(w['attention'], y, y, both_ways)
     xs = xs + _feed_forward(w['ffw'], _norm(w['ffw_norm'], xs))
   reads = _norm(params['encoder']['final_norm'], xs)
 
   xs = params['embedding'][token_T]
-  for w, kernels in zip(layers['decoder'], layers['memory'], strict=True):
+  for w in _layers(params['decoder']):
     y = _norm(w['attention_norm'], xs)
-    xs = xs + _attend(w['attention'], w['attention'], y, y, backwards)
+    xs = xs + _attend(w['attention'], y, y, backwards)
     y = _norm(w['cross_attention_norm'], xs)
     free = lambda n, t, s: 0.0  # noqa: E731
-    xs = xs + _attend(w['cross_attention'], kernels, y, reads, free)
+    xs = xs + _attend(w['cross_attention'], y, reads, free)
     xs = xs + _feed_forward(w['ffw'], _norm(w['ffw_norm'], xs))
   xs = _norm(params['decoder']['final_norm'], xs)
+  if 'lm_head' not in params:
+    return xs / math.sqrt(xs.shape[1]) @ params['embedding'].T
   return xs @ params['lm_head'].T

@@ -19,6 +19,10 @@ B, T = len(LENGTH_B), NEW + BLOCK
 FAMILIES = list(registry.FAMILIES.values())
 EXAMPLES = [(family, c) for family in FAMILIES for c in family.examples]
 IDS = [f'{f.name}-{i}' for f in FAMILIES for i in range(len(f.examples))]
+# With the layers as they are, and the last example of each family stacked.
+CASES = [(*x, False) for x in EXAMPLES]
+CASES += [(f, f.examples[-1], True) for f in FAMILIES]
+CASE_IDS = IDS + [f'{f.name}-stacked' for f in FAMILIES]
 for_each_example = pytest.mark.parametrize(
   ('family', 'config'), EXAMPLES, ids=IDS
 )
@@ -74,15 +78,18 @@ def make_case(float64):
   del float64
   made = {}
 
-  def make(family, config):
+  def make(family, config, stacked=False):
     if config not in made:
       made[config] = _make_case(family, config)
-    return made[config]
+    case = made[config]
+    if not stacked:
+      return case
+    return dataclasses.replace(case, params=case.model.stack(case.params))
 
   return make
 
 
-@pytest.fixture(params=EXAMPLES, ids=IDS)
+@pytest.fixture(params=CASES, ids=CASE_IDS)
 def case(request, make_case):
   return make_case(*request.param)
 
@@ -177,7 +184,7 @@ def test_a_row_of_a_ragged_batch_equals_the_row_alone(case):
 def test_rows_decode_in_bfloat16(family, make_case):
   """Of which not every backend has every product."""
   config = family.examples[-1]
-  case = make_case(family, config)
+  case = make_case(family, config, stacked=True)
   model = registry.make_model(dataclasses.replace(config, dtype='bfloat16'))
   cache, _ = _prefill(model, case.params, case.prompt_BxS, LENGTH_B)
   held = {x.dtype for x in cache.keys if jnp.issubdtype(x.dtype, jnp.floating)}
@@ -190,7 +197,8 @@ def test_rows_decode_in_bfloat16(family, make_case):
 @pytest.mark.skipif(jax.device_count() < 8, reason='needs 8 devices')
 @for_each_family
 def test_sharded_equals_unsharded(family, make_case):
-  case = make_case(family, family.examples[-1])
+  """With the layers stacked, which adds an axis."""
+  case = make_case(family, family.examples[-1], stacked=True)
   mesh = sharding.make_mesh(2, 4, jax.devices()[:8])
   placed = sharding.parameter_shardings(case.params, mesh, family.partition)
   params = jax.device_put(case.params, placed)
@@ -227,11 +235,11 @@ def test_the_partition_names_every_parameter(family, config):
     assert len(family.partition[path[-1].key]) <= x.ndim
 
 
-@for_each_family
-def test_the_partition_names_nothing_else(family):
-  models = [registry.make_model(config) for config in family.examples]
-  used = set().union(*(_names(_shapes(model)) for model in models))
-  assert set(family.partition) == used
+def test_the_partitions_name_nothing_else():
+  """Families of decoders share one."""
+  named = set().union(*(family.partition for family in FAMILIES))
+  models = [registry.make_model(config) for _, config in EXAMPLES]
+  assert named == set().union(*(_names(_shapes(model)) for model in models))
 
 
 @pytest.mark.parametrize('dtype', ['bfloat16', 'float32'])

@@ -36,9 +36,9 @@ def _decode(model, T, params, prompt_BxS, length_B):
 
 
 @pytest.mark.usefixtures('optimised')
-@pytest.mark.parametrize('scan_layers', [False, True])
-@pytest.mark.parametrize('name', registry.FAMILIES)
-def test_a_decode_loop_copies_nothing_large(name, scan_layers):
+@pytest.mark.parametrize('stacked', [False, True])
+@pytest.mark.parametrize('name', ['gemma2', 'qwen3', 't5'])
+def test_a_decode_loop_copies_nothing_large(name, stacked):
   """Nothing as large as keys or weights is written but by updates in place.
 
   What is read of a cache in part is copied, and no more of it.
@@ -46,13 +46,15 @@ def test_a_decode_loop_copies_nothing_large(name, scan_layers):
   config = dataclasses.replace(
     registry.FAMILIES[name].examples[0],
     num_layers=2,
-    scan_layers=scan_layers,
     dtype='float32',
   )
   model = registry.make_model(config)
-  rows, T = (4, 2) if scan_layers else (1, 1)
+  rows, T = (4, 2) if stacked else (1, 1)
   decode = jax.jit(functools.partial(_decode, model, T))
-  params = jax.eval_shape(model.init, jax.random.key(0))
+  make = lambda key: model.init(key)  # noqa: E731
+  if stacked:
+    make = lambda key: model.stack(model.init(key))  # noqa: E731
+  params = jax.eval_shape(make, jax.random.key(0))
   tokens = jax.ShapeDtypeStruct((rows, WIDTH), jnp.int32)
   lengths = jax.ShapeDtypeStruct((rows,), jnp.int32)
   cache, _ = jax.eval_shape(decode, params, tokens, lengths)

@@ -45,7 +45,7 @@ def test_integers_are_positive_integers(family, value):
     if type(getattr(family.examples[0], f.name)) is int
   }
   assert 'vocab_size' in fields
-  for field in fields:
+  for field in fields - {'start_token' if value == 0 else ''}:  # It may be 0.
     _refused(family, f'{field}=', **{field: value})
 
 
@@ -87,15 +87,9 @@ def test_fields_that_are_not_there_or_too_many(family):
   [
     ('window', 0, 'window=0: '),
     ('rope_base', 0.5, 'rope_base=0.5 must be at least 1'),
-    ('num_layers', 3, 'num_layers=3 must be a multiple of 2'),
     ('num_kv_heads', 3, 'num_heads=4 must be a multiple of 3'),
     ('head_dim', 5, 'head_dim=5 must be a multiple of 2'),
     ('attention_pattern', [], r'attention_pattern=\(\) must be made of'),
-    (
-      'attention_pattern',
-      ['local'] * 9,
-      'num_layers=4 must be a multiple of 9',
-    ),
     ('query_scalar', -1.0, 'query_scalar='),
   ],
 )
@@ -129,14 +123,6 @@ def test_a_new_family_is_checked_by_its_types(monkeypatch):
     ('dtype', 'float16'),
   ):  # fmt: skip
     _refused(family, f'{field}=', **{field: value})
-
-
-def test_unrolled_layers():
-  unrolled, scanned = registry.FAMILIES['gemma2'].examples
-  assert registry.unrolled_layers(unrolled) == 4
-  assert registry.unrolled_layers(scanned) == 0
-  unrolled, _ = registry.FAMILIES['t5'].examples
-  assert registry.unrolled_layers(unrolled) == 4
 
 
 @for_each_family

@@ -14,6 +14,10 @@ S, T = 27, 29  # Past the buckets of one distance each, both ways.
 LENGTH_B = np.array([S, 1, 12, 20])
 
 
+_VERSIONS = {
+  '1.1': {},
+  '1.0': dict(gated=False, tied_embeddings=True, scales_output=True),
+}
 pytestmark = pytest.mark.usefixtures('float64')
 
 
@@ -32,9 +36,9 @@ def _config(**overrides):
 
 
 @functools.cache
-def _model(scan_layers):
+def _model(stacked, version='1.1'):
   """The model and rough parameters: no norm at one, attention far from flat."""
-  model = t5.T5(_config(scan_layers=scan_layers))
+  model = t5.T5(_config(**_VERSIONS[version]))
   rng = np.random.default_rng(0)
 
   def fill(path, x):
@@ -43,7 +47,8 @@ def _model(scan_layers):
     return (name == 'scale') + width.get(name, 0.3) * rng.normal(size=x.shape)
 
   shapes = jax.eval_shape(model.init, jax.random.key(0))
-  return model, jax.tree_util.tree_map_with_path(fill, shapes)
+  params = jax.tree_util.tree_map_with_path(fill, shapes)
+  return model, model.stack(params) if stacked else params
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -60,41 +65,21 @@ def _batch():
 
 
 @functools.cache
-def _logits(scan_layers):
+def _logits(stacked, version='1.1'):
   input_BxS, token_BxT = _batch()
-  return np.asarray(
-    _forward(*_model(scan_layers), input_BxS, LENGTH_B, token_BxT)
-  )
+  model = _model(stacked, version)
+  return np.asarray(_forward(*model, input_BxS, LENGTH_B, token_BxT))
 
 
-def _layers(params, scan_layers):
-  """Parameters of each layer of each stack."""
-  layers = {}
-  for name in ('encoder', 'decoder', 'memory'):
-    stack = params[name]
-    if scan_layers:
-      take = lambda i, x=stack['layers']: jax.tree.map(lambda y: y[i], x)  # noqa: E731
-    elif name == 'memory':
-      take = lambda i, x=stack: jax.tree.map(lambda y: y[0], x[f'layers_{i}'])  # noqa: E731
-    else:
-      take = lambda i, x=stack: x[f'layers_{i}']  # noqa: E731
-    layers[name] = [take(i) for i in range(L)]
-  return layers
-
-
-@pytest.mark.parametrize('scan_layers', [False, True])
-def test_forward_equals_a_plain_reference(scan_layers):
-  got = _logits(scan_layers)
+@pytest.mark.parametrize('version', _VERSIONS)
+@pytest.mark.parametrize('stacked', [False, True])
+def test_forward_equals_a_plain_reference(stacked, version):
+  got = _logits(stacked, version)
   assert got.dtype == np.float64
-  _, params = _model(scan_layers)
+  _, params = _model(False, version)
   input_BxS, token_BxT = _batch()
   for b, length in enumerate(LENGTH_B):
-    want = t5_reference.forward(
-      params,
-      _layers(params, scan_layers),
-      input_BxS[b, :length],
-      token_BxT[b],
-    )
+    want = t5_reference.forward(params, input_BxS[b, :length], token_BxT[b])
     np.testing.assert_allclose(got[b], want, rtol=0, atol=1e-10)
 
 
@@ -143,60 +128,54 @@ def test_every_input_token_matters_and_no_later_token_does():
     assert (np.abs(got - _logits(False)).max(-1) > 1e-9).all()
 
 
-@pytest.mark.parametrize('scan_layers', [False, True])
-def test_an_empty_cache_has_the_input_as_its_memory(scan_layers):
-  model, params = _model(scan_layers)
+@pytest.mark.parametrize('stacked', [False, True])
+def test_an_empty_cache_has_the_input_as_its_memory(stacked):
+  model, params = _model(stacked)
   prefill = functools.partial(model.prefill, new_tokens=24, block=4)
   cache, _ = jax.eval_shape(prefill, params, _batch()[0], LENGTH_B)
-  stacks, depth = (1, L) if scan_layers else (L, 1)
+  stacks, depth = (1, L) if stacked else (L, 1)
   assert [k.shape for k in cache.keys] == [(depth, 4, 4, 29, 5)] * stacks
   assert [k.shape for k in cache.memory.keys] == [(depth, 4, 4, S, 5)] * stacks
   assert cache.rings == (False,) * stacks
 
 
-@pytest.mark.parametrize(
-  ('preset', 'parameters'),
-  [
-    (config_lib.t5_small, 76_961_152),
-    (config_lib.t5_base, 247_577_856),
-    (config_lib.t5_large, 783_150_080),
-    (config_lib.t5_xl, 2_849_757_184),
-  ],
-)
-def test_preset_sizes(preset, parameters):
-  for scan_layers in (True, False):
-    if not scan_layers and preset is not config_lib.t5_small:
-      continue  # Unrolled traces are slow; one shows that both agree.
-    model = t5.T5(preset(scan_layers=scan_layers))
-    shapes = jax.eval_shape(model.init, jax.random.key(0))
-    sizes = [np.prod(x.shape, dtype=int) for x in jax.tree.leaves(shapes)]
-    assert sum(sizes) == parameters
-
-
 def test_presets_take_overrides():
-  model = t5.T5(config_lib.t5_small(num_layers=2, input_length=80))
+  model = t5.T5(config_lib.t5_v1_1_small(num_layers=2, input_length=80))
   assert (model.config.num_layers, model.config.head_dim) == (2, 64)
   assert model.vocab_size == 32_128
   assert model.longest_prompt(10) == model.longest_prompt(80) == 80
-  assert t5.T5(config_lib.t5_small()).longest_prompt(80) == 512
+  assert t5.T5(config_lib.t5_v1_1_small()).longest_prompt(80) == 512
   assert hash(model) == hash(t5.T5(model.config))
 
 
-@pytest.mark.parametrize('scan_layers', [True, False])
-def test_a_decoder_may_be_deeper_than_its_encoder(scan_layers):
+@pytest.mark.parametrize('stacked', [True, False])
+def test_a_decoder_may_be_deeper_than_its_encoder(stacked):
   """The contract tests decode with the example that is."""
   assert any(c.decoder_layers > c.num_layers for c in config_lib.EXAMPLES)
-  model = t5.T5(_config(num_decoder_layers=3, scan_layers=scan_layers))
-  params = jax.eval_shape(model.init, jax.random.key(0))
-  if scan_layers:
-    scale = lambda x: params[x]['layers']['ffw_norm']['scale'].shape  # noqa: E731
-    assert (scale('encoder')[0], scale('decoder')[0]) == (L, 3)
-    assert params['memory']['layers']['key'].shape[0] == 3
-  else:
-    names = lambda x: {k for k in params[x] if k.startswith('layers')}  # noqa: E731
-    assert names('encoder') == {'layers_0', 'layers_1'}
-    assert names('decoder') == {'layers_0', 'layers_1', 'layers_2'}
-    assert names('memory') == names('decoder')
+  model = t5.T5(_config(num_decoder_layers=3))
+  make = lambda key: model.init(key)  # noqa: E731
+  if stacked:
+    make = lambda key: model.stack(model.init(key))  # noqa: E731
+  params = jax.eval_shape(make, jax.random.key(0))
+  for half, number in (('encoder', L), ('decoder', 3)):
+    names = [k for k in params[half] if k.startswith(('layers', 'stack'))]
+    if stacked:
+      assert names == ['stack_0']
+      assert len(params[half]['stack_0']['ffw_norm']['scale']) == number
+    else:
+      assert sorted(names) == [f'layers_{i}' for i in range(number)]
+
+
+@pytest.mark.parametrize(
+  ('changes', 'message'),
+  [
+    (dict(num_buckets=6), 'num_buckets=6 must be a multiple of 4'),
+    (dict(max_distance=16), 'max_distance=16 must be more than half of'),
+  ],
+)
+def test_config_errors(changes, message):
+  with pytest.raises(ValueError, match=message):
+    _config(**changes)
 
 
 def test_initial_widths():
@@ -216,7 +195,7 @@ def test_initial_widths():
     (params['embedding'], 1),
     (params['lm_head'], 48**-0.5),
     (params['encoder']['positions']['relative_bias'], 48**-0.5),
-    (params['memory']['layers_0']['value'], 48**-0.5),
+    (layer['cross_attention']['value'], 48**-0.5),
     (layer['attention']['query'], (48 * 16) ** -0.5),
     (layer['cross_attention']['query'], (48 * 16) ** -0.5),
     (layer['attention']['key'], 48**-0.5),

@@ -1,5 +1,10 @@
 """T5's configurations: the sizes that were published, and tiny ones.
 
+Raffel et al., "Exploring the Limits of Transfer Learning with a Unified
+Text-to-Text Transformer", JMLR 2020 (arXiv 1910.10683), version 1.0; version
+1.1 and Flan-T5 have the GEGLU of Shazeer 2020 (arXiv 2002.05202) and untied,
+unscaled output logits.
+
 Shape letters are those of `speccascade.models`.
 """
 
@@ -21,8 +26,14 @@ class T5Config:
     hidden_dim: F.
     num_decoder_layers: layers of the decoder; None is `num_layers`.
     input_length: most input tokens that a row may have.
-    scan_layers: scan one compiled layer over stacked parameters (large
-      models compile fast) or unroll all layers (small models run fast).
+    gated: whether the feed-forward is GELU-gated (v1.1) or has one ReLU (1.0).
+    tied_embeddings: whether the logits are computed with the embeddings.
+    scales_output: whether the decoder's output is divided by the root of D.
+    num_buckets: W, of relative positions; a multiple of 4.
+    max_distance: relative positions from here on share a bucket, more than
+      half of W.
+    start_token: first input of the decoder.
+    norm_epsilon: added to the mean square of what is normalised.
     dtype: compute type; softmax and logits are computed in float32 or wider.
   """
 
@@ -34,13 +45,25 @@ class T5Config:
   hidden_dim: int
   num_decoder_layers: base.Layers | None = None
   input_length: int = 512
-  scan_layers: bool = False
+  gated: bool = True
+  tied_embeddings: bool = False
+  scales_output: bool = False
+  num_buckets: int = 32
+  max_distance: int = 128
+  start_token: base.Token = 0
+  norm_epsilon: float = 1e-6
   dtype: base.Dtype = 'float32'
 
-  @property
-  def unrolled_layers(self):
-    """Layers that have tensors of their own."""
-    return 0 if self.scan_layers else self.num_layers + self.decoder_layers
+  def __post_init__(self):
+    if self.num_buckets % 4:
+      raise ValueError(
+        f'num_buckets={self.num_buckets} must be a multiple of 4'
+      )
+    if not self.num_buckets // 2 < self.max_distance <= 2**20:
+      raise ValueError(
+        f'max_distance={self.max_distance} must be more than half of '
+        f'num_buckets={self.num_buckets}, and at most {2**20}'
+      )
 
   @property
   def decoder_layers(self):
@@ -50,24 +73,61 @@ class T5Config:
     return self.num_decoder_layers
 
 
-def t5_small(**overrides):
-  """T5 v1.1 small: 76,961,152 parameters."""
+def t5_v1_1_small(**overrides):
+  """T5 v1.1 and Flan-T5 small: 76,961,152 parameters."""
   return _preset(8, 512, 6, 1024, overrides)
 
 
-def t5_base(**overrides):
-  """T5 v1.1 base: 247,577,856 parameters."""
+def t5_v1_1_base(**overrides):
+  """T5 v1.1 and Flan-T5 base: 247,577,856 parameters."""
   return _preset(12, 768, 12, 2048, overrides)
 
 
-def t5_large(**overrides):
-  """T5 v1.1 large: 783,150,080 parameters."""
+def t5_v1_1_large(**overrides):
+  """T5 v1.1 and Flan-T5 large: 783,150,080 parameters."""
   return _preset(24, 1024, 16, 2816, overrides)
 
 
-def t5_xl(**overrides):
-  """T5 v1.1 XL: 2,849,757,184 parameters."""
+def t5_v1_1_xl(**overrides):
+  """T5 v1.1 and Flan-T5 XL: 2,849,757,184 parameters."""
   return _preset(24, 2048, 32, 5120, overrides)
+
+
+def t5_v1_1_xxl(**overrides):
+  """T5 v1.1 and Flan-T5 XXL: 11,135,332,352 parameters."""
+  return _preset(24, 4096, 64, 10_240, overrides)
+
+
+def t5_small(**overrides):
+  """T5 1.0 small: 60,506,624 parameters."""
+  return _first(6, 512, 8, 64, 2048, overrides)
+
+
+def t5_base(**overrides):
+  """T5 1.0 base: 222,903,552 parameters."""
+  return _first(12, 768, 12, 64, 3072, overrides)
+
+
+def t5_large(**overrides):
+  """T5 1.0 large: 737,668,096 parameters."""
+  return _first(24, 1024, 16, 64, 4096, overrides)
+
+
+def t5_3b(**overrides):
+  """T5 1.0 3B: 2,851,598,336 parameters."""
+  return _first(24, 1024, 32, 128, 16_384, overrides)
+
+
+def t5_11b(**overrides):
+  """T5 1.0 11B: 11,307,321,344 parameters."""
+  return _first(24, 1024, 128, 128, 65_536, overrides)
+
+
+def _first(layers, width, heads, head, hidden, overrides):
+  settings = dict(
+    head_dim=head, gated=False, tied_embeddings=True, scales_output=True
+  )
+  return _preset(layers, width, heads, hidden, {**settings, **overrides})
 
 
 def _preset(layers, width, heads, hidden, overrides):
@@ -78,7 +138,6 @@ def _preset(layers, width, heads, hidden, overrides):
     num_heads=heads,
     head_dim=64,
     hidden_dim=hidden,
-    scan_layers=True,
     dtype='bfloat16',
   )
   return T5Config(**{**settings, **overrides})
@@ -95,6 +154,8 @@ _EXAMPLE = T5Config(
 )
 
 EXAMPLES = (
-  _EXAMPLE,
-  dataclasses.replace(_EXAMPLE, num_decoder_layers=3, scan_layers=True),
+  dataclasses.replace(_EXAMPLE, num_decoder_layers=3),
+  dataclasses.replace(
+    _EXAMPLE, gated=False, tied_embeddings=True, scales_output=True
+  ),
 )

@@ -1,97 +1,214 @@
-"""T5 v1.1's encoder, cross-attention memory and decoder.
+"""T5's encoder, cross-attention memory and decoder.
 
 Shape letters are those of `speccascade.models`; K is N.
 """
+
+from typing import Any
 
 import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from speccascade import sharding
 from speccascade.models import cache as cache_lib
-from speccascade.models import common
+from speccascade.models import common, stacking
 from speccascade.models.t5 import config as config_lib
 
-_BUCKETS = 32
-_FAR = 128  # All distances from here on share the last bucket.
+
+def init(cfg: config_lib.T5Config, key: jax.Array) -> dict[str, Any]:
+  """Returns random float32 parameters, with a name a layer."""
+  normal, shape = nn.initializers.normal, (cfg.vocab_size, cfg.embed_dim)
+  keys = iter(jax.random.split(key, 4 + cfg.num_layers + cfg.decoder_layers))
+  params = {'embedding': normal(1.0)(next(keys), shape)}
+  if not cfg.tied_embeddings:
+    params['lm_head'] = normal(cfg.embed_dim**-0.5)(next(keys), shape)
+  x_1x1xD, length_1 = jnp.zeros((1, 1, cfg.embed_dim)), jnp.ones(1, jnp.int32)
+  kv = jnp.zeros((1, 1, cfg.num_heads, 1, cfg.head_dim))
+  mask_1x1x1, bias = jnp.ones((1, 1, 1), bool), jnp.zeros((1, 1, 1, 1))
+  context = _Context(mask_1x1x1, bias, input_length_B=length_1)
+  for name, layer, inputs in (
+    ('encoder', _EncoderLayer(cfg), (context,)),
+    ('decoder', _DecoderLayer(cfg), (None, (kv, kv), 0, context)),
+  ):
+    own = {
+      'positions': _RelativeBias(cfg, False).init(next(keys)),
+      'final_norm': common.RMSNorm(cfg.norm_epsilon).init(key, x_1x1xD),
+    }
+    layers = cfg.num_layers if name == 'encoder' else cfg.decoder_layers
+    for i in range(layers):
+      own[f'layers_{i}'] = layer.init(next(keys), x_1x1xD, *inputs)
+    params[name] = {k: made['params'] for k, made in own.items()}
+  return params
 
 
-class Network(nn.Module):
-  """All parameters; `read` encodes an input and `write` decodes after it."""
+def read(
+  cfg: config_lib.T5Config,
+  params: dict[str, Any],
+  input_BxS: jax.Array,
+  length_B: jax.Array,
+) -> cache_lib.Memory:
+  """Returns the memory of right-padded inputs.
 
-  config: config_lib.T5Config
+  Args:
+    cfg: configuration.
+    params: from `init`, or those with their layers stacked.
+    input_BxS: int32 inputs.
+    length_B: lengths of the inputs.
+  """
+  own = params['encoder']
+  position_1xS = jnp.arange(input_BxS.shape[1])[None]
+  bias_RxN = _bias(cfg, own, True)
+  context = _Context(
+    _within(length_B, input_BxS.shape[1]),
+    _spread(bias_RxN, position_1xS, position_1xS),
+  )
+  layer = _EncoderLayer(cfg)
+  step = lambda x, p: (layer.apply({'params': p}, x, context), None)  # noqa: E731
+  x_BxSxD = _embed(cfg, params, input_BxS)
+  for stacked in stacking.stacks_of(own):
+    x_BxSxD, _ = lax.scan(step, x_BxSxD, stacked)
+  for _, layer_params in stacking.tail(own):
+    x_BxSxD, _ = step(x_BxSxD, layer_params)
+  x_BxSxD = _normed(cfg, own, x_BxSxD)
 
-  def setup(self):
-    """Declares the parameters of both methods."""
-    cfg = self.config
-    shape, normal = (cfg.vocab_size, cfg.embed_dim), nn.initializers.normal
-    self.embedding = self.param('embedding', normal(1.0), shape)
-    self.encoder = _Encoder(cfg)
-    self.memory = _Memory(cfg)
-    self.decoder = _Decoder(cfg)
-    self.lm_head = self.param('lm_head', normal(cfg.embed_dim**-0.5), shape)
-
-  def __call__(self, input_BxS, length_B, token_BxT):
-    """Returns logits_BxTxV after each token of the decoder."""
-    return self.write(token_BxT, self.read(input_BxS, length_B))[0]
-
-  def read(self, input_BxS, length_B):
-    """Returns the memory of right-padded inputs."""
-    mask_Bx1xS = _within(length_B, input_BxS.shape[1])
-    x_BxSxD = self.encoder(self._embed(input_BxS), mask_Bx1xS)
-    keys, values = self.memory(x_BxSxD)
-    return cache_lib.Memory(length_B=length_B, keys=keys, values=values)
-
-  def write(self, token_BxT, memory, cache=None):
-    """Returns (logits_BxTxV, self-attention's keys and values or None)."""
-    x_BxTxD, stacks = self.decoder(self._embed(token_BxT), memory, cache)
-    # Vocabulary-sharded heads give vocabulary-sharded logits.
-    logits_BxTxV = jnp.einsum(
-      'BTD,VD->BTV',
-      x_BxTxD,
-      self.lm_head.astype(x_BxTxD.dtype),
-      preferred_element_type=common.wide(x_BxTxD.dtype),
+  def project(attention):
+    made = _CrossAttention(cfg).apply(
+      {'params': attention}, x_BxSxD, method='read'
     )
-    return sharding.constrain(logits_BxTxV, sharding.LOGITS), stacks
+    return tuple(sharding.constrain(y, sharding.CACHE[1:]) for y in made)
 
-  def _embed(self, token_BxT):
-    # Cast after the gather: its gradient is then summed in float32.
-    return self.embedding[token_BxT].astype(self.config.dtype)
+  own = params['decoder']
+  stacks = [
+    jax.vmap(project)(stacked['cross_attention'])
+    for stacked in stacking.stacks_of(own)
+  ]
+  for _, layer_params in stacking.tail(own):
+    made = project(layer_params['cross_attention'])
+    stacks.append(tuple(y[None] for y in made))
+  keys, values = zip(*stacks, strict=True)
+  return cache_lib.Memory(length_B=length_B, keys=keys, values=values)
 
 
-def buckets(bidirectional):
-  """Returns the bucket of each relative position, key - query, in -128..128.
+def write(
+  cfg: config_lib.T5Config,
+  params: dict[str, Any],
+  token_BxT: jax.Array,
+  memory: cache_lib.Memory,
+  cache: cache_lib.Cache | None = None,
+) -> tuple[jax.Array, tuple[Any, Any] | None]:
+  """Decodes a block after an input.
+
+  Args:
+    cfg: configuration.
+    params: from `init`, or those with their layers stacked.
+    token_BxT: int32 tokens of the decoder.
+    memory: from `read`.
+    cache: of the decoder's tokens before them; None is an empty one.
+
+  Returns:
+    (logits_BxTxV, the cache's (keys, values) with the block; None without).
+  """
+  own, T = params['decoder'], token_BxT.shape[1]
+  bias_RxN = _bias(cfg, own, False)
+  if cache is None:
+    position_1xT = jnp.arange(T)[None]
+    context = _Context(
+      cache_lib.causal_mask(position_1xT, position_1xT, None),
+      _spread(bias_RxN, position_1xT, position_1xT),
+      input_length_B=memory.length_B,
+    )
+  else:
+    context = _Context(
+      bias_RxN=bias_RxN,
+      position_BxT=cache.length_B[:, None] + jnp.arange(T),
+      longest=cache.length_B.max() + T,
+      input_length_B=memory.length_B,
+    )
+  layer = _DecoderLayer(cfg)
+
+  def step(carry, inputs, place):
+    (x_BxTxD, cached), (layer_params, index) = carry, inputs
+    read = memory.keys[place], memory.values[place]
+    return layer.apply(
+      {'params': layer_params}, x_BxTxD, cached, read, index, context
+    )
+
+  x_BxTxD, stacks = _embed(cfg, params, token_BxT), []
+  places = len(memory.keys)
+  old = [None] * places
+  if cache is not None:
+    old = list(zip(cache.keys, cache.values, strict=True))
+  for place, stacked in enumerate(stacking.stacks_of(own)):
+    (x_BxTxD, new), _ = lax.scan(
+      lambda *x, place=place: (step(*x, place), None),
+      (x_BxTxD, old[place]),
+      (stacked, jnp.arange(stacking.steps(own))),
+    )
+    stacks.append(new)
+  for place, (_, layer_params) in enumerate(stacking.tail(own), len(stacks)):
+    x_BxTxD, new = step((x_BxTxD, old[place]), (layer_params, 0), place)
+    stacks.append(new)
+  x_BxTxD = _normed(cfg, own, x_BxTxD)
+  if cfg.scales_output:
+    x_BxTxD *= cfg.embed_dim**-0.5
+  table_VxD = params['embedding' if cfg.tied_embeddings else 'lm_head']
+  logits_BxTxV = common.unembed(x_BxTxD, table_VxD)
+  if cache is None:
+    return logits_BxTxV, None
+  return logits_BxTxV, tuple(zip(*stacks, strict=True))
+
+
+def _embed(cfg, params, token_BxT):
+  # Cast after the gather: its gradient is then summed in float32.
+  return params['embedding'][token_BxT].astype(cfg.dtype)
+
+
+def _bias(cfg, own, bidirectional):
+  table = {'params': own['positions']}
+  return _RelativeBias(cfg, bidirectional).apply(table)
+
+
+def _normed(cfg, own, x_BxTxD):
+  norm = common.RMSNorm(cfg.norm_epsilon)
+  return norm.apply({'params': own['final_norm']}, x_BxTxD)
+
+
+def buckets(bidirectional, number=32, far=128):
+  """Returns the bucket of each relative position, key - query, in -far..far.
 
   Half of a direction's buckets hold one distance each; the others hold ranges
-  that grow geometrically up to 128. Computed in integers: a logarithm rounds
+  that grow geometrically up to `far`. Computed in integers: a logarithm rounds
   distances on a boundary to either side.
 
   Args:
     bidirectional: whether half of the buckets are for keys after the query;
       otherwise such keys count as distance 0.
+    number: of buckets.
+    far: all distances from here on share the last bucket.
 
   Returns:
-    int32 array of 257 buckets in 0..31.
+    int32 array of 2 * far + 1 buckets below `number`.
   """
-  relative = np.arange(-_FAR, _FAR + 1)
+  relative = np.arange(-far, far + 1)
   if bidirectional:
-    half, distance = _BUCKETS // 2, np.abs(relative)
-    return (_distance_buckets(half)[distance] + half * (relative > 0)).astype(
-      np.int32
-    )
-  return _distance_buckets(_BUCKETS)[np.maximum(-relative, 0)].astype(np.int32)
+    half, distance = number // 2, np.abs(relative)
+    found = _distance_buckets(half, far)[distance] + half * (relative > 0)
+  else:
+    found = _distance_buckets(number, far)[np.maximum(-relative, 0)]
+  return found.astype(np.int32)
 
 
-def _distance_buckets(number):
+def _distance_buckets(number, far):
   exact = wide = number // 2
-  # The i-th wide bucket starts at exact * (128 / exact) ** (i / wide).
-  starts = [_FAR**i * exact ** (wide - i) for i in range(1, wide)]
+  # The i-th wide bucket starts at exact * (far / exact) ** (i / wide).
+  starts = [far**i * exact ** (wide - i) for i in range(1, wide)]
   return np.array(
     [
       d if d < exact else exact + sum(d**wide >= start for start in starts)
-      for d in range(_FAR + 1)
+      for d in range(far + 1)
     ]
   )
 
@@ -104,20 +221,22 @@ class _RelativeBias(nn.Module):
 
   @nn.compact
   def __call__(self):
-    """Returns bias_RxN of the R relative positions -128..128."""
+    """Returns bias_RxN of the R relative positions -far..far."""
     cfg = self.config
     table_WxN = self.param(
       'relative_bias',
       nn.initializers.normal(cfg.embed_dim**-0.5),
-      (_BUCKETS, cfg.num_heads),
+      (cfg.num_buckets, cfg.num_heads),
     )
-    return table_WxN[buckets(self.bidirectional)].astype(cfg.dtype)
+    bucket_R = buckets(self.bidirectional, cfg.num_buckets, cfg.max_distance)
+    return table_WxN[bucket_R].astype(cfg.dtype)
 
 
 def _spread(bias_RxN, query_BxT, key_BxS):
   """Returns bias_BxNxTxS of queries and keys at these positions."""
   relative_BxTxS = key_BxS[:, None, :] - query_BxT[:, :, None]
-  at_BxTxS = jnp.clip(relative_BxTxS, -_FAR, _FAR) + _FAR
+  far = len(bias_RxN) // 2
+  at_BxTxS = jnp.clip(relative_BxTxS, -far, far) + far
   return bias_RxN[at_BxTxS].transpose(0, 3, 1, 2)
 
 
@@ -137,150 +256,52 @@ class _Context:
   input_length_B: jax.Array | None = None
 
 
-class _Encoder(nn.Module):
-  config: config_lib.T5Config
-
-  @nn.compact
-  def __call__(self, x_BxSxD, mask_Bx1xS):
-    cfg = self.config
-    position_1xS = jnp.arange(x_BxSxD.shape[1])[None]
-    bias_RxN = _RelativeBias(cfg, True, name='positions')()
-    context = _Context(
-      mask_Bx1xS, _spread(bias_RxN, position_1xS, position_1xS)
-    )
-    for layers, index in _layers(_EncoderLayer, cfg, cfg.num_layers):
-      x_BxSxD, _ = layers(x_BxSxD, index, context)
-    return _RMSNorm(name='final_norm')(x_BxSxD)
-
-
 class _EncoderLayer(nn.Module):
   config: config_lib.T5Config
 
   @nn.compact
-  def __call__(self, x_BxTxD, _, context):
+  def __call__(self, x_BxTxD, context):
     cfg = self.config
-    y_BxTxD = _RMSNorm(name='attention_norm')(x_BxTxD)
+    y_BxTxD = _norm(cfg, 'attention_norm')(x_BxTxD)
     y_BxTxD, _ = _SelfAttention(cfg, name='attention')(
       y_BxTxD, None, 0, context
     )
     x_BxTxD += y_BxTxD
-    y_BxTxD = _RMSNorm(name='ffw_norm')(x_BxTxD)
-    return x_BxTxD + common.FeedForward(cfg, name='ffw')(y_BxTxD), None
-
-
-class _Memory(nn.Module):
-  """Keys and values of the encoded input, for each decoder layer."""
-
-  config: config_lib.T5Config
-
-  @nn.compact
-  def __call__(self, x_BxSxD):
-    """Returns (keys, values), each one LxBxNxSxH array a stack."""
-    names, layers = ['layers'], self.config.decoder_layers
-    if not self.config.scan_layers:
-      names, layers = [f'layers_{i}' for i in range(layers)], 1
-    made = [_Kernels(self.config, layers, name=n)(x_BxSxD) for n in names]
-    return tuple(zip(*made, strict=True))
-
-
-class _Kernels(nn.Module):
-  config: config_lib.T5Config
-  layers: int
-
-  @nn.compact
-  def __call__(self, x_BxSxD):
-    cfg = self.config
-    shape = (self.layers, cfg.embed_dim, cfg.num_heads, cfg.head_dim)
-    init = nn.initializers.lecun_normal(1, (2, 3), 0)
-
-    def project(name):
-      w_LxDxNxH = self.param(name, init, shape).astype(x_BxSxD.dtype)
-      y_LxBxNxSxH = jnp.einsum('BSD,LDNH->LBNSH', x_BxSxD, w_LxDxNxH)
-      return sharding.constrain(y_LxBxNxSxH, sharding.CACHE)
-
-    return project('key'), project('value')
-
-
-class _Decoder(nn.Module):
-  config: config_lib.T5Config
-
-  @nn.compact
-  def __call__(self, x_BxTxD, memory, cache):
-    """Returns (x_BxTxD, the cache's new keys and values or None)."""
-    cfg = self.config
-    B, T, _ = x_BxTxD.shape
-    bias_RxN = _RelativeBias(cfg, False, name='positions')()
-    if cache is None:
-      position_1xT = jnp.arange(T)[None]
-      context = _Context(
-        cache_lib.causal_mask(position_1xT, position_1xT, None),
-        _spread(bias_RxN, position_1xT, position_1xT),
-        input_length_B=memory.length_B,
-      )
-    else:
-      context = _Context(
-        bias_RxN=bias_RxN,
-        position_BxT=cache.length_B[:, None] + jnp.arange(T),
-        longest=cache.length_B.max() + T,
-        input_length_B=memory.length_B,
-      )
-    stacks = []
-    for i, (layers, index) in enumerate(
-      _layers(_DecoderLayer, cfg, cfg.decoder_layers)
-    ):
-      old = None if cache is None else (cache.keys[i], cache.values[i])
-      read = (memory.keys[i], memory.values[i])
-      (x_BxTxD, new), _ = layers((x_BxTxD, old), index, (context, read))
-      stacks.append(new)
-    x_BxTxD = _RMSNorm(name='final_norm')(x_BxTxD)
-    return x_BxTxD, None if cache is None else tuple(zip(*stacks, strict=True))
+    return x_BxTxD + _feed_forward(cfg)(_norm(cfg, 'ffw_norm')(x_BxTxD))
 
 
 class _DecoderLayer(nn.Module):
   config: config_lib.T5Config
 
   @nn.compact
-  def __call__(self, carry, layer, shared):
+  def __call__(self, x_BxTxD, cached, memory, layer, context):
+    """Returns (x_BxTxD, the cache's keys and values with the block)."""
     cfg = self.config
-    (x_BxTxD, cached), (context, memory) = carry, shared
-    y_BxTxD = _RMSNorm(name='attention_norm')(x_BxTxD)
-    y_BxTxD, cached = _SelfAttention(cfg, name='attention')(
+    y_BxTxD = _norm(cfg, 'attention_norm')(x_BxTxD)
+    y_BxTxD, new = _SelfAttention(cfg, name='attention')(
       y_BxTxD, cached, layer, context
     )
     x_BxTxD += y_BxTxD
-    y_BxTxD = _RMSNorm(name='cross_attention_norm')(x_BxTxD)
+    y_BxTxD = _norm(cfg, 'cross_attention_norm')(x_BxTxD)
     x_BxTxD += _CrossAttention(cfg, name='cross_attention')(
       y_BxTxD, memory, layer, context
     )
-    y_BxTxD = _RMSNorm(name='ffw_norm')(x_BxTxD)
-    x_BxTxD += common.FeedForward(cfg, name='ffw')(y_BxTxD)
-    return (x_BxTxD, cached), None
+    x_BxTxD += _feed_forward(cfg)(_norm(cfg, 'ffw_norm')(x_BxTxD))
+    return x_BxTxD, new
 
 
-def _layers(kind, cfg, number):
-  """Returns [(layers, index)] to call in turn: one scan, or each layer."""
-  if not cfg.scan_layers:
-    return [(kind(cfg, name=f'layers_{i}'), 0) for i in range(number)]
-  scan = nn.scan(
-    kind,
-    variable_axes={'params': 0},
-    split_rngs={'params': True},
-    in_axes=(0, nn.broadcast),
-    length=number,
-  )
-  return [(scan(cfg, name='layers'), jnp.arange(number))]
+def _norm(cfg, name):
+  return common.RMSNorm(cfg.norm_epsilon, name=name)
+
+
+def _feed_forward(cfg):
+  activation = 'gelu' if cfg.gated else 'relu'
+  return common.FeedForward(cfg.hidden_dim, activation, cfg.gated, name='ffw')
 
 
 def _within(length_B, width):
   """Returns the Bx1xS mask of the first `length_B` of `width` keys."""
   return jnp.arange(width) < length_B[:, None, None]
-
-
-class _RMSNorm(nn.Module):
-  @nn.compact
-  def __call__(self, x_BxTxD):
-    w_D = self.param('scale', nn.initializers.ones, x_BxTxD.shape[-1:])
-    return common.rms_norm(x_BxTxD, w_D)
 
 
 class _SelfAttention(nn.Module):
@@ -329,6 +350,21 @@ class _SelfAttention(nn.Module):
 
 class _CrossAttention(nn.Module):
   config: config_lib.T5Config
+
+  def setup(self):
+    """Declares what `read` projects an encoded input with."""
+    cfg = self.config
+    shape = (cfg.embed_dim, cfg.num_heads, cfg.head_dim)
+    init = nn.initializers.lecun_normal(0, (1, 2))
+    self.key = self.param('key', init, shape)
+    self.value = self.param('value', init, shape)
+
+  def read(self, x_BxSxD):
+    """Returns (keys, values) of an encoded input, each BxNxSxH."""
+    return tuple(
+      jnp.einsum('BSD,DNH->BNSH', x_BxSxD, w_DxNxH.astype(x_BxSxD.dtype))
+      for w_DxNxH in (self.key, self.value)
+    )
 
   @nn.compact
   def __call__(self, x_BxTxD, memory, layer, context):

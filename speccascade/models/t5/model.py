@@ -1,10 +1,7 @@
-"""T5 v1.1, from thousands of parameters to 3 billion.
+"""T5, as pure functions of its parameters.
 
-Raffel et al., "Exploring the Limits of Transfer Learning with a Unified
-Text-to-Text Transformer", JMLR 2020 (arXiv 1910.10683), with the GEGLU of
-Shazeer 2020 (arXiv 2002.05202) and untied, unscaled output logits: RMSNorm
-before every sub-layer, attention unscaled and without biases, one table of
-bucketed relative positions a stack.
+RMSNorm before every sub-layer, attention unscaled and without biases, one table
+of bucketed relative positions a stack; `config` has the sources.
 
 Shape letters are those of `speccascade.models`; K is N.
 """
@@ -14,12 +11,10 @@ import dataclasses
 import jax.numpy as jnp
 
 from speccascade import sharding
-from speccascade.models import base
 from speccascade.models import cache as cache_lib
+from speccascade.models import stacking
 from speccascade.models.t5 import config as config_lib
-from speccascade.models.t5 import layers, partition
-
-_START = 0  # The decoder's first input is the pad token.
+from speccascade.models.t5 import layers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,9 +35,11 @@ class T5:
 
   def init(self, key):
     """Returns random float32 parameters: a nested dict."""
-    token_1x1, length_1 = jnp.zeros((1, 1), jnp.int32), jnp.ones(1, jnp.int32)
-    net = layers.Network(self.config)
-    return net.init(key, token_1x1, length_1, token_1x1)['params']
+    return layers.init(self.config, key)
+
+  def stack(self, params):
+    """Returns the parameters with the layers of each half stacked."""
+    return stacking.stack(params, 1)
 
   def forward(self, params, input_BxS, length_B, token_BxT):
     """Runs an uncached pass, causal in the decoder.
@@ -56,13 +53,14 @@ class T5:
     Returns:
       logits_BxTxV after each of `token_BxT`, float32 or wider.
     """
-    return self._apply(params, '__call__', input_BxS, length_B, token_BxT)
+    memory = layers.read(self.config, params, input_BxS, length_B)
+    return layers.write(self.config, params, token_BxT, memory)[0]
 
   def prefill(self, params, token_BxS, length_B, *, new_tokens, block):
     """Encodes right-padded inputs.
 
     Args:
-      params: from `init`.
+      params: from `init`, or stacked.
       token_BxS: int32 inputs, padded on the right.
       length_B: lengths of the inputs, at least 1.
       new_tokens: most tokens that a row will hold after the start token.
@@ -72,7 +70,7 @@ class T5:
       (empty cache with the encoded inputs as its memory, the decoder's start
       token_B).
     """
-    memory = self._apply(params, 'read', token_BxS, length_B)
+    memory = layers.read(self.config, params, token_BxS, length_B)
     slots, ring = cache_lib.num_slots(None, 1 + new_tokens, block)
 
     def empty(stacks):
@@ -90,29 +88,14 @@ class T5:
       rings=(ring,) * len(memory.keys),
       memory=memory,
     )
-    return cache, jnp.full_like(token_BxS[:, 0], _START)
+    return cache, jnp.full_like(token_BxS[:, 0], self.config.start_token)
 
   def extend(self, params, cache, token_BxT):
     """Appends a block; returns (logits_BxTxV after its tokens, cache)."""
-    logits_BxTxV, (keys, values) = self._apply(
-      params, 'write', token_BxT, cache.memory, cache
+    logits_BxTxV, (keys, values) = layers.write(
+      self.config, params, token_BxT, cache.memory, cache
     )
     cache = cache.replace(
       length_B=cache.length_B + token_BxT.shape[1], keys=keys, values=values
     )
     return logits_BxTxV, cache
-
-  def _apply(self, params, method, *args):
-    net = layers.Network(self.config)
-    return net.apply({'params': params}, *args, method=method)
-
-
-FAMILY = base.Family(
-  name='t5',
-  config=config_lib.T5Config,
-  model=T5,
-  partition=partition.PARTITION,
-  encodes_input=True,
-  lengths={'input_length': 'input_length'},
-  examples=config_lib.EXAMPLES,
-)

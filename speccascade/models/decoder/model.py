@@ -1,10 +1,6 @@
-"""Gemma 2, from thousands of parameters to 27 billion.
+"""A decoder without an encoder, as pure functions of its parameters.
 
-Gemma Team, "Gemma 2: Improving Open Language Models at a Practical Size",
-2024 (arXiv 2408.00118): grouped-query attention, RoPE, alternating
-sliding-window and global layers, soft-capped attention and final logits,
-pre- and post-norms with (1 + w) scales, GeGLU, tied and scaled embeddings.
-
+Gemma, Qwen and Llama are such; they differ in their configurations.
 Shape letters are those of `speccascade.models`.
 """
 
@@ -13,17 +9,17 @@ import dataclasses
 import jax.numpy as jnp
 
 from speccascade import sharding
-from speccascade.models import base, common
 from speccascade.models import cache as cache_lib
-from speccascade.models.gemma import config as config_lib
-from speccascade.models.gemma import layers, partition
+from speccascade.models import common, stacking
+from speccascade.models.decoder import config as config_lib
+from speccascade.models.decoder import layers
 
 
 @dataclasses.dataclass(frozen=True)
-class Gemma:
-  """Gemma 2 as pure functions of its parameters."""
+class Decoder:
+  """A `base.Model`; `config` says of which family."""
 
-  config: config_lib.GemmaConfig
+  config: config_lib.Config
 
   @property
   def vocab_size(self):
@@ -36,19 +32,22 @@ class Gemma:
 
   def init(self, key):
     """Returns random float32 parameters: a nested dict."""
-    token_1x1 = jnp.zeros((1, 1), jnp.int32)
-    return layers.Transformer(self.config).init(key, token_1x1)['params']
+    return layers.init(self.config, key)
+
+  def stack(self, params):
+    """Returns the parameters with the layers of whole periods stacked."""
+    return stacking.stack(params, len(self.config.kinds))
 
   def forward(self, params, token_BxT):
     """Runs an uncached, causal pass: logits_BxTxV, float32 or wider."""
-    x_BxTxD, _ = self._apply(params, token_BxT)
+    x_BxTxD, _ = layers.apply(self.config, params, token_BxT)
     return self._logits(params, x_BxTxD)
 
   def prefill(self, params, token_BxS, length_B, *, new_tokens, block):
     """Reads right-padded prompts.
 
     Args:
-      params: from `init`.
+      params: from `init`, or stacked.
       token_BxS: int32 prompts, padded on the right.
       length_B: lengths of the prompts, at least 1.
       new_tokens: most tokens that a row will hold after its prompt.
@@ -59,11 +58,10 @@ class Gemma:
     """
     held_B = length_B - 1
     capacity = token_BxS.shape[1] + new_tokens
-    _, (keys, values) = self._apply(params, token_BxS)
-    windows = self.config.windows
+    _, (keys, values) = layers.apply(self.config, params, token_BxS)
     shapes = [
-      cache_lib.num_slots(windows[i % len(windows)], capacity, block)
-      for i in range(len(keys))
+      cache_lib.num_slots(window, capacity, block)
+      for window in layers.windows(self.config, params)
     ]
     pack = lambda stacks: tuple(  # noqa: E731
       sharding.constrain(cache_lib.pack(x, held_B, slots, ring), sharding.CACHE)
@@ -80,35 +78,17 @@ class Gemma:
 
   def extend(self, params, cache, token_BxT):
     """Appends a block; returns (logits_BxTxV after its tokens, cache)."""
-    x_BxTxD, (keys, values) = self._apply(params, token_BxT, cache)
+    x_BxTxD, (keys, values) = layers.apply(
+      self.config, params, token_BxT, cache
+    )
     cache = cache.replace(
       length_B=cache.length_B + token_BxT.shape[1], keys=keys, values=values
     )
     return self._logits(params, x_BxTxD), cache
 
-  def _apply(self, params, token_BxT, cache=None):
-    net = layers.Transformer(self.config)
-    return net.apply({'params': params}, token_BxT, cache)
-
   def _logits(self, params, x_BxTxD):
-    # Vocabulary-sharded embeddings give vocabulary-sharded logits.
-    embedding_VxD = params['embedding'].astype(x_BxTxD.dtype)
-    logits_BxTxV = jnp.einsum(
-      'BTD,VD->BTV',
-      x_BxTxD,
-      embedding_VxD,
-      preferred_element_type=common.wide(x_BxTxD.dtype),
-    )
-    logits_BxTxV = common.softcap(logits_BxTxV, self.config.final_softcap)
-    return sharding.constrain(logits_BxTxV, sharding.LOGITS)
-
-
-FAMILY = base.Family(
-  name='gemma2',
-  config=config_lib.GemmaConfig,
-  model=Gemma,
-  partition=partition.PARTITION,
-  encodes_input=False,
-  lengths={'context_length': 'length'},
-  examples=config_lib.EXAMPLES,
-)
+    table_VxD = params['embedding' if self.config.tied else 'lm_head']
+    logits_BxTxV = common.unembed(x_BxTxD, table_VxD)
+    if self.config.final_cap is None:
+      return logits_BxTxV
+    return common.softcap(logits_BxTxV, self.config.final_cap)

@@ -1,15 +1,22 @@
-"""PartitionSpecs of Gemma 2's parameters, by the last part of their names."""
+"""PartitionSpecs of a decoder's parameters, by the last part of their names."""
 
 from jax.sharding import PartitionSpec as P
 
 PARTITION = {
   'embedding': P('model', None),  # VxD
+  'lm_head': P('model', None),  # VxD
   'query': P(None, 'model', None),  # DxNxH
   'key': P(None, 'model', None),  # DxKxH
   'value': P(None, 'model', None),  # DxKxH
+  'query_bias': P('model', None),  # NxH
+  'key_bias': P('model', None),  # KxH
+  'value_bias': P('model', None),  # KxH
+  'query_norm': P(None),  # H
+  'key_norm': P(None),  # H
   'out': P('model', None, None),  # NxHxD
   'gate': P(None, 'model'),  # DxF
   'up': P(None, 'model'),  # DxF
   'down': P('model', None),  # FxD
   'scale': P(None),  # D
+  'scalar': P(None),  # 1
 }

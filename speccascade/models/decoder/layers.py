@@ -1,0 +1,281 @@
+"""The layers of a decoder.
+
+Shape letters are those of `speccascade.models`.
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from speccascade.models import cache as cache_lib
+from speccascade.models import common, stacking
+from speccascade.models.decoder import config as config_lib
+
+# Keys and values, each one array a stack of a cache.
+_Stacks = tuple[tuple[jax.Array, ...], tuple[jax.Array, ...]]
+
+
+def init(cfg: config_lib.Config, key: jax.Array) -> dict[str, Any]:
+  """Returns random float32 parameters, with a name a layer."""
+  table = nn.initializers.normal(cfg.embed_dim**-0.5)
+  shape = (cfg.vocab_size, cfg.embed_dim)
+  embed_key, head_key, *layer_keys = jax.random.split(key, 2 + cfg.num_layers)
+  params = {'embedding': table(embed_key, shape)}
+  if not cfg.tied:
+    params['lm_head'] = table(head_key, shape)
+  x_1x1xD = jnp.zeros((1, 1, cfg.embed_dim))
+  params['final_norm'] = _norm(cfg).init(key, x_1x1xD)['params']
+  context = _context(cfg, jnp.zeros(1, jnp.int32), 1)
+  for i, layer_key in enumerate(layer_keys):
+    layer = Layer(cfg, _kind(cfg, i), False)
+    made = layer.init(layer_key, x_1x1xD, None, 0, context)
+    params[f'layers_{i}'] = made['params']
+  return params
+
+
+def apply(
+  cfg: config_lib.Config,
+  params: dict[str, Any],
+  token_BxT: jax.Array,
+  cache: cache_lib.Cache | None = None,
+) -> tuple[jax.Array, _Stacks]:
+  """Runs all layers over a block.
+
+  Args:
+    cfg: configuration.
+    params: from `init`, or those with their layers stacked.
+    token_BxT: int32 tokens.
+    cache: of the tokens before them; None is an empty one.
+
+  Returns:
+    (x_BxTxD after the final norm, (keys, values)): those of the block, or of
+    the cache with the block appended, one array a stack.
+  """
+  x_BxTxD = params['embedding'][token_BxT].astype(cfg.dtype)
+  if cfg.scales_embedding:
+    x_BxTxD *= jnp.sqrt(float(cfg.embed_dim)).astype(cfg.dtype)
+  B, T = token_BxT.shape
+  start_B = jnp.zeros(B, jnp.int32) if cache is None else cache.length_B
+  context = _context(cfg, start_B, T)
+  if cache is not None:
+    _check_rings(cfg, params, cache, T)
+  period = len(stacking.stacks_of(params))
+  x_BxTxD, stacked = _scan(cfg, params, x_BxTxD, _part(cache, period), context)
+  stacks = [stacked]
+  for place, (i, layer_params) in enumerate(stacking.tail(params), period):
+    layer = Layer(cfg, _kind(cfg, i), cache is not None and cache.rings[place])
+    old = None if cache is None else (cache.keys[place], cache.values[place])
+    x_BxTxD, new = layer.apply(
+      {'params': layer_params}, x_BxTxD, old, 0, context
+    )
+    if cache is None:
+      new = jax.tree.map(lambda x: x[None], new)
+    stacks.append(tuple((x,) for x in new))
+  keys, values = (sum(x, ()) for x in zip(*stacks, strict=True))
+  x_BxTxD = _norm(cfg).apply({'params': params['final_norm']}, x_BxTxD)
+  return x_BxTxD, (keys, values)
+
+
+def windows(cfg: config_lib.Config, params: dict[str, Any]) -> list[int | None]:
+  """Returns the window of each stack of a cache, of the layers in it."""
+  period = len(stacking.stacks_of(params))
+  layers = [*range(period), *(i for i, _ in stacking.tail(params))]
+  return [_kind(cfg, i).window for i in layers]
+
+
+def _scan(cfg, params, x_BxTxD, old, context):
+  """Runs the stacked layers: (x_BxTxD, (keys, values) of their stacks)."""
+  stacked = stacking.stacks_of(params)
+  if not stacked:
+    return x_BxTxD, ((), ())
+  rings = old[2] if old else (False,) * len(stacked)
+  layers = [Layer(cfg, *x) for x in zip(cfg.kinds, rings, strict=True)]
+
+  def step(carry, inputs):
+    (x_BxTxD, cached), (own, index) = carry, inputs
+    made = []
+    for j, layer in enumerate(layers):
+      x_BxTxD, new = layer.apply(
+        {'params': own[j]},
+        x_BxTxD,
+        cached and (cached[0][j], cached[1][j]),
+        index,
+        context,
+      )
+      made.append(new)
+    made = tuple(zip(*made, strict=True))
+    return (x_BxTxD, made if cached else None), None if cached else made
+
+  indices = jnp.arange(stacking.steps(params))
+  start = (x_BxTxD, old and old[:2])
+  (x_BxTxD, carried), made = lax.scan(step, start, (stacked, indices))
+  return x_BxTxD, carried if old else made
+
+
+def _part(cache, number):
+  """(keys, values, rings) of the first stacks; None without a cache."""
+  if cache is None:
+    return None
+  return tuple(x[:number] for x in (cache.keys, cache.values, cache.rings))
+
+
+def _kind(cfg, i):
+  return cfg.kinds[i % len(cfg.kinds)]
+
+
+def _norm(cfg):
+  return common.RMSNorm(cfg.norm_epsilon, cfg.norm_offset)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Context:
+  """Inputs that all layers share."""
+
+  position_BxT: jax.Array
+  longest: jax.Array  # tokens of the longest row, the block included
+  rotations: dict  # (sin, cos) by kind
+
+
+def _context(cfg, start_B, T):
+  position_BxT = start_B[:, None] + jnp.arange(T)
+  kinds = dict.fromkeys(cfg.kinds)
+  rotations = {kind: _rope(position_BxT, kind) for kind in kinds}
+  return _Context(position_BxT, start_B.max() + T, rotations)
+
+
+def _check_rings(cfg, params, cache, block):
+  stacks = zip(windows(cfg, params), cache.rings, cache.keys, strict=True)
+  for window, ring, keys in stacks:
+    slots = keys.shape[3]
+    if ring and window + block > slots:
+      raise ValueError(
+        f'the ring cache takes blocks of at most {slots - window} tokens, '
+        f'got {block}; prefill with a larger block'
+      )
+
+
+class Layer(nn.Module):
+  """Attention and feed-forward, each with its norms and residual.
+
+  Attributes:
+    config: of the decoder.
+    kind: how it attends.
+    ring: whether its cache is a ring.
+  """
+
+  config: config_lib.Config
+  kind: config_lib.Kind
+  ring: bool
+
+  @nn.compact
+  def __call__(self, x_BxTxD, cached, layer, context):
+    """Returns (x_BxTxD, (keys, values)): of the block, or the cache's stacks.
+
+    Args:
+      x_BxTxD: block.
+      cached: keys and values, LxBxKxSxH, of the stack that has this layer;
+        None without a cache.
+      layer: its index in the stack.
+      context: what all layers share.
+    """
+    cfg = self.config
+    norm = functools.partial(common.RMSNorm, cfg.norm_epsilon, cfg.norm_offset)
+    after = lambda name, y: norm(name=name)(y) if cfg.post_norms else y  # noqa: E731
+    y_BxTxD = norm(name='pre_attention_norm')(x_BxTxD)
+    y_BxTxD, kv = _Attention(cfg, self.kind, self.ring, name='attention')(
+      y_BxTxD, cached, layer, context
+    )
+    x_BxTxD += after('post_attention_norm', y_BxTxD)
+    y_BxTxD = norm(name='pre_ffw_norm')(x_BxTxD)
+    ffw = common.FeedForward(cfg.hidden_dim, cfg.activation, name='ffw')
+    x_BxTxD += after('post_ffw_norm', ffw(y_BxTxD))
+    if cfg.layer_scalar:
+      scalar_1 = self.param('scalar', nn.initializers.ones, (1,))
+      x_BxTxD *= scalar_1.astype(x_BxTxD.dtype)
+    return x_BxTxD, kv
+
+
+class _Attention(nn.Module):
+  config: config_lib.Config
+  kind: config_lib.Kind
+  ring: bool
+
+  @nn.compact
+  def __call__(self, x_BxTxD, cached, layer, context):
+    """Attends over the block, or over the cache after appending it."""
+    cfg, window = self.config, self.kind.window
+    D, N = cfg.embed_dim, cfg.num_heads
+    K, H = self.kind.num_kv_heads, self.kind.head_dim
+    position_BxT = context.position_BxT
+
+    def project(name, heads):
+      y_BxTxNxH = common.project(self, x_BxTxD, name, (D, heads, H))
+      if not cfg.qkv_bias:
+        return y_BxTxNxH
+      zeros = nn.initializers.zeros
+      return y_BxTxNxH + self.param(f'{name}_bias', zeros, (heads, H)).astype(
+        y_BxTxNxH.dtype
+      )
+
+    def rotated(name, y_BxTxNxH):
+      if cfg.qk_norm:
+        init = nn.initializers.constant(1 - cfg.norm_offset)
+        scale_H = self.param(f'{name}_norm', init, (H,))
+        y_BxTxNxH = common.rms_norm(
+          y_BxTxNxH, cfg.norm_epsilon, scale_H, cfg.norm_offset
+        )
+      return _rotate(y_BxTxNxH, context.rotations[self.kind])
+
+    q_BxTxNxH = rotated('query', project('query', N)) * cfg.query_scale
+    k_BxTxKxH = v_BxTxKxH = project('key', K)
+    if not self.kind.keys_as_values:
+      v_BxTxKxH = project('value', K)
+    if cfg.value_norm:
+      v_BxTxKxH = common.rms_norm(v_BxTxKxH, cfg.norm_epsilon)
+    kv = rotated('key', k_BxTxKxH), v_BxTxKxH
+    kv = tuple(x_BxTxKxH.swapaxes(1, 2) for x_BxTxKxH in kv)
+    adjust = lambda x: x  # noqa: E731
+    if cfg.attention_cap is not None:
+      adjust = functools.partial(common.softcap, cap=cfg.attention_cap)
+
+    def attend(k_BxKxSxH, v_BxKxSxH):
+      S = k_BxKxSxH.shape[2]
+      key_BxS = jnp.arange(S)[None]  # Slots yet to be written are masked, too.
+      if self.ring:
+        end_B, slots = position_BxT[:, -1] + 1, cached[0].shape[3]
+        key_BxS = cache_lib.slot_positions(end_B, slots, S)
+      mask_BxTxS = cache_lib.causal_mask(position_BxT, key_BxS, window)
+      return common.attend(q_BxTxNxH, k_BxKxSxH, v_BxKxSxH, mask_BxTxS, adjust)
+
+    if cached is None:
+      y_BxTxNxH = attend(*kv)
+    else:
+      kv = tuple(
+        cache_lib.append(old, layer, new, position_BxT[:, 0], self.ring)
+        for old, new in zip(cached, kv, strict=True)
+      )
+      y_BxTxNxH = cache_lib.read(attend, kv, layer, context.longest)
+    return common.merge_heads(self, y_BxTxNxH, D), kv
+
+
+def _rope(position_BxT, kind):
+  """Returns (sin, cos), each BxTx1xH/2, float32 or wider."""
+  dtype = jnp.result_type(float)
+  fraction = jnp.arange(0, kind.head_dim, 2, dtype=dtype) / kind.head_dim
+  wavelength = kind.rope_factor * kind.rope_base**fraction
+  angle = position_BxT[..., None, None].astype(dtype) / wavelength
+  if kind.rope_fraction < 1:
+    angle = jnp.where(fraction < kind.rope_fraction, angle, 0)
+  return jnp.sin(angle), jnp.cos(angle)
+
+
+def _rotate(x_BxTxNxH, rotation):
+  sin, cos = (r.astype(common.wide(x_BxTxNxH.dtype)) for r in rotation)
+  a, b = jnp.split(x_BxTxNxH, 2, axis=-1)
+  y = jnp.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
+  return y.astype(x_BxTxNxH.dtype)

@@ -1,0 +1,62 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from speccascade.models import common
+
+pytestmark = pytest.mark.usefixtures('float64')
+
+
+@pytest.mark.parametrize('offset', [0, 1])
+@pytest.mark.parametrize('epsilon', [1e-6, 0.5])
+def test_a_norm(offset, epsilon):
+  rng = np.random.default_rng(0)
+  x_BxTxD, scale_D = rng.normal(size=(3, 2, 5)), rng.normal(size=5)
+  norm = common.RMSNorm(epsilon, offset)
+  got = norm.apply({'params': {'scale': scale_D}}, x_BxTxD)
+  size = np.sqrt(np.mean(x_BxTxD**2, -1, keepdims=True) + epsilon)
+  want = x_BxTxD / size * (offset + scale_D)
+  np.testing.assert_allclose(got, want, rtol=0, atol=1e-14)
+  params = norm.init(jax.random.key(0), x_BxTxD)['params']
+  np.testing.assert_array_equal(offset + params['scale'], np.ones(5))
+
+
+def test_a_norm_is_computed_wider_than_bfloat16():
+  """The mean of squares of 256 and one, which bfloat16 would round to 256."""
+  x_BxTxD = np.full((3, 1, 257), 1, jnp.bfloat16)
+  x_BxTxD[..., 0] = 16
+  params = {'params': {'scale': np.ones(257)}}
+  got = common.RMSNorm(1e-6).apply(params, x_BxTxD)
+  assert got.dtype == jnp.bfloat16
+  want = 16 / np.sqrt(2 * 256 / 257)
+  np.testing.assert_allclose(got[..., 0].astype(float), want, rtol=2**-8)
+
+
+@pytest.mark.parametrize('gated', [True, False])
+@pytest.mark.parametrize('activation', common.ACTIVATIONS)
+def test_a_feed_forward(activation, gated):
+  rng = np.random.default_rng(0)
+  x_BxTxD = rng.normal(size=(3, 2, 4))
+  module = common.FeedForward(6, activation, gated)
+  shapes = jax.eval_shape(module.init, jax.random.key(0), x_BxTxD)['params']
+  assert set(shapes) == {'up', 'down'} | ({'gate'} if gated else set())
+  w = jax.tree.map(lambda x: rng.normal(size=x.shape), shapes)
+  sigmoid = lambda x: 1 / (1 + np.exp(-x))  # noqa: E731
+  root = (2 / np.pi) ** 0.5
+  activate = {
+    'gelu': lambda x: x * sigmoid(2 * root * (x + 0.044715 * x**3)),
+    'relu': lambda x: np.maximum(x, 0),
+    'silu': lambda x: x * sigmoid(x),
+  }[activation]
+  up = x_BxTxD @ w['up']
+  hidden = activate(x_BxTxD @ w['gate']) * up if gated else activate(up)
+  got = module.apply({'params': w}, x_BxTxD)
+  np.testing.assert_allclose(got, hidden @ w['down'], rtol=0, atol=1e-12)
+
+
+def test_a_soft_cap():
+  x = np.array([-1e9, -3.0, 0.0, 0.01, 3.0, 1e9])
+  got = common.softcap(x, 5.0)
+  np.testing.assert_allclose(got, 5 * np.tanh(x / 5), rtol=1e-15)
+  assert np.abs(got).max() == 5
