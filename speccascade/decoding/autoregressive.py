@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from speccascade.decoding import checks, results
+from speccascade.decoding import checks, eos, results
 from speccascade.decoding.prefill import prefill
 from speccascade.sampling import draws, keys, probabilities
 
@@ -26,14 +26,17 @@ class Autoregressive:
   Attributes:
     model: decodes.
     max_new_tokens: N, most tokens generated.
-    eos_id: token that ends a row.
+    eos_ids: tokens that end a row.
     role: what `Result.fault_B` calls the model.
   """
 
   model: object
   max_new_tokens: int
-  eos_id: int
+  eos_ids: tuple[int, ...]
   role: str = 'model'
+
+  def __post_init__(self):
+    eos.check(self.eos_ids)
 
 
 @flax.struct.dataclass
@@ -110,7 +113,9 @@ def run(decoder, params, prompts, sampling, key, skip_B):
       ),
       length_B=length_B,
       last_B=jnp.where(active_B, token_B, state.last_B),
-      done_B=state.done_B | (token_B == decoder.eos_id) | (length_B >= N),
+      done_B=state.done_B
+      | eos.ends(token_B, decoder.eos_ids)
+      | (length_B >= N),
       fault_B=results.faults(
         state.fault_B,
         probabilities.finite(logits_Bx1xV),

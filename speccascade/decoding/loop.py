@@ -30,9 +30,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from speccascade.decoding import blocks, checks, defer, results
+from speccascade.decoding import blocks, checks, defer, eos, results
 from speccascade.decoding import draft as draft_lib
 from speccascade.decoding import schedules as schedules_lib
+from speccascade.decoding import tally as tally_lib
 from speccascade.decoding.prefill import prefill
 from speccascade.models import base as models_base
 from speccascade.models import cache as cache_lib
@@ -62,7 +63,7 @@ class Loop:
     gamma: draft length; at most gamma + 1 tokens are drafted and verified at
       a time.
     max_new_tokens: N, most tokens generated.
-    eos_id: token that ends a row.
+    eos_ids: tokens that end a row.
     groups: of all rows, in their order.
     schedule: one of schedules.SCHEDULES.
     observe: (draft, verified, divergence_BxG) -> {name: BxG}, what
@@ -73,13 +74,14 @@ class Loop:
   verifier: models_base.Model
   gamma: int
   max_new_tokens: int
-  eos_id: int
+  eos_ids: tuple[int, ...]
   groups: tuple[Group, ...]
   schedule: schedules_lib.Schedule = schedules_lib.FIXED
   observe: Callable | None = None
 
   def __post_init__(self):
     checks.check_gamma(self.gamma)
+    eos.check(self.eos_ids)
     checks.check_pair(self.drafter, self.verifier)
 
 
@@ -93,19 +95,9 @@ class _State:
   drafter_cache: cache_lib.Cache  # of the tokens before y[-1]
   verifier_cache: cache_lib.Cache  # likewise
   schedule: Any  # the schedule's own
-  tally: '_Tally'
+  tally: tally_lib.Tally
   fault_B: dict[str, jax.Array]  # as in results.Result
   observed: dict[str, jax.Array]  # {name: BxM}
-
-
-@flax.struct.dataclass
-class _Tally:
-  """The counts that only the loop can keep; see results.Counts."""
-
-  drafted_B: jax.Array
-  deferred_B: jax.Array
-  divergence_B: jax.Array
-  accepted_lengths_BxA: jax.Array  # A = G + 1: 0..G accepted drafts
 
 
 def decode(
@@ -125,6 +117,12 @@ def decode(
     ValueError: an argument is out of range, nothing was compiled; or a model
       gave a logit that is not finite.
   """
+  check(loop, request)
+  return checks.finite(_decode(loop, params, request), request.prompts)
+
+
+def check(loop: Loop, request: results.Request) -> None:
+  """Raises ValueError if an argument of `decode` is out of range."""
   rows = request.prompts.rows
   checks.check_prompts(
     request.prompts, (loop.drafter, loop.verifier), loop.max_new_tokens
@@ -133,8 +131,6 @@ def decode(
   checks.check_groups(loop.groups, request.values, rows)
   loop.schedule.check(request.schedule_parameter, loop.gamma, rows)
   keys.check(request.key)
-  result = _decode(loop, params, request)
-  return checks.finite(result, request.prompts)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -143,15 +139,23 @@ def _decode(loop, params, request):
   step = functools.partial(
     iterate, loop, params, request, uniforms(loop, request)
   )
-  state = lax.while_loop(lambda s: ~jnp.all(s.done_B), step, state)
-  kept_BxM = jnp.arange(state.token_BxM.shape[1]) < state.length_B[:, None]
-  N = loop.max_new_tokens
+  return result(loop, lax.while_loop(lambda s: ~jnp.all(s.done_B), step, state))
+
+
+def result(loop, state):
+  """results.Result of a state; of rows that are not done, what there is."""
+  N, width = loop.max_new_tokens, state.token_BxM.shape[1]
+  kept_BxM = jnp.arange(width) < state.length_B[:, None]
   state = state.replace(from_drafter_BxM=kept_BxM & state.from_drafter_BxM)
   return results.Result(
     token_BxN=jnp.where(kept_BxM, state.token_BxM, 0)[:, :N],
     length_B=state.length_B,
     from_drafter_BxN=state.from_drafter_BxM[:, :N],
-    counts=counts(state),
+    counts=tally_lib.counts(
+      state.tally,
+      state.length_B,
+      state.from_drafter_BxM.sum(1, dtype=jnp.int32),
+    ),
     observed={
       name: jnp.where(kept_BxM, x_BxM, 0)[:, :N]
       for name, x_BxM in state.observed.items()
@@ -188,12 +192,7 @@ def init(loop, params, request):
     drafter_cache=drafter_cache,
     verifier_cache=verifier_cache,
     schedule=loop.schedule.init(request.schedule_parameter, B, G),
-    tally=_Tally(
-      drafted_B=zero_B,
-      deferred_B=zero_B,
-      divergence_B=jnp.zeros(B, _wide_dtype()),
-      accepted_lengths_BxA=jnp.zeros((B, G + 1), jnp.int32),
-    ),
+    tally=tally_lib.init(B, G),
     fault_B={
       role: jnp.full(B, results.NONE, jnp.int32)
       for role in ('drafter', 'verifier')
@@ -256,7 +255,14 @@ def iterate(loop, params, request, u_BxMxU, state):
       kept_B,
       draft.confidence_BxG,
     ),
-    tally=_add(state, draft, divergence_BxG, emitted_B, accepted_B),
+    tally=tally_lib.add(
+      state.tally,
+      draft.length_B,
+      divergence_BxG,
+      emitted_B,
+      accepted_B,
+      ~state.done_B,
+    ),
     fault_B={
       role: results.faults(known_B, finite[role], state.length_B, emitted_B)
       for role, known_B in state.fault_B.items()
@@ -338,7 +344,7 @@ def _more(loop, parameter, state):
 
   def wants(drafted, token_B, confidence_B):
     wants_B = more(parameter, state.schedule, drafted, confidence_B)
-    return wants_B & (token_B != loop.eos_id)
+    return wants_B & ~eos.ends(token_B, loop.eos_ids)
 
   return wants
 
@@ -347,51 +353,16 @@ def _emit(loop, token_BxG, kept_B, draft, state):
   """Tokens each row commits, cut at EOS and at N, and whether it ended."""
   G, N = token_BxG.shape[1], loop.max_new_tokens
   emitted_B = jnp.minimum(kept_B + 1, draft.length_B)
-  emitted_B = jnp.minimum(emitted_B, _until_eos(token_BxG, loop.eos_id))
+  eos_BxG = eos.ends(token_BxG, loop.eos_ids)
+  emitted_B = jnp.minimum(emitted_B, _until_eos(eos_BxG))
   emitted_B = jnp.minimum(emitted_B, N - state.length_B)
   emitted_B = jnp.where(state.done_B, 0, emitted_B)
   emitted_BxG = jnp.arange(G) < emitted_B[:, None]
-  eos_B = jnp.any(emitted_BxG & (token_BxG == loop.eos_id), 1)
-  return emitted_B, eos_B | (state.length_B + emitted_B >= N)
+  ended_B = jnp.any(emitted_BxG & eos_BxG, 1)
+  return emitted_B, ended_B | (state.length_B + emitted_B >= N)
 
 
-def _until_eos(token_BxG, eos_id):
+def _until_eos(eos_BxG):
   """Tokens up to and with the first EOS; G where there is none."""
-  eos_BxG = token_BxG == eos_id
   first_B = eos_BxG.argmax(1).astype(jnp.int32) + 1
   return jnp.where(eos_BxG.any(1), first_B, eos_BxG.shape[1])
-
-
-def _add(state, draft, divergence_BxG, emitted_B, accepted_B):
-  old, G = state.tally, divergence_BxG.shape[1]
-  emitted_BxG = jnp.arange(G) < emitted_B[:, None]
-  divergence_BxG = jnp.where(emitted_BxG, divergence_BxG, 0)
-  hit_BxG = jnp.arange(G + 1) == accepted_B[:, None]
-  return _Tally(
-    drafted_B=old.drafted_B + draft.length_B,
-    deferred_B=old.deferred_B
-    + results.differs(divergence_BxG).sum(1, dtype=jnp.int32),
-    divergence_B=old.divergence_B + divergence_BxG.sum(1),
-    accepted_lengths_BxA=old.accepted_lengths_BxA
-    + (hit_BxG & ~state.done_B[:, None]),
-  )
-
-
-def counts(state):
-  """results.Counts of a state."""
-  tally = state.tally
-  accepted_B = state.from_drafter_BxM.sum(1, dtype=jnp.int32)
-  return results.Counts(
-    verifier_calls_B=tally.accepted_lengths_BxA.sum(1),
-    drafter_steps_B=tally.drafted_B,
-    drafted_B=tally.drafted_B,
-    accepted_B=accepted_B,
-    rejected_B=state.length_B - accepted_B,
-    deferred_B=tally.deferred_B,
-    divergence_B=tally.divergence_B,
-    accepted_lengths_BxA=tally.accepted_lengths_BxA,
-  )
-
-
-def _wide_dtype():
-  return jnp.result_type(float)

@@ -48,7 +48,7 @@ def decode(
   request: results.Request,
   plan: schedules.Plan | None,
   max_new_tokens: int,
-  eos_id: int,
+  eos_ids: tuple[int, ...],
   observe=None,
 ) -> results.Result:
   """Decodes a batch whose rows follow methods in contiguous groups.
@@ -60,7 +60,7 @@ def decode(
     request: Request.
     plan: how drafts are sized; None where nothing is drafted ahead.
     max_new_tokens: most tokens generated.
-    eos_id: token that ends a row.
+    eos_ids: tokens that end a row.
     observe: see `decoding.loop.Loop`.
 
   Raises:
@@ -68,14 +68,26 @@ def decode(
   """
   if plan is None:
     (group,) = groups
-    return group.method.decode(models, params, request, max_new_tokens, eos_id)
-  loop = loop_lib.Loop(
+    return group.method.decode(models, params, request, max_new_tokens, eos_ids)
+  loop = make_loop(models, groups, plan, max_new_tokens, eos_ids, observe)
+  return loop_lib.decode(loop, params, request)
+
+
+def make_loop(
+  models: tuple[Any, Any],
+  groups: tuple[loop_lib.Group, ...],
+  plan: schedules.Plan,
+  max_new_tokens: int,
+  eos_ids: tuple[int, ...],
+  observe=None,
+) -> loop_lib.Loop:
+  """Returns the loop by which methods that draft are decoded; see `decode`."""
+  return loop_lib.Loop(
     *models,
     plan.gamma,
     max_new_tokens,
-    eos_id,
+    eos_ids,
     tuple(groups),
     schedules.get(plan.schedule),
     observe,
   )
-  return loop_lib.decode(loop, params, request)

@@ -30,12 +30,12 @@ class Alone:
     """Whether it is the verifier."""
     return self.role == 'verifier'
 
-  def decode(self, models, params, request, max_new_tokens, eos_id):
+  def decode(self, models, params, request, max_new_tokens, eos_ids):
     """See `base.Standalone`; the Result has no counts: a call a token."""
     checks.check_values(self, request.values[0], request.prompts.rows)
     i = ('drafter', 'verifier').index(self.role)
     decoder = autoregressive.Autoregressive(
-      models[i], max_new_tokens, eos_id, self.role
+      models[i], max_new_tokens, eos_ids, self.role
     )
     return autoregressive.decode(
       decoder, params[i], request.prompts, request.sampling, request.key

@@ -50,7 +50,7 @@ class Standalone(Method, Protocol):
     params: tuple[Any, Any],
     request: results.Request,
     max_new_tokens: int,
-    eos_id: int,
+    eos_ids: tuple[int, ...],
   ) -> results.Result:
     """Decodes a batch whose rows all follow this method.
 
@@ -59,7 +59,7 @@ class Standalone(Method, Protocol):
       params: their parameters.
       request: Request; its one group's values are [B].
       max_new_tokens: most tokens generated.
-      eos_id: token that ends a row.
+      eos_ids: tokens that end a row.
 
     Raises:
       ValueError: an argument is out of range; nothing was compiled.

@@ -40,7 +40,7 @@ class SequenceCascade:
   lossless = False
   role = None
 
-  def decode(self, models, params, request, max_new_tokens, eos_id):
+  def decode(self, models, params, request, max_new_tokens, eos_ids):
     """Generates with the drafter, then anew with the verifier where unsure.
 
     See `base.Standalone`. Each token counts as a draft of the drafter; a row
@@ -51,7 +51,7 @@ class SequenceCascade:
     checks.check_sampling(request.sampling, request.prompts.rows)
     checks.check_values(self, request.values[0], request.prompts.rows)
     decoders = tuple(
-      autoregressive.Autoregressive(model, max_new_tokens, eos_id, role)
+      autoregressive.Autoregressive(model, max_new_tokens, eos_ids, role)
       for model, role in zip(models, ('drafter', 'verifier'), strict=True)
     )
     keys.check(request.key)

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from speccascade.decoding import blocks, checks, results
+from speccascade.decoding import blocks, checks, eos, results
 from speccascade.decoding.prefill import prefill
 from speccascade.methods import base
 from speccascade.models import cache as cache_lib
@@ -29,12 +29,15 @@ from speccascade.sampling import draws, keys, probabilities
 
 @dataclasses.dataclass(frozen=True)
 class _Program:
-  """What a compiled program is made for: models, most tokens, last token."""
+  """What a compiled program is made for: models, most tokens, last tokens."""
 
   drafter: Any
   verifier: Any
   max_new_tokens: int
-  eos_id: int
+  eos_ids: tuple[int, ...]
+
+  def __post_init__(self):
+    eos.check(self.eos_ids)
 
 
 @flax.struct.dataclass
@@ -64,7 +67,7 @@ class TokenCascade:
   lossless = False
   role = None
 
-  def decode(self, models, params, request, max_new_tokens, eos_id):
+  def decode(self, models, params, request, max_new_tokens, eos_ids):
     """See `base.Standalone`.
 
     Every token counts as a draft, rejected if the verifier changed it.
@@ -73,7 +76,7 @@ class TokenCascade:
     checks.check_prompts(request.prompts, models, max_new_tokens)
     checks.check_sampling(request.sampling, request.prompts.rows)
     checks.check_values(self, request.values[0], request.prompts.rows)
-    program = _Program(*models, max_new_tokens, eos_id)
+    program = _Program(*models, max_new_tokens, eos_ids)
     keys.check(request.key)
     result = _decode(program, params, request)
     return checks.finite(result, request.prompts)
@@ -201,7 +204,7 @@ def _iterate(cascade, params, sampling, alpha_B, u_BxNxU, state):
     deferred_B=state.deferred_B + results.differs(divergence_B),
     divergence_B=state.divergence_B + divergence_B,
     fault_B=fault_B,
-    done_B=state.done_B | (token_B == cascade.eos_id) | (length_B >= N),
+    done_B=state.done_B | eos.ends(token_B, cascade.eos_ids) | (length_B >= N),
     drafter_cache=cache_lib.rewind(
       drafter_cache, state.drafter_cache.length_B + active_B
     ),

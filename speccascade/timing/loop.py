@@ -107,7 +107,7 @@ def measure(
   groups = (loop_lib.Group(methods.METHODS[METHOD], B),)
   made = {}
   for plan in plans:
-    ends = plan.gamma, new_tokens, pair.eos_id
+    ends = plan.gamma, new_tokens, pair.eos_ids
     schedule = schedules.get(plan.schedule)
     made[plan] = loop_lib.Loop(*models, *ends, groups, schedule)
   loops, compile_seconds = {}, {}

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from speccascade import tokenizers as tokenizer_lib
 from speccascade.decoding import autoregressive, results
 from speccascade.models import base
 from speccascade.sampling import probabilities
@@ -20,7 +19,7 @@ def sample(
   params: Any,
   batch: Mapping[str, jax.Array],
   max_new_tokens: int,
-  eos_id: int,
+  eos_ids: tuple[int, ...],
   key: jax.Array,
 ) -> dict[str, jax.Array]:
   """Answers a batch's prompts at temperature 1.
@@ -32,7 +31,7 @@ def sample(
       T - N tokens: see `check`.
     max_new_tokens: most tokens of an answer, EOS included; N is the smaller of
       it and T - 1.
-    eos_id: ends an answer.
+    eos_ids: tokens that end an answer.
     key: of all draws; each row has its own draws.
 
   Returns:
@@ -44,15 +43,13 @@ def sample(
   B, T = token_BxT.shape
   N = _answer_width(T, max_new_tokens)
   before_B = jnp.argmax(batch['weight_BxT'], axis=1).astype(jnp.int32)
-  before_BxT = jnp.where(
-    jnp.arange(T) < before_B[:, None], token_BxT, tokenizer_lib.PAD
-  )
+  before_BxT = jnp.where(jnp.arange(T) < before_B[:, None], token_BxT, 0)
   if 'input_BxS' in batch:  # The decoder starts from its inputs alone.
     inputs = batch['input_BxS'].astype(jnp.int32), batch['length_B']
   else:
     inputs = before_BxT[:, : T - N], before_B
   result = autoregressive.run(
-    autoregressive.Autoregressive(model, N, eos_id),
+    autoregressive.Autoregressive(model, N, eos_ids),
     params,
     results.Prompts(*inputs, jnp.arange(B)),
     probabilities.Sampling(jnp.ones(B), jnp.ones(B)),

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from speccascade import tokenizers as tokenizer_lib
 from speccascade.tasks import base
 
 _CHUNK = 4096  # Examples that a worker tokenises at a time.
@@ -81,7 +80,7 @@ def tokenize(
 
   Args:
     task: gives the examples; is pickled.
-    tokenizer: a sentencepiece processor; is pickled.
+    tokenizer: Tokenizer; is pickled.
     split: name of the split.
     count: E.
     length: T.
@@ -137,29 +136,22 @@ def _uninterrupted():
 
 def _tokenize_chunk(task, tokenizer, split, length, input_length, chunk):
   examples = [task.example(split, index) for index in chunk]
-  prompts = tokenizer.encode([e.prompt for e in examples])
-  targets = tokenizer.encode([e.target for e in examples])
-  wide = tokenizer.vocab_size() > np.iinfo(np.int16).max
-  empty = functools.partial(
-    np.full,
-    fill_value=tokenizer_lib.PAD,
-    dtype=np.int32 if wide else np.int16,
-  )
+  wide = tokenizer.vocab_size > np.iinfo(np.int16).max
+  empty = functools.partial(np.zeros, dtype=np.int32 if wide else np.int16)
   token_ExT = empty((len(examples), length))
   weight_ExT = np.zeros(token_ExT.shape, np.uint8)
   input_ExS = length_E = None
   if input_length is not None:
     input_ExS = empty((len(examples), input_length))
     length_E = np.zeros(len(examples), np.int32)
-  rows = zip(examples, prompts, targets, strict=True)
-  for i, (example, prompt, target) in enumerate(rows):
-    before = tokenizer_lib.beginning(tokenizer) + prompt
+  for i, example in enumerate(examples):
+    before = tokenizer.prompt(example.prompt)
     if input_length is not None:
       _check_fits(example, split, len(before), input_length, 'input_length')
       input_ExS[i, : len(before)] = before
       length_E[i] = len(before)
-      before = [tokenizer_lib.PAD]
-    row = [*before, *target, tokenizer.eos_id()]
+      before = [tokenizer.pad_id]
+    row = [*before, *tokenizer.encode(example.target), tokenizer.eos_ids[0]]
     _check_fits(example, split, len(row), length, 'length')
     token_ExT[i, : len(row)] = row
     weight_ExT[i, len(before) : len(row)] = 1

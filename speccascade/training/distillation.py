@@ -111,7 +111,7 @@ def objective(
   loss: str,
   samples: str,
   max_new_tokens: int,
-  eos_id: int,
+  eos_ids: tuple[int, ...],
 ) -> loss_lib.Objective:
   """Returns the objective of a distillation.
 
@@ -120,22 +120,22 @@ def objective(
     loss: a name of LOSSES.
     samples: one of SAMPLES; validation is always on the targets.
     max_new_tokens: most tokens of an answer that is drawn.
-    eos_id: ends such an answer.
+    eos_ids: tokens that end such an answer.
 
   Returns:
     An objective with the sums 'loss', 'acceptance' (1 - D_TV(p, q)) and
     'weight'.
   """
-  ends = max_new_tokens, eos_id
-  return functools.partial(_sums, verifier, loss, samples, ends)
+  answer = max_new_tokens, eos_ids
+  return functools.partial(_sums, verifier, loss, samples, answer)
 
 
-def _sums(verifier, loss, samples, ends, model, params, frozen, batch, key):
+def _sums(verifier, loss, samples, answer, model, params, frozen, batch, key):
   if key is not None and samples != 'targets':
     writers = {'verifier': (verifier, frozen), 'drafter': (model, params)}
     # Draws have no gradient; a loop of unknown length has no reverse mode.
     writer = lax.stop_gradient(writers[samples][1])
-    batch = answers.sample(writers[samples][0], writer, batch, *ends, key)
+    batch = answers.sample(writers[samples][0], writer, batch, *answer, key)
   log_q_BxTxV = jax.nn.log_softmax(loss_lib.forward(model, params, batch))
   log_p_BxTxV = lax.stop_gradient(
     jax.nn.log_softmax(loss_lib.forward(verifier, frozen, batch))

@@ -40,7 +40,7 @@ def run(settings: config.Train, workdir: epath.PathLike) -> Any:
     model, tokenizer, teaching = *_from_scratch(settings), {'origin': {}}
   else:
     model, tokenizer, teaching = _from_pair(settings, task)
-  teaching['origin']['tokenizer'] = tokenizer_lib.digest(tokenizer)
+  teaching['origin']['tokenizer'] = tokenizer.file_digest
   train, valid = (
     data.tokenize(
       task, tokenizer, split, count, settings.length, settings.input_length
@@ -59,10 +59,17 @@ def _from_scratch(settings):
   """Returns (model, tokenizer)."""
   architecture = settings.architecture()
   tokenizer = tokenizer_lib.load(settings.tokenizer)
-  if tokenizer.vocab_size() != architecture.vocab_size:
+  if tokenizer.vocab_size != architecture.vocab_size:
     raise ValueError(
       f'model.vocab_size={architecture.vocab_size} must be '
-      f'{tokenizer.vocab_size()}, the pieces of {settings.tokenizer}'
+      f'{tokenizer.vocab_size}, the pieces of {settings.tokenizer}'
+    )
+  start = getattr(architecture, 'start_token', tokenizer.pad_id)
+  if start != tokenizer.pad_id:
+    raise ValueError(
+      f'{settings.tokenizer} pads with {tokenizer.pad_id}, but the decoder '
+      f'starts from token {start}; set model.start_token, or train another '
+      'tokenizer'
     )
   return registry.make_model(architecture), tokenizer
 
@@ -86,7 +93,7 @@ def _from_pair(settings, task):
       settings.distill.loss,
       settings.distill.samples,
       task.max_new_tokens,
-      pair.eos_id,
+      pair.eos_ids,
     ),
     'frozen': jax.tree.map(
       lambda x: x.astype(settings.dtype), pair.verifier_params

@@ -18,7 +18,7 @@ def _decode(role, temperature=None):
   model = (tiny.DRAFTER, tiny.VERIFIER)[role]
   return jax.device_get(
     autoregressive.decode(
-      autoregressive.Autoregressive(model, tiny.N, tiny.EOS),
+      autoregressive.Autoregressive(model, tiny.N, (tiny.EOS,)),
       tiny.params()[role],
       tiny.prompts(),
       tiny.sampling(temperature),

@@ -20,9 +20,11 @@ MODEL = table_model.TableModel(V, context_length=12)
 TABLES = table_model.table(V, 0), table_model.table(V, 1)
 
 
-def _loop(*names, rows=P, model=MODEL, verifier=None, gamma=2, most=N):
+def _loop(
+  *names, rows=P, model=MODEL, verifier=None, gamma=2, most=N, eos_ids=(0,)
+):
   groups = tuple(loop_lib.Group(methods.get(name), rows) for name in names)
-  return loop_lib.Loop(model, verifier or model, gamma, most, 0, groups)
+  return loop_lib.Loop(model, verifier or model, gamma, most, eos_ids, groups)
 
 
 def _values(name, rows=P):
@@ -109,7 +111,7 @@ def test_one_autoregressive_program():
   sizes = set()
   for seed in range(8):
     methods.VERIFIER_ALONE.decode(
-      (MODEL, MODEL), TABLES, _request('verifier_alone', seed=seed), N, 0
+      (MODEL, MODEL), TABLES, _request('verifier_alone', seed=seed), N, (0,)
     )
     sizes.add(_programs())
   assert len(sizes) == 1
@@ -189,7 +191,7 @@ def test_errors_come_before_any_compile(message):
       own = request.replace(values=(_values(name),))
       _assert_refused(
         message,
-        lambda m=method, r=own: m.decode((MODEL, MODEL), TABLES, r, N, 0),
+        lambda m=method, r=own: m.decode((MODEL, MODEL), TABLES, r, N, (0,)),
       )
 
 
@@ -214,7 +216,7 @@ def test_a_prompt_that_is_too_long_is_named():
   _assert_refused(
     message,
     lambda: methods.VERIFIER_ALONE.decode(
-      (MODEL, short), TABLES, request, N, 0
+      (MODEL, short), TABLES, request, N, (0,)
     ),
   )
 

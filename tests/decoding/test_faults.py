@@ -72,7 +72,7 @@ def _decode(names, role, gamma):
     patch.setattr(checks, 'finite', lambda result, prompts: result)
     return jax.device_get(
       methods.decode(
-        (MODEL, MODEL), _tables(role), groups, request, plan, N, EOS
+        (MODEL, MODEL), _tables(role), groups, request, plan, N, (EOS,)
       )
     )
 
@@ -185,7 +185,7 @@ def test_nothing_comes_of_a_model_that_is_not_finite(names, role, wrong):
     request,
     plan,
     5,
-    767,
+    (767,),
   )
   if methods.get(names[0]).role not in (None, role):
     decode()  # The other model alone is whole.

@@ -56,7 +56,7 @@ def _request(names, temperature, top_p):
 @functools.cache
 def _decode_all(temperature, top_p):
   groups = tuple(loop_lib.Group(methods.get(name), ROWS) for name in NAMES)
-  loop = loop_lib.Loop(MODEL, MODEL, 1, N, EOS, groups)
+  loop = loop_lib.Loop(MODEL, MODEL, 1, N, (EOS,), groups)
   return jax.device_get(
     loop_lib.decode(loop, TABLES, _request(NAMES, temperature, top_p))
   )
@@ -198,7 +198,7 @@ def test_rules_tell_apart():
 def _standalone(name, temperature, top_p):
   request = _request((name,), temperature, top_p)
   return jax.device_get(
-    methods.get(name).decode((MODEL, MODEL), TABLES, request, N, EOS)
+    methods.get(name).decode((MODEL, MODEL), TABLES, request, N, (EOS,))
   )
 
 
@@ -254,7 +254,7 @@ def test_top_k_reaches_the_loop():
       MODEL,
       TABLES,
       prompts,
-      (gamma, 8, -1),
+      (gamma, 8, (-1,)),
       probabilities.Sampling(np.ones(rows), np.ones(rows), top_k=top_k),
     ).token_BxN
     for gamma, top_k in ((0, k), (3, k))
@@ -282,7 +282,7 @@ def test_a_trace_by_hand():
     model,
     (q, p),
     results.Prompts(np.array([[3, 0], [5, 3]]), np.array([1, 2]), np.arange(2)),
-    (2, 8, 6),
+    (2, 8, (6,)),
     probabilities.Sampling(np.ones(2), np.ones(2)),
   )
   # Drafts 0 1 2, all kept; 3 for 2 and then 0 1: the first is redrawn; 3

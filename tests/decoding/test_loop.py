@@ -12,7 +12,7 @@ from speccascade.decoding import defer, replay, results
 from speccascade.decoding import draft as draft_lib
 from speccascade.decoding import loop as loop_lib
 from speccascade.methods import choice, ratio
-from speccascade.models.gemma import partition
+from speccascade.models.decoder import partition
 from speccascade.sampling import draws, keys, probabilities
 from tests.decoding import tiny
 
@@ -291,7 +291,7 @@ def _single():
     tiny.VERIFIER,
     3,
     tiny.N,
-    tiny.EOS,
+    (tiny.EOS,),
     (loop_lib.Group(chosen, 1),),
   )
 

@@ -18,7 +18,7 @@ COUNT, ROWS, GAMMA = 48, 24, 5
 @pytest.mark.usefixtures('optimised')
 def test_strict_at_temperature_0_is_the_verifier_alone():
   pair, task = pairs.load('word_problems'), word_problems.task()
-  N, eos_id = task.max_new_tokens, tokenizer.EOS
+  N = task.max_new_tokens
   prompts = [e.prompt for e in task.examples('test', COUNT)]
   token_PxS, length_P = tokenizer.encode_prompts(
     pair.tokenizer, prompts, max_length=256
@@ -35,7 +35,7 @@ def test_strict_at_temperature_0_is_the_verifier_alone():
       request,
       None if gamma is None else schedules.Plan(gamma),
       N,
-      eos_id,
+      pair.eos_ids,
     )
     return jax.device_get(result)
 

@@ -22,7 +22,7 @@ _SHARED = dict(
   input_length=9, dtype='float64',
 )  # fmt: skip
 DRAFTER = t5.T5(t5_config.T5Config(num_layers=1, **_SHARED))
-VERIFIER = t5.T5(t5_config.T5Config(num_layers=2, scan_layers=True, **_SHARED))
+VERIFIER = t5.T5(t5_config.T5Config(num_layers=2, **_SHARED))
 ALPHA_B = np.linspace(0.1, 0.9, ROWS)
 
 
@@ -30,10 +30,11 @@ ALPHA_B = np.linspace(0.1, 0.9, ROWS)
 def _params():
   rng = np.random.default_rng(0)
   draw = lambda x: 0.4 * rng.normal(size=x.shape)  # noqa: E731
-  return tuple(
+  drafter, verifier = (
     jax.tree.map(draw, jax.eval_shape(m.init, keys.make(0)))
     for m in (DRAFTER, VERIFIER)
   )
+  return drafter, VERIFIER.stack(verifier)
 
 
 def _prompts():
@@ -65,7 +66,7 @@ def _request(prompts=None, sampling=None, names=NAMES):
 def _decode(gamma, request, schedule='fixed'):
   groups = tuple(loop_lib.Group(methods.get(name), ROWS) for name in NAMES)
   loop = loop_lib.Loop(
-    DRAFTER, VERIFIER, gamma, N, EOS, groups, schedules.get(schedule)
+    DRAFTER, VERIFIER, gamma, N, (EOS,), groups, schedules.get(schedule)
   )
   return jax.device_get(loop_lib.decode(loop, _params(), request))
 
@@ -111,7 +112,11 @@ def test_a_row_gives_what_it_gives_beside_others():
 
 def test_strict_at_temperature_0_is_the_verifier_alone():
   alone = methods.VERIFIER_ALONE.decode(
-    (DRAFTER, VERIFIER), _params(), _request(names=('verifier_alone',)), N, EOS
+    (DRAFTER, VERIFIER),
+    _params(),
+    _request(names=('verifier_alone',)),
+    N,
+    (EOS,),
   )
   np.testing.assert_array_equal(
     _group(_decoded(), 'strict').token_BxN[1], alone.token_BxN[1]
@@ -120,6 +125,10 @@ def test_strict_at_temperature_0_is_the_verifier_alone():
 
 def test_token_cascade_is_chow():
   sequential = methods.get('token_cascade').decode(
-    (DRAFTER, VERIFIER), _params(), _request(names=('token_cascade',)), N, EOS
+    (DRAFTER, VERIFIER),
+    _params(),
+    _request(names=('token_cascade',)),
+    N,
+    (EOS,),
   )
   tiny.assert_same(sequential, _group(_decoded(), 'chow'))

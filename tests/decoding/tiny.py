@@ -14,8 +14,8 @@ import numpy as np
 from speccascade import methods
 from speccascade.decoding import loop as loop_lib
 from speccascade.decoding import results
-from speccascade.models.gemma import config as gemma_config
-from speccascade.models.gemma import model as gemma
+from speccascade.models.decoder import model as decoder
+from speccascade.models.gemma2 import config as gemma2
 from speccascade.sampling import keys, probabilities
 
 GAMMAS = (3, 8)  # Under all methods; the last is longer than the window.
@@ -38,13 +38,11 @@ _SHARED = dict(
   dtype='float64',
 )
 
-# The drafter is scanned and all rings; the verifier unrolled and half rings.
-DRAFTER = gemma.Gemma(
-  gemma_config.GemmaConfig(
-    attention_pattern=('local',), scan_layers=True, **_SHARED
-  )
+# All rings, and half of them.
+DRAFTER = decoder.Decoder(
+  gemma2.Gemma2Config(attention_pattern=('local',), **_SHARED)
 )
-VERIFIER = gemma.Gemma(gemma_config.GemmaConfig(**_SHARED))
+VERIFIER = decoder.Decoder(gemma2.Gemma2Config(**_SHARED))
 
 DRAFTING = tuple(m.name for m in methods.METHODS.values() if m.drafts)
 # Where the loop cannot know the method: no parameter, one, and two.
@@ -55,8 +53,9 @@ FORMS = ('strict', 'token_v3', 'lossy_beta')
 def params(noise=0.1):
   """(drafter's, verifier's): peaky, attentive, alike but far from equal.
 
-  The drafter's weights are the verifier's plus noise. Weak embeddings and
-  strong queries and keys make a token depend on all that a layer sees.
+  The drafter's weights are the verifier's plus noise, with its layers stacked.
+  Weak embeddings and strong queries and keys make a token depend on all that a
+  layer sees.
   """
   rng = np.random.default_rng(2)
 
@@ -64,25 +63,16 @@ def params(noise=0.1):
     width = {'embedding': 0.075, 'query': 0.4, 'key': 0.4, 'scale': 0.2}
     return width.get(path[-1].key, 0.25) * rng.normal(size=x.shape)
 
-  def stack(name):
-    layers = verifier_params['layers_0']
-    pair = layers[name], layers[name.replace('local_0', 'global_1')]
-    return jax.tree.map(lambda *x: roughen(np.stack(x)), *pair)
-
-  def roughen(x):
+  def roughen(path, x):
+    if path[0].key in ('embedding', 'final_norm'):
+      return x
     return x + noise * x.std() * rng.normal(size=x.shape)
 
-  verifier_shapes, drafter_shapes = (
-    jax.eval_shape(m.init, keys.make(0)) for m in (VERIFIER, DRAFTER)
-  )
-  verifier_params = jax.tree_util.tree_map_with_path(fill, verifier_shapes)
+  shapes = jax.eval_shape(VERIFIER.init, keys.make(0))
+  verifier_params = jax.tree_util.tree_map_with_path(fill, shapes)
   verifier_params['final_norm']['scale'] += 6
-  drafter_params = {
-    'embedding': verifier_params['embedding'],
-    'final_norm': verifier_params['final_norm'],
-    'layers': {name: stack(name) for name in drafter_shapes['layers']},
-  }
-  return drafter_params, verifier_params
+  drafter_params = jax.tree_util.tree_map_with_path(roughen, verifier_params)
+  return DRAFTER.stack(drafter_params), verifier_params
 
 
 def values(name):
@@ -122,7 +112,7 @@ def observe(draft, verified, divergence_BxG):
 def make_loop(gamma, names=FORMS, rows=ROWS, **changes):
   """A Loop whose groups follow these methods, `rows` rows each."""
   groups = tuple(loop_lib.Group(methods.get(name), rows) for name in names)
-  return loop_lib.Loop(DRAFTER, VERIFIER, gamma, N, EOS, groups, **changes)
+  return loop_lib.Loop(DRAFTER, VERIFIER, gamma, N, (EOS,), groups, **changes)
 
 
 def request(names=FORMS, temperature=None, seed=SEED, **changes):

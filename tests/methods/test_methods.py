@@ -47,7 +47,7 @@ def _decode(name, request, gamma=2):
   plan = schedules.Plan(gamma) if method.drafts else None
   group = loop_lib.Group(method, ROWS)
   return jax.device_get(
-    methods.decode(MODELS, TABLES, (group,), request, plan, N, EOS)
+    methods.decode(MODELS, TABLES, (group,), request, plan, N, (EOS,))
   )
 
 
@@ -179,7 +179,7 @@ class _Spy:
 
 
 def _mixed(groups, request):
-  loop = loop_lib.Loop(*MODELS, 2, N, EOS, groups)
+  loop = loop_lib.Loop(*MODELS, 2, N, (EOS,), groups)
   return jax.device_get(loop_lib.decode(loop, TABLES, request))
 
 

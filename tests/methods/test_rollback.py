@@ -24,7 +24,7 @@ def _decode(*names):
   ones = np.ones(prompts.rows)
   groups = tuple(loop_lib.Group(methods.get(name), ROWS) for name in names)
   result = loop_lib.decode(
-    loop_lib.Loop(MODEL, MODEL, 1, 1, -1, groups),
+    loop_lib.Loop(MODEL, MODEL, 1, 1, (-1,), groups),
     TABLES,
     results.Request(
       prompts,

@@ -25,7 +25,7 @@ QUANTILES = {
 def _run(method, values=()):
   asked = tiny.request((method.name,)).replace(values=(values,))
   return jax.device_get(
-    method.decode(MODELS, tiny.params(), asked, tiny.N, tiny.EOS)
+    method.decode(MODELS, tiny.params(), asked, tiny.N, (tiny.EOS,))
   )
 
 

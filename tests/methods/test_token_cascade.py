@@ -23,7 +23,7 @@ def _request(alpha_B):
 def _decode(request):
   models = tiny.DRAFTER, tiny.VERIFIER
   return jax.device_get(
-    METHOD.decode(models, tiny.params(), request, tiny.N, tiny.EOS)
+    METHOD.decode(models, tiny.params(), request, tiny.N, (tiny.EOS,))
   )
 
 

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from speccascade import methods, pairs, tokenizers
+from speccascade import methods, pairs
 from speccascade.decoding import loop as loop_lib
 from speccascade.decoding import results, schedules
 from speccascade.timing import costs, parts, turns
@@ -80,7 +80,7 @@ def test_the_loop_decodes_each_answer_again_and_again(pair, name, parameter):
     pair.verifier,
     GAMMA,
     N,
-    tokenizers.EOS,
+    pair.eos_ids,
     (loop_lib.Group(methods.METHODS['token_v3'], 3),),
     schedules.SCHEDULES[name],
   )

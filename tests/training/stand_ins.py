@@ -13,7 +13,7 @@ from speccascade.training import config as training_config
 from tests.training import sums
 
 GEMMA = dict(
-  vocab_size=sums.Characters().vocab_size(),
+  vocab_size=sums.Characters().vocab_size,
   num_layers=1,
   attention_pattern=('global',),
   embed_dim=32,
@@ -23,7 +23,7 @@ GEMMA = dict(
   hidden_dim=64,
 )
 T5 = dict(
-  vocab_size=sums.Characters().vocab_size(),
+  vocab_size=sums.Characters().vocab_size,
   num_layers=1,
   embed_dim=32,
   num_heads=2,

@@ -22,14 +22,11 @@ class Sums:
 
 
 class Characters:
-  def vocab_size(self):
-    return 4 + len(_CHARACTERS)
+  vocab_size = 4 + len(_CHARACTERS)
+  pad_id, eos_ids = 0, (1, 3)
 
-  def bos_id(self):
-    return 2
+  def prompt(self, text):
+    return [2, *self.encode(text)]
 
-  def eos_id(self):
-    return 1
-
-  def encode(self, texts):
-    return [[4 + _CHARACTERS.index(c) for c in text] for text in texts]
+  def encode(self, text):
+    return [4 + _CHARACTERS.index(c) for c in text]

@@ -37,7 +37,7 @@ def _params(model, seed=0):
 def _sampler(model):
   return jax.jit(
     lambda params, batch, key: answers.sample(
-      model, params, batch, ASKED[model], 1, key
+      model, params, batch, ASKED[model], (1,), key
     )
   )
 
@@ -53,15 +53,13 @@ def _sample(model, params_seed=0, key_seed=0):
 def _decode(model, params_seed=0):
   """The same rows by the decoder, from prompts made anew."""
   examples = [sums.Sums().example('train', i) for i in range(ROWS)]
-  prompts = [
-    [2, *x] for x in sums.Characters().encode([e.prompt for e in examples])
-  ]
+  prompts = [sums.Characters().prompt(e.prompt) for e in examples]
   token_PxS = np.zeros((ROWS, 8), np.int32)
   for row, prompt in enumerate(prompts):
     token_PxS[row, : len(prompt)] = prompt
   length_P = np.array([len(x) for x in prompts])
   result = autoregressive.decode(
-    autoregressive.Autoregressive(model, N[model], 1),
+    autoregressive.Autoregressive(model, N[model], (1,)),
     _params(model, params_seed),
     results.Prompts(token_PxS, length_P, np.arange(ROWS)),
     probabilities.Sampling(np.ones(ROWS), np.ones(ROWS)),

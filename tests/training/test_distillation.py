@@ -130,7 +130,7 @@ BATCH = {
 
 
 def _targets_of(name):
-  return distillation.objective(_Logits(), name, 'targets', 4, 1)
+  return distillation.objective(_Logits(), name, 'targets', 4, (1,))
 
 
 @pytest.mark.parametrize('name', distillation.LOSSES)
@@ -174,14 +174,14 @@ def test_losses_are_on_the_text_of_whom_samples_names(monkeypatch, samples):
     'drafter': BATCH['weight_BxT'].at[2, 2:4].set(1),
   }
 
-  def sample(model, params, batch, max_new_tokens, eos_id, key):
+  def sample(model, params, batch, max_new_tokens, eos_ids, key):
     whose = {id(verifier): 'verifier', id(drafter): 'drafter'}[id(model)]
     assert params.sum() == {'verifier': 0, 'drafter': B * T * V}[whose]
-    assert (max_new_tokens, eos_id, key) == (4, 1, 'key')
+    assert (max_new_tokens, eos_ids, key) == (4, (1,), 'key')
     return batch | {'weight_BxT': texts[whose]}
 
   monkeypatch.setattr(answers, 'sample', sample)
-  objective = distillation.objective(verifier, 'jsd', samples, 4, 1)
+  objective = distillation.objective(verifier, 'jsd', samples, 4, (1,))
   logits = jnp.ones((B, T, V)), jnp.zeros((B, T, V))
   sums = objective(drafter, *logits, BATCH, 'key')
   assert sums['weight'] == texts[samples].sum()

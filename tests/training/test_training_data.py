@@ -81,7 +81,7 @@ def test_an_encoder_s_inputs_lie_apart():
 
 
 def test_a_large_vocabulary_is_not_truncated_to_int16(monkeypatch):
-  monkeypatch.setattr(sums.Characters, 'vocab_size', lambda _: 40_000)
+  monkeypatch.setattr(sums.Characters, 'vocab_size', 40_000)
   assert _tokenize(3).token_ExT.dtype == np.int32
 
 

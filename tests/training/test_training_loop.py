@@ -1,4 +1,3 @@
-import dataclasses
 import functools
 import itertools
 import json
@@ -10,9 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from speccascade import sharding
-from speccascade.checkpoints import native as checkpoints
-from speccascade.models import registry
+from speccascade import checkpoints, sharding
 from speccascade.runs import workdir as workdir_lib
 from speccascade.timing import clock
 from speccascade.training import (
@@ -316,9 +313,11 @@ def test_norm_scales_are_not_decayed():
     _, state = optimizer.update(zeros, state, params)  # At learning rate 0.
     return optimizer.update(zeros, state, params)[0]
 
-  # Scanned layers stack their scales into arrays of two dimensions.
-  scanned = dataclasses.replace(stand_ins.model().config, scan_layers=True)
-  params = jax.eval_shape(registry.make_model(scanned).init, jax.random.key(0))
+  # Stacked layers have their scales in arrays of two dimensions.
+  model = stand_ins.model()
+  params = jax.eval_shape(
+    lambda key: model.stack(model.init(key)), jax.random.key(0)
+  )
   updates = decay(jax.tree.map(lambda x: np.ones(x.shape, x.dtype), params))
   flat, _ = jax.tree_util.tree_flatten_with_path(updates)
   for path, x in flat:
@@ -333,7 +332,7 @@ def test_a_student_starts_where_it_is_told_and_comes_near_its_teacher(
   start = jax.device_put(
     stand_ins.params(model), jax.NamedSharding(mesh, jax.P()), may_alias=False
   )
-  objective = distillation.objective(model, 'forward_kl', 'targets', 5, 1)
+  objective = distillation.objective(model, 'forward_kl', 'targets', 5, (1,))
   loop.train(
     stand_ins.settings(num_steps=20, save_every=20),
     model,

@@ -11,8 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from speccascade import config, pairs, tasks
-from speccascade.checkpoints import native as checkpoints
+from speccascade import checkpoints, config, pairs, tasks
 from speccascade.training import answers, data, loop, metrics, run
 from speccascade.training import config as training_config
 from tests.training import stand_ins
@@ -58,7 +57,9 @@ def folders(tmp_path_factory):
         family, **_TINY, **own, vocab_size=vocab_size, embed_dim=width
       )
       params = stand_ins.params(model, seed=width)
-      checkpoints.save(folder / f'{role}.safetensors', model.config, params)
+      checkpoints.native.save(
+        folder / f'{role}.safetensors', model.config, params
+      )
     shipped = pathlib.Path(pairs.__file__).parent / name / 'tokenizer.model'
     shutil.copy(shipped, folder / 'tokenizer.model')
   return made
@@ -172,6 +173,14 @@ def test_what_is_not_there_or_does_not_fit_is_one_line_before_any_data(
   [
     (dict(model=stand_ins.GEMMA), 'model.vocab_size=17 must be 768, the pie'),
     (dict(tokenizer='no_such'), 'no_such'),
+    (
+      dict(
+        family='t5',
+        input_length=8,
+        model=stand_ins.T5 | {'vocab_size': 768, 'start_token': 3},
+      ),
+      'tokenizer.model pads with 0, but the decoder starts from token 3; set',
+    ),
   ],
 )
 def test_a_tokenizer_that_does_not_fit_is_one_line_before_any_data(

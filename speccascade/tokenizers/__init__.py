@@ -1,0 +1,24 @@
+"""Tokenizers: loaded from either of two formats, and put to use."""
+
+from speccascade.tokenizers.base import Tokenizer, check_same
+from speccascade.tokenizers.incremental import spell
+from speccascade.tokenizers.loading import is_in, load
+from speccascade.tokenizers.prompts import encode_prompts
+from speccascade.tokenizers.stops import cut, until
+from speccascade.tokenizers.training import BOS, EOS, PAD, UNK, train
+
+__all__ = [
+  'BOS',
+  'EOS',
+  'PAD',
+  'UNK',
+  'Tokenizer',
+  'check_same',
+  'cut',
+  'encode_prompts',
+  'is_in',
+  'load',
+  'spell',
+  'train',
+  'until',
+]

@@ -1,0 +1,116 @@
+"""What files beside a vocabulary tell of it, as Hugging Face lays them out."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from etils import epath
+
+from speccascade.storage import json_text
+from speccascade.tokenizers import chat
+
+_TOKENS = ('bos_token', 'eos_token', 'pad_token', 'unk_token')
+CONFIG = 'tokenizer_config.json'
+# The class whose tokenizers end what an encoder reads, in either of its forms.
+_ENDS_PROMPTS = ('T5Tokenizer', 'T5TokenizerFast')
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """What is told of a tokenizer.
+
+  Attributes:
+    tokens: 'bos_token', 'eos_token', 'pad_token' and 'unk_token' as pieces,
+      those that are told.
+    eos_ids: {file: ids} that end an answer.
+    begins: whether BOS precedes every prompt; None is not told.
+    ends: whether EOS follows every prompt; None is not told.
+    template: of chats.
+  """
+
+  tokens: Mapping[str, str]
+  eos_ids: Mapping[epath.Path, tuple[int, ...]]
+  begins: bool | None
+  ends: bool | None
+  template: chat.Template | None
+
+
+def read(folder: epath.Path) -> Settings:
+  """Reads the settings of a folder; without a file, nothing is told.
+
+  Raises:
+    ValueError: a file is not valid; one line that names it.
+  """
+  config = _json(folder / CONFIG)
+  tokens = _tokens(folder / 'special_tokens_map.json')
+  tokens |= _tokens(folder / CONFIG)
+  is_t5 = config.get('tokenizer_class') in _ENDS_PROMPTS
+  return Settings(
+    tokens=tokens,
+    eos_ids=_eos_ids(folder),
+    begins=config.get('add_bos_token'),
+    ends=config.get('add_eos_token', True if is_t5 else None),
+    template=_template(folder, config.get('chat_template'), tokens),
+  )
+
+
+def _json(file) -> dict[str, Any]:
+  if not file.exists():
+    return {}
+  try:
+    value = json_text.load(file)
+  except ValueError as error:
+    raise ValueError(f'{error}; copy it again') from None
+  if not isinstance(value, dict):
+    raise ValueError(f'{file} holds no fields; copy it again')
+  return value
+
+
+def _tokens(file):
+  """The named pieces of a file: text, or fields of which content is one."""
+  found = {}
+  for name, value in _json(file).items():
+    if name in _TOKENS and value is not None:
+      piece = value.get('content') if isinstance(value, dict) else value
+      if not isinstance(piece, str):
+        raise ValueError(f'{file}: {name} is {value!r}, not a piece; remove it')
+      found[name] = piece
+  return found
+
+
+def _eos_ids(folder):
+  found = {}
+  for name in ('generation_config.json', 'config.json'):
+    file = folder / name
+    config = _json(file)
+    told = config.get('eos_token_id')
+    if told is None and isinstance(config.get('text_config'), dict):
+      told = config['text_config'].get('eos_token_id')
+    ids = [] if told is None else told if isinstance(told, list) else [told]
+    if not all(type(i) is int and i >= 0 for i in ids):
+      raise ValueError(
+        f'{file}: eos_token_id is {told!r}, not an id or a list of ids; '
+        'correct it'
+      )
+    if ids:
+      found[file] = tuple(ids)
+  return found
+
+
+def _template(folder, told, tokens):
+  """A file of its own counts more than `tokenizer_config.json`."""
+  file = folder / 'chat_template.jinja'
+  if file.exists():
+    try:
+      return chat.Template(str(file), file.read_bytes().decode(), tokens)
+    except UnicodeDecodeError:
+      raise ValueError(f'{file} is not UTF-8; copy it again') from None
+  file = folder / CONFIG
+  if isinstance(told, list):  # Several templates by name.
+    named = [x for x in told if isinstance(x, dict)]
+    told = {x.get('name'): x.get('template') for x in named}.get('default')
+  if told is None:
+    return None
+  if not isinstance(told, str):
+    raise ValueError(f'{file}: chat_template is no text; copy it again')
+  return chat.Template(str(file), told, tokens)
