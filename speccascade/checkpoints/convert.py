@@ -1,0 +1,98 @@
+"""Writes a checkpoint of any format in one of three."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from etils import epath
+from flax import traverse_util
+
+from speccascade import checkpoints
+from speccascade.checkpoints import hugging_face, native, opened, orbax, reading
+from speccascade.checkpoints import tensors as tensors_lib
+from speccascade.storage import files
+
+# How a format is written, and how often each parameter is asked for.
+FORMATS = {
+  'native': (native.save, 2),
+  'orbax': (orbax.save, 1),
+  'hugging_face': (hugging_face.save, 2),
+}
+# Beside the weights of a model, what its tokenizer is read from.
+_TOKENIZER = (
+  'chat_template.jinja',
+  'generation_config.json',
+  'special_tokens_map.json',
+  'spiece.model',
+  'tokenizer.json',
+  'tokenizer.model',
+  'tokenizer_config.json',
+)
+
+
+def convert(
+  source: epath.PathLike, out: epath.PathLike, form: str, dtype: str | None
+) -> str:
+  """Writes a checkpoint anew, and its tokenizer if both are folders.
+
+  Of the native format and that of Hugging Face, no more than one parameter is
+  in memory.
+
+  Args:
+    source: as of `checkpoints.open`.
+    out: file of the native format, or folder; it must not be there.
+    form: one of `FORMATS`.
+    dtype: type that is stored, 'bfloat16' or 'float32'; None is bfloat16 if
+      all of the source is.
+
+  Returns:
+    A line of what was written.
+
+  Raises:
+    ValueError: the source is no whole checkpoint, or `out` is there.
+  """
+  out = epath.Path(out)
+  if out.exists():
+    raise ValueError(f'{out} is there; remove it or give another path')
+  found = checkpoints.open(source, 'float32')
+  sources = opened.sources(found)
+  if dtype is None:
+    narrow = {x.tensor.dtype for x in sources.values()} == {
+      tensors_lib.DTYPES['BF16']
+    }
+    dtype = 'bfloat16' if narrow else 'float32'
+  if found.checksum is not None:
+    reading.verify(found)
+  save, times = FORMATS[form]
+  total = times * sum(x.nbytes for x in sources.values())
+  with reading.progress(out.name, total) as bar:
+    shown = {name: _Shown(x, bar) for name, x in sources.items()}
+    params = traverse_util.unflatten_dict(shown, sep='.')
+    save(out, dataclasses.replace(found.config, dtype=dtype), params, dtype)
+  if found.path.is_dir() and out.is_dir():
+    _copy_tokenizer(found.path, out)
+  return f'{out}: {found.size:,} parameters in {dtype}'
+
+
+@dataclasses.dataclass(frozen=True)
+class _Shown:
+  """A parameter that advances a bar when it is read."""
+
+  source: opened.Source
+  bar: Any
+
+  @property
+  def shape(self):
+    return self.source.shape
+
+  def __array__(self, dtype=None, copy=None):
+    del dtype, copy
+    x = np.asarray(self.source)
+    self.bar.update(self.source.nbytes)
+    return x
+
+
+def _copy_tokenizer(source, out):
+  for name in _TOKENIZER:
+    if (source / name).exists():
+      files.write(out / name, (source / name).read_bytes())
