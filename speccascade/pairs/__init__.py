@@ -5,32 +5,46 @@ import hashlib
 import importlib.resources
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
-import jax
-import sentencepiece
 from etils import epath
+from jax import sharding as jax_sharding
 
+from speccascade import checkpoints
 from speccascade import tokenizers as tokenizer_lib
-from speccascade.checkpoints import native as checkpoints
+from speccascade.checkpoints import opened, reading
 from speccascade.models import base, registry
 from speccascade.pairs import provenance as provenance_lib
+from speccascade.pairs import vocabulary
 from speccascade.pairs.provenance import ROLES
-from speccascade.sampling import keys
 
 _SHIPPED = epath.Path(str(importlib.resources.files(__name__)))
+_TOKENIZER = 'tokenizer.model'
 
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-  """A drafter and a verifier with their parameters and shared tokenizer."""
+  """A drafter and a verifier with their parameters and shared tokenizer.
+
+  Attributes:
+    name: of its folder, or of its models.
+    drafter: model q.
+    verifier: model p, of the same vocabulary.
+    drafter_params: of the drafter.
+    verifier_params: of the verifier.
+    tokenizer: of both.
+    digests: of 'drafter', 'verifier', 'tokenizer' and 'lengths' the first 16
+      digits of a SHA-256: pairs that decode otherwise differ in one.
+  """
 
   name: str
   drafter: base.Model
   verifier: base.Model
   drafter_params: dict[str, Any]
   verifier_params: dict[str, Any]
-  tokenizer: sentencepiece.SentencePieceProcessor
+  tokenizer: tokenizer_lib.Tokenizer
+  digests: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
   @property
   def params(self):
@@ -38,63 +52,84 @@ class Pair:
     return self.drafter_params, self.verifier_params
 
   @property
-  def eos_id(self):
-    """The token that ends an answer."""
-    return self.tokenizer.eos_id()
+  def eos_ids(self):
+    """The tokens that end an answer."""
+    return self.tokenizer.eos_ids
 
 
-def load(name: epath.PathLike, dtype: str = 'float32') -> Pair:
-  """Loads a shipped pair by name, or any pair by its folder.
+def load(
+  name: epath.PathLike | None = None,
+  dtype: str = 'float32',
+  *,
+  drafter: epath.PathLike | None = None,
+  verifier: epath.PathLike | None = None,
+  mesh: jax_sharding.Mesh | None = None,
+  stacked: bool = False,
+) -> Pair:
+  """Loads a pair: a shipped one by name, one of a folder, or of two models.
 
-  A model reads at most the lengths that provenance.json says it was trained on,
-  and draws none but the tokenizer's pieces.
+  A model of a pair's folder reads at most the lengths that provenance.json says
+  it was trained on. No model draws others than the tokenizer's pieces.
 
   Args:
     name: a shipped pair, 'word_problems' or 'translation', or the path of a
       folder ('./mine', not 'mine') with drafter.safetensors,
       verifier.safetensors, tokenizer.model and, optionally, provenance.json.
+      Not needed if both models are given.
     dtype: compute type of both models.
+    drafter: a checkpoint, as of `checkpoints.open`, in place of the pair's.
+    verifier: likewise.
+    mesh: over which the parameters are sharded; None is one device.
+    stacked: whether layers are stacked, for programs that scan over them.
 
   Raises:
     ValueError: a file is missing or incomplete, or does not fit the others.
   """
-  folder = _folder(name)
-  provenance = provenance_lib.read(folder)
-  tokenizer = tokenizer_lib.load(folder / 'tokenizer.model')
-  paths = {role: folder / f'{role}.safetensors' for role in ROLES}
-  loaded = {role: checkpoints.load(paths[role], dtype) for role in ROLES}
-  num_params = {role: _size(params) for role, (_, params) in loaded.items()}
-  provenance_lib.check_roles(folder, provenance, num_params)
-  provenance_lib.check_files(folder, provenance)
-  models, params = {}, {}
-  for role in ROLES:
-    certain = provenance.of(role).origin.tokenizer is not None
-    config, params[role] = _fit(
-      paths[role], *loaded.pop(role), tokenizer, certain
-    )
-    config = provenance_lib.limited(folder, provenance, role, config)
-    models[role] = registry.make_model(config)
+  given = {'drafter': drafter, 'verifier': verifier}
+  folder = None if None not in given.values() else _folder(name)
+  own = [role for role in ROLES if given[role] is None]
+  paths = {
+    role: folder / f'{role}.safetensors' if role in own else given[role]
+    for role in ROLES
+  }
+  models = {role: checkpoints.open(paths[role], dtype) for role in ROLES}
+  tokenizer = _tokenizer(folder, {r: models[r] for r in ROLES if r not in own})
+  if folder is None:
+    certain = dict.fromkeys(ROLES, False)
+  else:
+    models, certain = _provenance(folder, own, models)
+  size = vocabulary.common(models, tokenizer, certain)
+  loaded = {
+    role: reading.load(opened.cut(models[role], size), mesh, stacked)
+    for role in ROLES
+  }
+  lengths = {
+    role: [getattr(x.config, f) for f in registry.family_of(x.config).lengths]
+    for role, x in loaded.items()
+  }
+  digests = {role: x.digest for role, x in loaded.items()} | {
+    'tokenizer': tokenizer.digest,
+    'lengths': hashlib.sha256(json.dumps(lengths).encode()).hexdigest(),
+  }
   return Pair(
-    name=folder.name if folder.name.strip('.') else folder.resolve().name,
-    drafter=models['drafter'],
-    verifier=models['verifier'],
-    drafter_params=params['drafter'],
-    verifier_params=params['verifier'],
+    name=_name(folder, models, own),
+    drafter=registry.make_model(loaded['drafter'].config),
+    verifier=registry.make_model(loaded['verifier'].config),
+    drafter_params=loaded['drafter'].params,
+    verifier_params=loaded['verifier'].params,
     tokenizer=tokenizer,
+    digests={part: digest[:16] for part, digest in digests.items()},
   )
 
 
 def load_model(
-  path: epath.PathLike,
-  tokenizer: sentencepiece.SentencePieceProcessor,
-  dtype: str = 'float32',
+  path: epath.PathLike, pair: Pair
 ) -> tuple[base.Config, dict[str, Any]]:
   """Loads a checkpoint to stand for a model of a pair.
 
   Args:
-    path: a checkpoint.
-    tokenizer: of the pair; the model draws none but its pieces.
-    dtype: compute type.
+    path: a checkpoint, as of `checkpoints.open`.
+    pair: of whose vocabulary and compute type the model is to be.
 
   Returns:
     (configuration, parameters).
@@ -102,59 +137,78 @@ def load_model(
   Raises:
     ValueError: the file is no checkpoint, or does not fit the tokenizer.
   """
-  return _fit(path, *checkpoints.load(path, dtype), tokenizer, False)
+  config = pair.verifier.config
+  found = checkpoints.open(path, config.dtype)
+  _tokenizer(None, {'drafter': found}, pair.tokenizer)
+  vocabulary.common({'drafter': found}, pair.tokenizer, {'drafter': False})
+  return reading.load(opened.cut(found, config.vocab_size))[:2]
 
 
-def digests(name: epath.PathLike) -> dict[str, str]:
-  """Returns the first 16 digits of the SHA-256 of all that makes up a pair.
+def _tokenizer(folder, given, known=None):
+  """The tokenizer of a pair: the verifier's, for its tokens end answers.
 
-  Pairs of different files or lengths in folders of one name differ in it.
+  Args:
+    folder: of the pair; None if both models are given.
+    given: {role: Checkpoint} of models that are not the pair's own.
+    known: of the pair, if it is loaded.
   """
-  folder = _folder(name)
-  files = ('drafter.safetensors', 'verifier.safetensors', 'tokenizer.model')
-  parts = {file: (folder / file).read_bytes() for file in files}
-  lengths = provenance_lib.read(folder).lengths()
-  parts['lengths'] = json.dumps(lengths, sort_keys=True).encode()
-  return {
-    part: hashlib.sha256(data).hexdigest()[:16] for part, data in parts.items()
+  found = [] if known is None else [known]
+  for role in reversed(ROLES):
+    place = given[role].path if role in given else None
+    if place is not None and tokenizer_lib.is_in(place):
+      found.append(tokenizer_lib.load(place))
+  if folder is not None:
+    found.append(tokenizer_lib.load(folder / _TOKENIZER))
+  if not found:
+    raise ValueError(
+      f'{given["verifier"].path}: no tokenizer is there, nor beside the '
+      'drafter; copy tokenizer.json to the folder of the model'
+    )
+  for other in found[1:]:
+    tokenizer_lib.check_same(found[0], other)
+  return found[0]
+
+
+def _provenance(folder, own, models):
+  """Holds models of a pair's folder against what is told of them.
+
+  Returns:
+    ({role: Checkpoint}, with the lengths that they were trained on;
+    {role: whether the tokenizer is told to be the model's}).
+  """
+  told = provenance_lib.read(folder)
+  sizes = {role: models[role].size for role in own}
+  provenance_lib.check_roles(folder, told, sizes)
+  provenance_lib.check_files(folder, told, own)
+  limited = {
+    role: dataclasses.replace(
+      models[role],
+      config=provenance_lib.limited(folder, told, role, models[role].config),
+    )
+    for role in own
   }
+  certain = {
+    role: role in own and told.of(role).origin.tokenizer is not None
+    for role in ROLES
+  }
+  return models | limited, certain
 
 
-def _fit(path, config, params, tokenizer, certain):
-  """Cuts a model's vocabulary to a tokenizer's pieces.
-
-  Rows that pad a vocabulary stand for no piece and were never trained; without
-  them a model draws as if it gave them no probability.
-  """
-  rows, pieces = config.vocab_size, tokenizer.vocab_size()
-  padding = max(128, pieces // 100)
-  if rows < pieces or (rows > pieces + padding and not certain):
-    raise ValueError(
-      f'{path} has a vocabulary of {rows}, but the tokenizer has {pieces} '
-      'pieces; use the tokenizer that the model was trained with'
-    )
-  if registry.family_of(config).encodes_input and tokenizer.pad_id() != 0:
-    raise ValueError(
-      f'{path}: its decoder starts from token 0, which is not the padding of '
-      'the tokenizer; use the tokenizer that the model was trained with'
-    )
-  if rows == pieces:
-    return config, params
-  config = dataclasses.replace(config, vocab_size=pieces)
-  shapes = jax.eval_shape(registry.make_model(config).init, keys.make(0))
-  return config, jax.tree.map(_cut, params, shapes)
-
-
-def _cut(x, want):
-  return x if x.shape == want.shape else x[tuple(map(slice, want.shape))]
-
-
-def _size(params):
-  return sum(x.size for x in jax.tree.leaves(params))
+def _name(folder, models, own):
+  given = [models[role].path for role in ROLES if role not in own]
+  names = [path.name.removesuffix('.safetensors') for path in given]
+  if folder is not None:
+    own_name = folder.name.strip('.')
+    names.append(folder.name if own_name else folder.resolve().name)
+  return '+'.join(names)
 
 
 def _folder(name):
   """The folder of a shipped pair's name, or of a path."""
+  if name is None:
+    raise ValueError(
+      'a pair is missing: give its name, or drafter and verifier'
+    )
   if not isinstance(name, str) or not re.fullmatch(r'[\w-]+', name):
     folder = epath.Path(name)
     if name == '' or not folder.is_dir():

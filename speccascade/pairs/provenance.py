@@ -4,7 +4,7 @@ Files of a pair are held against it where it tells something of them.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import pydantic
@@ -59,18 +59,6 @@ class Provenance(config_lib.Schema):
     """Returns what is told of one of `ROLES`."""
     return getattr(self, role)
 
-  def lengths(self) -> dict[str, dict[str, Any]]:
-    """Returns the lengths that are told of each, as training configs do."""
-    sources = {
-      source
-      for family in registry.FAMILIES.values()
-      for source in family.lengths.values()
-    }
-    return {
-      role: {k: v for k, v in self.of(role).config.items() if k in sources}
-      for role in ROLES
-    }
-
 
 def read(folder: epath.Path) -> Provenance:
   """Reads the provenance of a pair; without a file, nothing is told.
@@ -91,9 +79,11 @@ def read(folder: epath.Path) -> Provenance:
     ) from None
 
 
-def check_files(folder: epath.Path, provenance: Provenance) -> None:
-  """Raises ValueError if a file is told to be another one."""
-  for role in ROLES:
+def check_files(
+  folder: epath.Path, provenance: Provenance, roles: Sequence[str]
+) -> None:
+  """Raises ValueError if a file of these models is told to be another one."""
+  for role in roles:
     told = provenance.of(role)
     tokenizer = told.origin.tokenizer
     for name, what, digest in (
@@ -119,16 +109,18 @@ def check_roles(
   Args:
     folder: of the pair.
     provenance: of the pair.
-    num_params: parameters of each role.
+    num_params: parameters of each role that is of the folder.
   """
-  told = {role: provenance.of(role).num_params for role in ROLES}
-  for role in ROLES:
+  told = {role: provenance.of(role).num_params for role in num_params}
+  for role in num_params:
     if told[role] not in (None, num_params[role]):
       raise ValueError(
         f'{folder / f"{role}.safetensors"} has {num_params[role]} parameters, '
         f'but provenance.json tells {told[role]}; swap drafter and verifier, '
         'or copy the pair again'
       )
+  if set(num_params) != set(ROLES):
+    return
   if num_params['drafter'] > num_params['verifier'] and None in told.values():
     raise ValueError(
       f'{folder}: the drafter has {num_params["drafter"]} parameters, more '

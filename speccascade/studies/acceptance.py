@@ -141,7 +141,7 @@ def load_drafters(
     return {'drafter': (pair.drafter, pair.drafter_params)}
   drafters, own = {}, pair.drafter.config
   for label, path in named.items():
-    loaded, params = pairs.load_model(path, pair.tokenizer, own.dtype)
+    loaded, params = pairs.load_model(path, pair)
     loaded = registry.with_lengths_of(loaded, own)
     drafters[label] = registry.make_model(loaded), params
   return drafters

@@ -1,28 +1,27 @@
 """What the configs of all studies have."""
 
 from speccascade import config, pairs, tasks
+from speccascade.pairs import config as pairs_config
 from speccascade.sweeps import batches
 from speccascade.sweeps import config as sweeps_config
 from speccascade.tasks import base
 
 
-class Study(config.Schema):
-  """A pair on a task.
+class Study(pairs_config.Models):
+  """A pair on a task; see `pairs.config.Models` for the models.
 
   Attributes:
     pair: shipped, or a folder.
     task: a name of `tasks.TASKS`; None is the pair's own name.
     task_args: arguments of the task.
     split: of the task's examples.
-    dtype: compute type of both models.
     seed: of all draws.
   """
 
-  pair: str = 'word_problems'
+  pair: str | None = 'word_problems'
   task: config.Task | None = None
   task_args: config.TaskArgs = {}
   split: str = 'test'
-  dtype: config.Dtype = 'float32'
   seed: config.Seed = 0
 
   def load(self) -> tuple[pairs.Pair, base.Task]:
@@ -31,7 +30,7 @@ class Study(config.Schema):
     Raises:
       ValueError: either is missing, or a draft is longer than any answer.
     """
-    pair = pairs.load(self.pair, self.dtype)
+    pair = self.load_pair()
     task = tasks.load(self.task or pair.name, self.task_args)
     sweeps_config.check_gammas(self, task)
     return pair, task

@@ -11,15 +11,13 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, TextIO
 
-import numpy as np
 import pydantic
-import sentencepiece
 
-from speccascade import config, methods, tokenizers
-from speccascade.decoding import checks, results, schedules
+from speccascade import config, generation, methods, pairs, tasks
+from speccascade.decoding import schedules
 from speccascade.reports.render import escape
 from speccascade.studies import base
-from speccascade.sweeps import batches, points
+from speccascade.sweeps import points
 from speccascade.tasks import files
 from speccascade.timing import clock
 
@@ -40,7 +38,15 @@ class Show(base.Study):
       parameter's examples.
     gamma: draft length.
     temperature: of both models.
-    max_new_tokens: most tokens of the answer; None is what the task says.
+    top_p: likewise.
+    top_k: likewise; 0 keeps all.
+    max_new_tokens: most tokens of the answer; None is what the task says, or
+      128 without one.
+    stop: strings that the answer ends before.
+    chat: whether the prompt is put into the tokenizer's chat template; None is
+      if there is one.
+    trials: times that the answer, and that of the verifier alone, are decoded
+      once more, to compare what they cost.
     color: 'auto' colours on a terminal, unless NO_COLOR is set.
   """
 
@@ -50,154 +56,136 @@ class Show(base.Study):
   values: tuple[config.Float, ...] = ()
   gamma: config.Gamma = 8
   temperature: config.Temperature = 0.0
+  top_p: config.float32(gt=0, le=1) = 1.0
+  top_k: config.Count = 0
   max_new_tokens: config.Tokens | None = None
+  stop: tuple[str, ...] = ()
+  chat: bool | None = None
+  trials: config.Count = 5
   color: Literal['auto', 'always', 'never'] = 'auto'
 
   @pydantic.model_validator(mode='after')
   def _check_method(self):
-    method = methods.get(self.method)
-    if not method.drafts:
+    if not methods.get(self.method).drafts:
       drafting = [name for name, x in methods.METHODS.items() if x.drafts]
       raise ValueError(
         f'method={self.method} does not draft; choose from '
         f'{", ".join(drafting)}'
       )
-    names = ', '.join(x.name for x in method.parameters) or 'none'
-    if self.values and len(self.values) != len(method.parameters):
-      raise ValueError(
-        f'values={self.values}: {self.method} takes '
-        f'{len(method.parameters)} ({names})'
-      )
-    try:
-      for parameter, value in zip(method.parameters, self.values, strict=False):
-        parameter.check(value, self.method)
-    except ValueError as error:
-      raise ValueError(f'values={self.values}: {error}') from None
+    self.options(128)
     return self
 
-  @property
-  def setting(self) -> points.Setting:
-    """The method with its values."""
-    parameters = methods.get(self.method).parameters
-    values = self.values or tuple(x.examples[1] for x in parameters)
-    return points.Setting(
-      self.method, values, self.temperature, 1.0, 0, self.seed
-    )
+  def options(self, max_new_tokens: int) -> generation.Options:
+    """Returns how the prompt is answered, with at most so many tokens."""
+    names = generation.Options.model_fields
+    own = {name: getattr(self, name) for name in names}
+    return generation.Options(**own | {'max_new_tokens': max_new_tokens})
 
 
 def run(show: Show) -> None:
-  """Decodes a prompt with a method and with the verifier alone; prints both.
+  """Shows an answer as it is written, then what it cost.
 
   Raises:
     ValueError: the pair, task or example is not there, or the prompt is too
       long.
   """
-  workload = load(show)
-  setting, plan = show.setting, schedules.Plan(show.gamma)
-  both_calls = calls(workload, setting, plan)
-  print('Compiling, then timing...\n', file=sys.stderr)
-  print(escape.printable(workload.examples[0].prompt), flush=True)
-  (both, alone), (timing, alone_timing) = measure(both_calls)
-  length = int(both.length_B[0])
-  runs = segments(
-    workload.pair.tokenizer,
-    both.token_BxN[0, :length],
-    both.from_drafter_BxN[0],
-  )
-  color = wants_color(show.color, sys.stdout)
-  print(render(runs, color), end='\n\n')
-  print(legend(color))
-  told = summary(both, alone, timing.median, alone_timing.median)
-  print(f'{setting.id(plan)}: {told}')
-  print(
-    f'First call, with compilation: {timing.first:.1f} s, '
-    f'verifier alone {alone_timing.first:.1f} s'
-  )
+  pair, prompt, options = load(show)
+  begun = generation.begin(pair, [prompt], options)
+  print('Compiling...\n', file=sys.stderr)
+  started = clock.now()
+  next(generation.texts(begun))  # What follows is compiled.
+  compiled = clock.now() - started
+  print(escape.printable(prompt), flush=True)
+  color, answer = wants_color(show.color, sys.stdout), None
+  started = clock.now()
+
+  def texts():
+    nonlocal answer
+    answer = yield from generation.texts(begun)
+
+  for text, drafted in texts():
+    print(render([(text, drafted)], color), end='', flush=True)
+  seconds = clock.now() - started
+  print(f'\n\n{legend(color)}')
+  print(f'{label(options)}: {summary(answer, seconds)}')
+  print(f'Compiled in {compiled:.1f} s.')
+  if show.trials:
+    print(compared(begun, show.trials))
 
 
-def load(show: Show) -> batches.Workload:
-  """Loads the pair, the task and the prompt, which is the only example.
+def load(show: Show) -> tuple[pairs.Pair, str, generation.Options]:
+  """Loads the pair and the prompt: (pair, prompt, options).
 
-  A prompt of the config ends as the task's prompts end.
+  A prompt of the config ends as the prompts of the task end, if there is one.
 
   Raises:
-    ValueError: one of them is not there, or the prompt is too long.
+    ValueError: one of them is not there.
   """
-  pair, task = show.load()
+  if show.prompt is not None and show.task is None:
+    pair = show.load_pair()
+    task = tasks.load(pair.name, {}) if pair.name in tasks.TASKS else None
+  else:
+    pair, task = show.load()
+  if task is None:
+    prompt, most = files.clean(show.prompt, 'prompt').strip(), 128
+  else:
+    prompt, most = _of_task(show, task), task.max_new_tokens
+  return pair, prompt, show.options(show.max_new_tokens or most)
+
+
+def _of_task(show, task):
   example = task.example(show.split, show.example)
-  if show.prompt is not None:
-    ending = example.prompt[len(example.prompt.rstrip()) :]
-    prompt = files.clean(show.prompt, 'prompt').strip() + ending
-    example = dataclasses.replace(example, prompt=prompt)
-  if show.max_new_tokens is not None:
-    task = dataclasses.replace(task, max_new_tokens=show.max_new_tokens)
-  tokens = tokenizers.beginning(pair.tokenizer)
-  tokens += pair.tokenizer.encode(example.prompt)
-  workload = batches.Workload(
-    pair, task, [example], np.array([tokens], np.int32), np.array([len(tokens)])
-  )
-  checks.check_prompts(
-    batches.prompts(workload, [0]),
-    (pair.drafter, pair.verifier),
-    task.max_new_tokens,
-  )
-  return workload
+  if show.prompt is None:
+    return example.prompt
+  ending = example.prompt[len(example.prompt.rstrip()) :]
+  return files.clean(show.prompt, 'prompt').strip() + ending
 
 
-def calls(
-  workload: batches.Workload, setting: points.Setting, plan: schedules.Plan
-) -> tuple[Callable[[], results.Result], ...]:
-  """Returns the two decodings that are compared, as functions.
+def label(options: generation.Options) -> str:
+  """Returns the name of a point of a sweep that decodes alike."""
+  sampling = options.temperature, options.top_p, options.top_k, options.seed
+  setting = points.Setting(options.method, options.method_values, *sampling)
+  return setting.id(schedules.Plan(options.gamma))
+
+
+def summary(answer: generation.Answer, seconds: float) -> str:
+  """Returns counts and speed of an answer in one line.
 
   Args:
-    workload: of one example.
-    setting: of a method that drafts.
-    plan: Plan.
-
-  Returns:
-    Two functions without arguments that return a Result of one row: the
-    setting's, and that of the verifier alone.
+    answer: of a method that drafts.
+    seconds: that it took, the prompt included.
   """
-  prompts = batches.prompts(workload, [0])
-  decode = functools.partial(batches.decode, workload, prompts)
-  alone = points.like(setting, methods.VERIFIER_ALONE)
+  number, accepted = len(answer.tokens), sum(answer.from_drafter)
   return (
-    functools.partial(decode, [setting], plan),
-    functools.partial(decode, [alone]),
+    f'{number} tokens, {number / seconds:.1f} a second; '
+    f'{answer.verifier_calls} verifier calls, block efficiency '
+    f'{number / answer.verifier_calls:.2f}; {accepted} of {answer.drafted} '
+    f'drafts accepted ({accepted / answer.drafted:.1%})'
   )
 
 
-def segments(
-  tokenizer: sentencepiece.SentencePieceProcessor,
-  token_N: Iterable[int],
-  from_drafter_N: Iterable[bool],
-) -> list[tuple[str, bool]]:
-  """Splits an answer by the model that wrote it.
-
-  A piece alone does not tell whether a space precedes it, so a token's text
-  is what it adds to the decoded text of those before it.
-
-  Args:
-    tokenizer: of the pair.
-    token_N: the tokens of one answer.
-    from_drafter_N: whether each is an accepted draft.
-
-  Returns:
-    List of (text, from_drafter): accepted drafts in runs, corrections one by
-    one. The texts join to the decoded answer; a token without text, such as
-    EOS, is left out.
-  """
-  tokens, shown, runs = [int(t) for t in token_N], '', []
-  for n, from_drafter in enumerate(map(bool, from_drafter_N), 1):
-    text = tokenizer.decode(tokens[:n])
-    if text.endswith('\ufffd') and n < len(tokens):
-      continue  # A character of several tokens appears with its last.
-    added, shown = text[len(shown) :], text
-    if from_drafter and runs and runs[-1][1]:
-      runs[-1] = (runs[-1][0] + added, True)
-    elif added:
-      runs.append((added, from_drafter))
-  return runs
+def compared(begun: generation.Begun, trials: int) -> str:
+  """Decodes once more, in turns with the verifier alone; returns a line."""
+  alone = dataclasses.replace(
+    begun,
+    loop=None,
+    request=begun.request.replace(values=((),)),
+    options=begun.options.model_copy(
+      update={'method': methods.VERIFIER_ALONE.name, 'values': ()}
+    ),
+  )
+  found, timings = measure(
+    [functools.partial(generation.decode, x) for x in (begun, alone)], trials
+  )
+  cost, alone_cost = (
+    1e3 * timing.median / int(result.length_B[0])
+    for result, timing in zip(found, timings, strict=True)
+  )
+  return (
+    f'Decoded at once, the median of {trials}: {cost:.2f} ms/token, verifier '
+    f'alone {alone_cost:.2f} ({int(found[1].length_B[0])} tokens): '
+    f'{alone_cost / cost:.2f}×'
+  )
 
 
 def render(runs: Iterable[tuple[str, bool]], color: bool) -> str:
@@ -275,32 +263,3 @@ def measure(
     for (_, seconds), median in zip(first, medians, strict=True)
   ]
   return [result for result, _ in first], timings
-
-
-def summary(
-  both: results.Result,
-  alone: results.Result,
-  both_seconds: float,
-  alone_seconds: float,
-) -> str:
-  """Returns counts and speed beside the verifier alone, in one line.
-
-  Args:
-    both: Result of one row, of a method that drafts.
-    alone: the verifier's on the same prompt.
-    both_seconds: time of the first.
-    alone_seconds: time of the second.
-  """
-  counts = both.counts
-  tokens, verifier_calls, rejected = (
-    int(x_B[0])
-    for x_B in (both.length_B, counts.verifier_calls_B, counts.rejected_B)
-  )
-  cost = 1e3 * both_seconds / tokens
-  alone_cost = 1e3 * alone_seconds / int(alone.length_B[0])
-  return (
-    f'{tokens} tokens, {verifier_calls} verifier calls, block efficiency '
-    f'{tokens / verifier_calls:.2f}, {rejected / tokens:.1%} rejected; '
-    f'{cost:.2f} ms/token, verifier alone {alone_cost:.2f}: '
-    f'{alone_cost / cost:.2f}×'
-  )

@@ -242,7 +242,7 @@ def decode(
     request,
     plan,
     workload.task.max_new_tokens,
-    pair.eos_id,
+    pair.eos_ids,
     observe,
   )
 

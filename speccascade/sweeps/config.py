@@ -7,6 +7,7 @@ import pydantic
 
 from speccascade import config, methods
 from speccascade.decoding import schedules
+from speccascade.pairs import config as pairs_config
 from speccascade.tasks import base
 
 
@@ -56,17 +57,15 @@ Methods = Annotated[
 ]
 
 
-class Sweep(config.Schema):
+class Sweep(pairs_config.Models):
   """A pair on a task: methods x parameters x plans x samplings.
 
   Attributes:
-    pair: shipped, or a folder.
     task: a name of `tasks.TASKS`.
     task_args: arguments of the task.
     split: of the task's examples.
     num_examples: examples behind a quality.
     max_prompt_tokens: longest prompt; None is what the pair takes.
-    dtype: compute type of both models.
     methods: {name: points}; a point is a number for a method of one parameter,
       a tuple of numbers, in their order, for one of several; () without any.
     gammas: fixed draft lengths.
@@ -81,13 +80,11 @@ class Sweep(config.Schema):
     trials: turns of each.
   """
 
-  pair: str
   task: config.Task
   task_args: config.TaskArgs = {}
   split: str = 'test'
   num_examples: config.Examples
   max_prompt_tokens: config.Tokens | None = None
-  dtype: config.Dtype = 'float32'
   methods: Methods
   gammas: tuple[config.Gamma, ...]
   schedules: dict[str, tuple[config.Float, ...]] = {}

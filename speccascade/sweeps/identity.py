@@ -24,6 +24,8 @@ from speccascade.tasks.example import Example
 # refused, and others are not changed.
 _FREE = (
   'pair',
+  'drafter',
+  'verifier',
   'task_args',
   'num_examples',
   'max_prompt_tokens',
@@ -68,6 +70,7 @@ _EXAMPLE = {'example': int, 'prompt': str, 'reference': str}
 
 def claim(
   sweep: config_lib.Sweep,
+  pair: pairs.Pair,
   examples: Sequence[Example],
   described: dict[str, Any],
   workdir: epath.Path,
@@ -76,6 +79,7 @@ def claim(
 
   Args:
     sweep: Sweep.
+    pair: of the sweep.
     examples: that it decodes.
     described: `environment.describe`.
     workdir: Path, locked.
@@ -83,8 +87,7 @@ def claim(
   Raises:
     ValueError: the workdir was created with something else.
   """
-  digests = pairs.digests(sweep.pair)
-  digests |= {'code': environment.code_digest(*ROOMS)}
+  digests = {**pair.digests, 'code': environment.code_digest(*ROOMS)}
   depends = {
     'device': described['device'],
     'versions': described['versions'],

@@ -158,7 +158,7 @@ def texts(workload: batches.Workload, result: results.Result):
 
   def tell(row, example):
     token_N = result.token_BxN[row, : result.length_B[row]]
-    text = workload.pair.tokenizer.decode(token_N.tolist())
+    text = workload.pair.tokenizer.decode(token_N)
     reference = workload.examples[example].reference
     line = {
       'score': workload.task.score(text, reference),

@@ -215,10 +215,8 @@ def _lacking(job, E, batch_size, done):
 
 
 def _target_lengths(workload):
-  targets = workload.pair.tokenizer.encode(
-    [e.target for e in workload.examples]
-  )
-  return [len(target) for target in targets]
+  encode = workload.pair.tokenizer.encode
+  return [len(encode(example.target)) for example in workload.examples]
 
 
 def decode(

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 from etils import epath
 
-from speccascade import pairs, tasks
+from speccascade import tasks
 from speccascade.decoding import blocks
 from speccascade.runs import environment, progress, records
 from speccascade.runs import workdir as workdir_lib
@@ -114,7 +114,7 @@ def _begin(sweep, workdir) -> Iterator[_Begun]:
   task = tasks.load(sweep.task, sweep.task_args)
   config_lib.check_gammas(sweep, task)
   load = batches.load(
-    pairs.load(sweep.pair, sweep.dtype),
+    sweep.load_pair(),
     task,
     sweep.split,
     sweep.num_examples,
@@ -123,7 +123,7 @@ def _begin(sweep, workdir) -> Iterator[_Begun]:
   workdir = epath.Path(workdir)
   described = environment.describe()
   with workdir_lib.lock(workdir):
-    identity.claim(sweep, load.examples, described, workdir)
+    identity.claim(sweep, load.pair, load.examples, described, workdir)
     yield _Begun(sweep, workdir, load, described)
 
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from sentencepiece import sentencepiece_model_pb2
 
 from speccascade import pairs, tokenizers
 from speccascade.checkpoints import native as checkpoints
@@ -146,7 +147,7 @@ def test_rows_that_pad_a_vocabulary_are_cut(save, tmp_path, family):
   checkpoints.save(path, config, params, 'float32')
   pair = pairs.load(folder)
   assert pair.verifier.vocab_size == pair.drafter.vocab_size == 768
-  assert pair.verifier.vocab_size == pair.tokenizer.vocab_size()
+  assert pair.verifier.vocab_size == pair.tokenizer.vocab_size
 
   def check(x, old):
     assert x.shape == tuple(768 if n == 780 else n for n in old.shape)
@@ -161,7 +162,7 @@ def test_a_vocabulary_that_is_more_than_padded(save, tmp_path):
   """Of another tokenizer, unless the provenance knows better."""
   folder = shutil.copytree(save(FAMILIES[0], 900), tmp_path / 'pair')
   _refused(folder, 'has a vocabulary of 900, but the tokenizer has 768 pieces')
-  digest = tokenizers.digest(tokenizers.load(folder / 'tokenizer.model'))
+  digest = tokenizers.load(folder).file_digest
   told = dict.fromkeys(
     ('drafter', 'verifier'), {'origin': {'tokenizer': digest}}
   )
@@ -183,9 +184,9 @@ def test_a_t5_with_its_own_tokenizer(tmp_path):
     checkpoints.save(tmp_path / f'{role}.safetensors', config, params)
   pair = pairs.load(tmp_path)
   assert pair.drafter.vocab_size == pair.verifier.vocab_size == 32_100
-  assert pair.eos_id == 1
+  assert pair.eos_ids == (1,)
   tokenizer = pair.tokenizer
-  assert tokenizer.decode([tokenizer.vocab_size() - 1]) is not None
+  assert tokenizer.decode([tokenizer.vocab_size - 1]) is not None
   token_BxS, length_B = tokenizers.encode_prompts(tokenizer, ['a house'], 9)
   assert token_BxS[0, : length_B[0]].tolist() == tokenizer.encode('a house')
 
@@ -245,7 +246,7 @@ def test_the_shipped_pairs_tell_of_their_files(tmp_path):
   folder = shutil.copytree(str(SHIPPED), tmp_path / 'pair')
   pairs.load(folder)
   tokenizer = (folder / 'tokenizer.model').read_bytes()
-  model = tokenizers.sentencepiece_model_pb2.ModelProto.FromString(tokenizer)
+  model = sentencepiece_model_pb2.ModelProto.FromString(tokenizer)
   model.pieces[-1].piece, model.pieces[-2].piece = (
     model.pieces[-2].piece,
     model.pieces[-1].piece,

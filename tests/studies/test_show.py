@@ -1,70 +1,17 @@
 """What is shown of an answer, and the command that shows it."""
 
-import importlib.resources
 import io
 import itertools
 import os
 import shutil
 
-import numpy as np
 import pytest
 
-from speccascade import config, tasks, tokenizers
-from speccascade.decoding import results, schedules
+from speccascade import config, generation, tasks
 from speccascade.studies import show
-from speccascade.sweeps import points
 from speccascade.timing import clock
 from tests.runs import entry_point
 from tests.timing import fake_clock
-
-
-@pytest.fixture(scope='module')
-def tokenizer():
-  folder = importlib.resources.files('speccascade.pairs') / 'word_problems'
-  return tokenizers.load(str(folder / 'tokenizer.model'))
-
-
-def _tokens(tokenizer, text):
-  return [*tokenizer.encode(text), tokenizers.EOS]
-
-
-def test_segments_keep_spaces_and_newlines(tokenizer):
-  token_N = _tokens(tokenizer, 'The first 12.\nSo 3')
-  pieces = [tokenizer.id_to_piece(t) for t in token_N[:-1]]
-  assert pieces == ['▁The', '▁first', '▁1', '2', '.', '\n', 'So', '▁3']
-  drafted_N = [True, False, True, False, False, True, False, True, False]
-  assert show.segments(tokenizer, np.array(token_N), drafted_N) == [
-    ('The', True),
-    (' first', False),
-    (' 1', True),
-    ('2', False),
-    ('.', False),
-    ('\n', True),
-    ('So', False),
-    (' 3', True),
-  ]
-
-
-def test_a_run_of_drafts_is_one_segment(tokenizer):
-  token_N = _tokens(tokenizer, 'The first 12.\nSo 3')
-  drafted_N = [True] * len(token_N)
-  expected = [('The first 12.\nSo 3', True)]
-  assert show.segments(tokenizer, token_N, drafted_N) == expected
-
-
-class _Bytes:
-  """A tokenizer of one byte a token."""
-
-  def decode(self, tokens):
-    return bytes(tokens).decode(errors='replace')
-
-
-def test_a_character_of_several_tokens_appears_whole():
-  token_N = list('aé!'.encode())
-  drafted_N = [True, True, False, True]
-  expected = [('a', True), ('é', False), ('!', True)]
-  assert show.segments(_Bytes(), token_N, drafted_N) == expected
-
 
 _RUNS = [
   ('So 1', True),
@@ -140,13 +87,12 @@ def test_measure_takes_turns_and_keeps_the_first_call_apart(monkeypatch):
 
 
 def test_summary_is_exact():
-  counts = dict.fromkeys(results.Counts.__dataclass_fields__)
-  counts |= {'verifier_calls_B': np.array([8]), 'rejected_B': np.array([3])}
-  both = results.Result(None, np.array([40]), None, results.Counts(**counts))
-  alone = results.Result(None, np.array([50]))
-  assert show.summary(both, alone, 0.02, 0.1) == (
-    '40 tokens, 8 verifier calls, block efficiency 5.00, 7.5% rejected; '
-    '0.50 ms/token, verifier alone 2.00: 4.00×'
+  answer = generation.Answer(
+    'text', tuple(range(40)), (True,) * 37 + (False,) * 3, 64, 8
+  )
+  assert show.summary(answer, 0.5) == (
+    '40 tokens, 80.0 a second; 8 verifier calls, block efficiency 5.00; '
+    '37 of 64 drafts accepted (57.8%)'
   )
 
 
@@ -154,19 +100,22 @@ def test_summary_is_exact():
 
 
 @pytest.mark.parametrize(
-  ('changes', 'method', 'values'),
+  ('changes', 'label'),
   [
-    ({}, 'token_v3', (0.5,)),  # The middle one of its examples.
-    ({'values': (0.3,)}, 'token_v3', (0.3,)),
-    ({'method': 'strict'}, 'strict', ()),
-    ({'method': 'bild_rollback', 'values': (2,)}, 'bild_rollback', (2.0,)),
+    ({}, 'token_v3-alpha0.5-g8-t0.5-p1-k0-s3'),  # The middle of its examples.
+    ({'values': (0.3,)}, 'token_v3-alpha0.3-g8-t0.5-p1-k0-s3'),
+    ({'method': 'strict', 'gamma': 2}, 'strict-g2-t0.5-p1-k0-s3'),
+    (
+      {'method': 'bild_rollback', 'values': (2,), 'top_k': 4},
+      'bild_rollback-alpha2-g8-t0.5-p1-k4-s3',
+    ),
   ],
 )
-def test_the_setting_of_a_config(changes, method, values):
-  setting = config.parse(show.Show, {'seed': 3, 'temperature': 0.5} | changes)
-  got = setting.setting
-  assert (got.method, got.values) == (method, values)
-  assert (got.temperature, got.top_p, got.top_k, got.seed) == (0.5, 1, 0, 3)
+def test_an_answer_has_the_name_of_a_point_of_a_sweep(changes, label):
+  study = config.parse(show.Show, {'seed': 3, 'temperature': 0.5} | changes)
+  options = study.options(9)
+  assert options.max_new_tokens == 9
+  assert show.label(options) == label
 
 
 @pytest.mark.parametrize(
@@ -210,29 +159,20 @@ def test_a_pair_is_given_what_its_task_asks():
       question,
     ),
   ]
-  for changes, pair, new_tokens, prompt in expected:
-    workload = show.load(show.Show(**changes))
-    (example,), tokenizer = workload.examples, workload.pair.tokenizer
-    assert workload.pair.name == pair
-    assert workload.task.max_new_tokens == new_tokens
-    assert example.prompt == prompt
-    tokens = [tokenizers.BOS, *tokenizer.encode(prompt)]
-    assert workload.token_ExS.tolist() == [tokens]
-    assert workload.length_E.tolist() == [len(tokens)]
+  for changes, name, new_tokens, prompt in expected:
+    pair, got, options = show.load(show.Show(**changes))
+    assert pair.name == name
+    assert options.max_new_tokens == new_tokens
+    assert got == prompt
 
 
-def test_a_method_is_compared_with_the_verifier_alone(monkeypatch):
-  decoded = []
-  monkeypatch.setattr(
-    show.batches, 'decode', lambda *args: decoded.append(args[2:])
+def test_models_without_a_task_are_given_the_prompt_alone(folder):
+  pair, prompt, options = show.load(
+    show.Show(pair=str(folder), prompt=' Nine?\n')
   )
-  study = show.Show(seed=3, temperature=0.5)
-  workload, plan = show.load(study), schedules.Plan(2)
-  for call in show.calls(workload, study.setting, plan):
-    call()
-  both, alone = decoded
-  assert both == ([study.setting], plan)
-  assert alone == ([points.Setting('verifier_alone', (), 0.5, 1.0, 0, 3)],)
+  assert (pair.name, prompt, options.max_new_tokens) == ('pair', 'Nine?', 128)
+  with pytest.raises(ValueError, match="unknown task 'pair'"):
+    show.load(show.Show(pair=str(folder)))
 
 
 # --- The command.
@@ -251,24 +191,30 @@ def test_the_command_shows_an_answer_and_what_it_cost(
 ):
   ticks = itertools.count()  # A second between readings.
   monkeypatch.setattr(clock, 'now', lambda: next(ticks))
-  ended = entry_point.call(
-    'generate',
+  arguments = (
     *(f'--config.pair={folder}', '--config.task=word_problems'),
     *('--config.prompt=The first 12.', '--config.max_new_tokens=6'),
-    *('--config.gamma=2', '--config.values=0.3'),
+    *('--config.gamma=2', '--config.values=0.3', '--config.trials=3'),
   )
+  ended = entry_point.call('generate', *arguments)
   out, error = capsys.readouterr()
   assert ended is None
-  assert error == 'Compiling, then timing...\n\n'
+  assert error == 'Compiling...\n\n'
   prompt, answer = out.split('\n\n')[0], out.split('\n\n')[1:]
   assert prompt == 'The first 12.'
   assert '[' not in '\n\n'.join(answer[:-1])  # Every draft is kept.
-  assert answer[-1] == (
+  told = (
     "the drafter's tokens [the verifier's corrections]\n"
-    'token_v3-alpha0.3-g2-t0-p1-k0-s0: 6 tokens, 2 verifier calls, block '
-    'efficiency 3.00, 0.0% rejected; 166.67 ms/token, verifier alone 166.67: '
-    '1.00×\nFirst call, with compilation: 1.0 s, verifier alone 1.0 s\n'
+    'token_v3-alpha0.3-g2-t0-p1-k0-s0: 6 tokens, 6.0 a second; 2 verifier '
+    'calls, block efficiency 3.00; 6 of 6 drafts accepted (100.0%)\n'
+    'Compiled in 1.0 s.\n'
   )
+  assert answer[-1] == (
+    f'{told}Decoded at once, the median of 3: 166.67 ms/token, verifier alone '
+    '166.67 (6 tokens): 1.00×\n'
+  )
+  assert entry_point.call('generate', *arguments, '--config.trials=0') is None
+  assert capsys.readouterr().out.endswith(told)
 
 
 @pytest.mark.parametrize(
@@ -277,8 +223,8 @@ def test_the_command_shows_an_answer_and_what_it_cost(
     ('method=oracle', "generate: unknown method 'oracle'"),
     ('pair=nobody', "generate: no pair 'nobody'"),
     ('task=example', "generate: task: unknown task 'example'; known: "),
-    (f'prompt={"9 " * 9000}', 'generate: prompt 0 is too long'),
-    ('max_new_tokens=9000', 'generate: prompt 0 is too long'),
+    (f'prompt={"9 " * 9000}', 'generate: prompt 0 has 9002 tokens'),
+    ('max_new_tokens=9000', 'generate: max_new_tokens=9000 leaves no room'),
     ('rule=strict', 'generate: unknown config field'),
   ],
 )

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 import speccascade
-from speccascade.checkpoints import native
+from speccascade import checkpoints
 from speccascade.runs import environment
 from speccascade.sweeps import identity, run
 from speccascade.tasks import files, gsm8k
@@ -161,8 +161,10 @@ def test_a_sweep_goes_on_with_the_models_and_code_that_began_it(
   found = run.run(sweep, folder)
   model = own / 'drafter.safetensors'
   kept = model.read_bytes()
-  config, params = native.load(model)
-  native.save(model, config, params | {'embedding': -params['embedding']})
+  config, params = checkpoints.load(model)
+  checkpoints.native.save(
+    model, config, params | {'embedding': -params['embedding']}
+  )
   _refused(sweep, folder, 'created with sha256.drafter')
   model.write_bytes(kept)
   with monkeypatch.context() as patch:

@@ -15,8 +15,8 @@ from collections.abc import Iterable, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-import sentencepiece
 
+from speccascade import tokenizers
 from speccascade.decoding import defer, schedules
 from speccascade.decoding import draft as draft_lib
 from speccascade.runs import progress
@@ -32,7 +32,6 @@ CLASSES = (
   'end',
   'other',  # Padding and unknown characters; no answer should hold them.
 )
-_SPACE = '\u2581'  # How sentencepiece writes a space.
 _WITHIN = "-'"  # Occur within words, as letters do.
 
 
@@ -169,12 +168,12 @@ def _answers(workload, setting, told):
 
 
 def classes(
-  tokenizer: sentencepiece.SentencePieceProcessor, token_N: Iterable[int]
+  tokenizer: tokenizers.Tokenizer, token_N: Iterable[int]
 ) -> list[str]:
-  """Returns the class of each token of an answer, by its piece.
+  """Returns the class of each token of an answer, by the text that it adds.
 
-  A piece that begins with a letter continues a word if a letter, an apostrophe
-  or a hyphen comes before it.
+  What begins with a letter continues a word if a letter, an apostrophe or a
+  hyphen comes before it.
 
   Args:
     tokenizer: of the pair.
@@ -184,25 +183,25 @@ def classes(
     One of CLASSES for each.
   """
   found, before = [], ''
-  for token in token_N:
-    piece = tokenizer.id_to_piece(token)
-    found.append(_class(tokenizer, token, piece, before))
-    before = piece
+  tokens = list(token_N)
+  texts = tokenizers.spell(tokenizer, tokens)
+  for token, text in zip(tokens, texts, strict=False):  # And a rest.
+    found.append(_class(tokenizer, token, text, before))
+    before = text[-1:] or before
   return found
 
 
-def _class(tokenizer, token, piece, before):
-  if token == tokenizer.eos_id():
+def _class(tokenizer, token, text, before):
+  if token in tokenizer.eos_ids:
     return 'end'
-  if token in (tokenizer.pad_id(), tokenizer.bos_id(), tokenizer.unk_id()):
+  if token in tokenizer.special_ids or token == tokenizer.unk_id:
     return 'other'
-  if piece == '\n':
+  if text and not text.strip('\n'):
     return 'newline'
-  first = piece.removeprefix(_SPACE)[:1]
+  first = text.removeprefix(' ')[:1]
   if first.isdigit():
     return 'digit'
-  if first.isalpha() or piece == _SPACE:
-    last = before[-1:]
-    within = first == piece[0] and (last.isalpha() or last in _WITHIN)
-    return 'word continuation' if within and last else 'word start'
+  if first.isalpha() or not text.strip():
+    within = text[:1] == first and (before.isalpha() or before in _WITHIN)
+    return 'word continuation' if within and before else 'word start'
   return 'punctuation'

@@ -1,7 +1,6 @@
 """What is observed of emitted tokens, against uncached passes and by hand."""
 
 import dataclasses
-import importlib.resources
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +17,7 @@ from speccascade.studies.tokens import measure
 from speccascade.sweeps import batches, points
 from speccascade.tasks import example
 from tests.decoding import tiny
+from tests.tokenizers import stand_ins
 
 pytestmark = pytest.mark.usefixtures('float64')
 
@@ -139,40 +139,17 @@ def test_encoder_decoders_are_observed_alike():
     loop_lib.Group(methods.METHODS[name], rows)
     for name in ('strict', 'token_v3')
   )
-  loop = loop_lib.Loop(*models, 3, 20, 5, groups, observe=measure.observe)
+  loop = loop_lib.Loop(*models, 3, 20, (5,), groups, observe=measure.observe)
   _check_observed(loop, params, request, _t5_logits)
 
 
 # --- A whole workload, batch by batch.
 
-_PIECES = (
-  *('<pad>', '</s>', '<s>', '<unk>', '\n', '▁5', '7', '▁the', 're', '.'),
-  *(f'▁w{i}' for i in range(22)),
+_TOKENIZER = stand_ins.make(
+  stand_ins.Pieces(
+    ['\n', '▁5', '7', '▁the', 're', '.', *(f'▁w{i}' for i in range(22))]
+  )
 )
-
-
-class _Ids:
-  """Of a tokenizer as `tokenizers.train` makes them."""
-
-  def pad_id(self):
-    return tokenizers.PAD
-
-  def eos_id(self):
-    return tokenizers.EOS
-
-  def bos_id(self):
-    return tokenizers.BOS
-
-  def unk_id(self):
-    return tokenizers.UNK
-
-
-class _Tokenizer(_Ids):
-  def id_to_piece(self, token):
-    return _PIECES[token]
-
-  def decode(self, tokens):
-    return ''.join(_PIECES[t] for t in tokens)
 
 
 class _Task:
@@ -187,8 +164,8 @@ class _Task:
 
 def _workload(params=None):
   params = tiny.params() if params is None else params
-  pair = pairs.Pair('tiny', tiny.DRAFTER, tiny.VERIFIER, *params, _Tokenizer())
-  prompts, references = tiny.prompts(), ('.', '5', '▁w3') * 3
+  pair = pairs.Pair('tiny', tiny.DRAFTER, tiny.VERIFIER, *params, _TOKENIZER)
+  prompts, references = tiny.prompts(), ('.', '5', ' w3') * 3
   examples = [
     example.Example(i, '', '', r) for i, r in enumerate(references[:7])
   ]
@@ -267,10 +244,10 @@ def test_answers_are_those_of_the_decode(answers, decoded, s):
     for row, n in zip(result.token_BxN, result.length_B, strict=True)
   ]
   assert got.class_T.tolist() == [
-    c for row in rows for c in measure.classes(_Tokenizer(), row)
+    c for row in rows for c in measure.classes(_TOKENIZER, row)
   ]
   assert got.quality == _Task().quality(
-    [_Tokenizer().decode(row) for row in rows],
+    [_TOKENIZER.decode(row) for row in rows],
     [e.reference for e in _workload().examples],
   )
   for e, n in enumerate(result.length_B):
@@ -295,10 +272,9 @@ def test_nan_is_reported():
 
 
 def test_classes_by_hand():
-  folder = importlib.resources.files('speccascade.pairs') / 'word_problems'
-  shipped = tokenizers.load(str(folder / 'tokenizer.model'))
+  shipped = tokenizers.load(stand_ins.SHIPPED)
   token_N = [*shipped.encode('Yu has 12.\nSo $3 - 1'), tokenizers.EOS]
-  pieces = [shipped.id_to_piece(t) for t in token_N]
+  pieces = [shipped.piece(t) for t in token_N]
   got = dict(zip(pieces, measure.classes(shipped, token_N), strict=True))
   assert got == {
     '▁Yu': 'word start',
@@ -315,19 +291,13 @@ def test_classes_by_hand():
   }
 
 
-class _Pieces(_Ids, list):
-  """A tokenizer of given pieces, after the four special ones."""
-
-  def id_to_piece(self, token):
-    return self[token - 4]
-
-
 def test_a_word_goes_on_after_letters_apostrophes_and_hyphens():
-  pieces = _Pieces(['Ma', 'ß', "'", 't', '▁', 'Ö', '-', 'e', '5', 'km', '▁x'])
+  pieces = ['Ma', 'ß', "'", 't', '▁', 'Ö', '-', 'e', '5', 'km', '▁x']
+  tokenizer = stand_ins.make(stand_ins.Pieces(pieces))
   token_N = np.arange(4, 4 + len(pieces))
   start, on = 'word start', 'word continuation'
-  assert measure.classes(pieces, token_N) == [
+  assert measure.classes(tokenizer, token_N) == [
     *(start, on, 'punctuation', on, start, start, 'punctuation', on),
     *('digit', start, start),
   ]
-  assert measure.classes(pieces, [0, 2, 3]) == ['other'] * 3
+  assert measure.classes(tokenizer, [0, 2, 3]) == ['other'] * 3
