@@ -1,0 +1,13 @@
+"""Decoding here and in transformers at batch sizes 1, 8 and 32.
+
+python experiments/compare.py
+
+About 5 minutes on two CPU cores.
+"""
+
+from speccascade import config as config_lib
+from speccascade.studies.compare import config as compare
+
+
+def get_config():
+  return config_lib.template(compare.Compare)
