@@ -17,8 +17,7 @@ import jax
 import numpy as np
 import pytest
 
-from speccascade import pairs
-from speccascade.checkpoints import native
+from speccascade import checkpoints, pairs
 from speccascade.pairs import provenance
 from speccascade.runs import records
 from speccascade.sweeps import run
@@ -276,7 +275,10 @@ def trained(tmp_path_factory):
   folder = tmp_path_factory.mktemp('trained')
   with stand_ins.compiled_once(folder / 'programs'):
     _train(folder / 'whole')
-    yield folder / 'whole', native.load(folder / 'whole' / 'tiny.safetensors')
+    yield (
+      folder / 'whole',
+      checkpoints.load(folder / 'whole' / 'tiny.safetensors'),
+    )
 
 
 def _train(workdir):
@@ -295,7 +297,7 @@ def test_a_damaged_training_run_is_refused_or_mended(trained, tmp_path):
     told = f'{seed}: {_damaged(whole, copy, seed)}'
     if _use(lambda copy=copy: _train(copy) or True, copy, told) is None:
       continue
-    _, found = native.load(copy / 'tiny.safetensors')
+    _, found = checkpoints.load(copy / 'tiny.safetensors')
     for x, y in zip(
       jax.tree.leaves(found), jax.tree.leaves(expected), strict=True
     ):

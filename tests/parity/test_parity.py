@@ -16,18 +16,20 @@ from etils import epath
 
 from speccascade import checkpoints, methods
 from speccascade.checkpoints import hugging_face, native, orbax
-from speccascade.decoding import loop as loop_lib
-from speccascade.decoding import results, schedules
 from speccascade.models import base, registry
 from speccascade.models import cache as cache_lib
-from speccascade.sampling import keys, probabilities
 from tests.decoding import table_model
+from tests.parity import greedy
 
 FOLDERS = sorted((pathlib.Path(__file__).parent / 'fixtures').iterdir())
 NEW, BLOCK = 24, 4
 # Of float32 logits of a few nats, computed in another order.
 TOLERANCE = 1e-4
 NAMES = [x.name for x in FOLDERS]
+ONE_A_FAMILY = (
+  *('gemma2', 'gemma3_text', 'gemma4_text', 'llama', 'qwen2', 'qwen3'),
+  't5_v1_1',
+)
 for_each = pytest.mark.parametrize('name', NAMES)
 
 
@@ -123,29 +125,20 @@ def test_ragged_blocks_and_rewinds(name):
   assert (done_B > start_B).all()
 
 
-def _decode(case, params, method, plan=None, drafter=(None, None)):
+def _decode(case, params, method, drafter=(None, None), gamma=None):
   """Greedy tokens after the rows, or after the start token of a decoder."""
-  prompts = case.inputs or (case.token_BxT, case.length_B)
-  B, V = len(case.length_B), case.model.vocab_size
-  request = results.Request(
-    results.Prompts(*prompts, np.arange(B)),
-    probabilities.Sampling(np.zeros(B), np.ones(B)),
-    ((),),
-    keys.make(0),
-  )
-  unused = next(i for i in range(V) if i not in case.greedy_BxN)
-  return methods.decode(
+  return greedy.decode(
     (drafter[0], case.model),
     (drafter[1], params),
-    (loop_lib.Group(method, B),),
-    request,
-    plan,
+    method,
+    case.inputs or (case.token_BxT, case.length_B),
     NEW,
-    (unused,),
+    greedy.unused(case.model.vocab_size, case.greedy_BxN),
+    gamma,
   )
 
 
-@for_each
+@pytest.mark.parametrize('name', ONE_A_FAMILY)
 def test_greedy_tokens(name):
   case = _case(name)
   result = _decode(case, case.params, methods.VERIFIER_ALONE)
@@ -158,19 +151,19 @@ def test_greedy_tokens_of_strict(name):
   case, V = _case(name), _case(name).model.vocab_size
   table_VxVxV = table_model.table(V, seed=0).astype(np.float32)
   for row in case.greedy_BxN:
-    for two in range(NEW // 2):
-      table_VxVxV[row[two], row[two + 1], row[two + 2]] = 20
+    for one, two, three in zip(row, row[1:], row[2 : NEW // 2]):
+      table_VxVxV[one, two, three] = 20
   result = _decode(
     case,
     case.model.stack(case.params),
     methods.STRICT,
-    schedules.Plan(BLOCK - 1),
     (table_model.TableModel(V, context_length=512), table_VxVxV),
+    gamma=BLOCK - 1,
   )
   np.testing.assert_array_equal(result.token_BxN, case.greedy_BxN)
-  accepted = np.asarray(result.counts.accepted_B)
-  assert (accepted > 0).all()
-  assert (accepted < NEW).all()
+  accepted_B = np.asarray(result.counts.accepted_B)
+  assert (accepted_B > 0).all()
+  assert (accepted_B < NEW).all()
 
 
 @for_each

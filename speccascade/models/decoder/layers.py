@@ -31,10 +31,14 @@ def init(cfg: config_lib.Config, key: jax.Array) -> dict[str, Any]:
   x_1x1xD = jnp.zeros((1, 1, cfg.embed_dim))
   params['final_norm'] = _norm(cfg).init(key, x_1x1xD)['params']
   context = _context(cfg, jnp.zeros(1, jnp.int32), 1)
+
+  @functools.partial(jax.jit, static_argnums=0)  # Traced once a kind.
+  def make(kind, key):
+    layer = Layer(cfg, kind, False)
+    return layer.init(key, x_1x1xD, None, 0, context)['params']
+
   for i, layer_key in enumerate(layer_keys):
-    layer = Layer(cfg, _kind(cfg, i), False)
-    made = layer.init(layer_key, x_1x1xD, None, 0, context)
-    params[f'layers_{i}'] = made['params']
+    params[f'layers_{i}'] = make(_kind(cfg, i), layer_key)
   return params
 
 

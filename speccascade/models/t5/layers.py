@@ -38,8 +38,9 @@ def init(cfg: config_lib.T5Config, key: jax.Array) -> dict[str, Any]:
       'final_norm': common.RMSNorm(cfg.norm_epsilon).init(key, x_1x1xD),
     }
     layers = cfg.num_layers if name == 'encoder' else cfg.decoder_layers
+    make = jax.jit(layer.init)  # Traced once.
     for i in range(layers):
-      own[f'layers_{i}'] = layer.init(next(keys), x_1x1xD, *inputs)
+      own[f'layers_{i}'] = make(next(keys), x_1x1xD, *inputs)
     params[name] = {k: made['params'] for k, made in own.items()}
   return params
 
