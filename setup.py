@@ -23,24 +23,23 @@ setuptools.setup(
   install_requires=[
     'absl-py>=2.1',
     'etils[epath]>=1.12',
-    'flax>=0.12',
+    'flax>=0.12.8,<0.13',
     'grain>=0.2.15',
     'huggingface_hub>=0.30',
-    'jax>=0.10',
-    'jaxlib>=0.10',
+    'jax>=0.10.2,<0.13',  # The tests ran with 0.10.2 and 0.12.0.1.
+    'jaxlib>=0.10.2,<0.13',
     'jinja2>=3.1.6',  # Older ones let a chat template out of its sandbox.
     'matplotlib>=3.10',
     'ml-collections>=1.0',
     'nltk>=3.9',
     'numpy>=2.0',
     'optax>=0.2.6',
-    'orbax-checkpoint>=0.11',
+    'orbax-checkpoint>=0.12.8,<0.13',
     'protobuf>=7.36.1',  # Of the sentencepiece that is pinned.
     'pydantic>=2.9',
     'pydantic-core',
     'rouge-score>=0.1.2',
     'sacrebleu>=2.4',
-    'safetensors>=0.5',
     'sentencepiece>=0.2',
     'tabulate>=0.9',
     'tensorboardX>=2.6',
@@ -51,8 +50,14 @@ setuptools.setup(
   extras_require={
     'compare': ['torch>=2.6', 'transformers>=5.0'],
     'cuda': ['jax[cuda12]'],
+    'hub': ['huggingface_hub>=0.30'],
     'parity': ['torch>=2.6', 'transformers>=5.0'],
-    'test': ['pytest>=8.0', 'pytest-xdist>=3.6', 'ruff>=0.14'],
+    'test': [
+      'pytest>=8.0',
+      'pytest-xdist>=3.6',
+      'ruff>=0.14',
+      'safetensors>=0.5',
+    ],
     'tpu': ['jax[tpu]'],
   },
 )

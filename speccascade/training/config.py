@@ -81,7 +81,7 @@ class Train(config.Schema):
     input_length: S of an encoder-decoder; None for a decoder alone.
     family: a name of `registry.FAMILIES`.
     model: settings of the family.
-    tokenizer: path of a sentencepiece model.
+    tokenizer: path of a tokenizer, as `tokenizers.load` takes it.
     distill: the pair, the loss and the text of a distillation.
     dtype: compute type of both models of the pair.
     optimizer: how gradients change parameters.

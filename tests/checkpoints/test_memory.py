@@ -77,7 +77,7 @@ def test_a_host_holds_boxes_and_shards_of_one_parameter(
   config = dataclasses.replace(
     registry.FAMILIES['qwen3'].examples[0],
     vocab_size=2**12,
-    num_layers=12,
+    num_layers=4,
     embed_dim=16,
     hidden_dim=2**10,
   )
@@ -88,14 +88,19 @@ def test_a_host_holds_boxes_and_shards_of_one_parameter(
     for name, x in found.tensors.items()
   }
   monkeypatch.setattr(np, 'empty', buffers.count(np.empty))
+  put = jax.device_put
+
+  def copy(x, *args, **options):  # JAX lets x go some moments later.
+    return put(x.copy(), *args, **options)
+
+  monkeypatch.setattr(jax, 'device_put', copy)
   mesh = sharding.make_mesh(1, 8, jax.devices()[:8])
   found = dataclasses.replace(found, tensors=own)
   params = reading.load(found, mesh, stacked).params
   assert 0 < boxes.peak <= 8 * box
   table = params['embedding']  # Its shards are of rows: one after the other.
   matrix = 4 * config.embed_dim * config.hidden_dim  # And these of columns.
-  # JAX lets a buffer go a moment after it was copied.
-  assert buffers.peak <= 4 * max(table.nbytes // 8, matrix)
+  assert buffers.peak <= max(table.nbytes // 8, matrix) + box
   assert 8 * buffers.peak < sum(x.nbytes for x in jax.tree.leaves(params))
 
 

@@ -10,9 +10,13 @@ import numpy as np
 import pytest
 from sentencepiece import sentencepiece_model_pb2
 
+from speccascade import config as config_lib
 from speccascade import pairs, tokenizers
+from speccascade.checkpoints import hugging_face
+from speccascade.checkpoints import load as load_checkpoint
 from speccascade.checkpoints import native as checkpoints
 from speccascade.models import registry
+from speccascade.pairs import config as pairs_config
 
 FAMILIES = list(registry.FAMILIES.values())
 SHIPPED = importlib.resources.files('speccascade.pairs') / 'word_problems'
@@ -86,27 +90,24 @@ def test_a_name_is_no_folder_and_a_path_no_name(folder, tmp_path, monkeypatch):
   shutil.copytree(folder, here / 'word_problems')
   shutil.copytree(folder, here / 'mine')
   monkeypatch.chdir(here)
-  own = pairs.digests(folder)
-  assert pairs.digests('word_problems') != own
+  own = pairs.load(folder).digests
+  assert pairs.load('word_problems').digests != own
   paths = ('./word_problems', 'word_problems/', './mine', '../here/mine')
   for path in (*paths, str(here / 'mine'), pathlib.Path('word_problems')):
-    assert pairs.digests(path) == own, path
+    assert pairs.load(path).digests == own, path
   assert pairs.load('./word_problems').name == 'word_problems'
   _refused('mine', r"'mine' is shipped, .*; for the folder, write \./mine$")
   monkeypatch.chdir(here / 'mine')
   for path in ('.', './', '../mine/.', '../mine/../mine'):
-    assert pairs.digests(path) == own, path
+    assert pairs.load(path).digests == own, path
   assert pairs.load('.').name == 'mine'
 
 
 @pytest.mark.parametrize('path', ['', './none', '../none', '/none', 'a.b', ' '])
 def test_a_path_that_is_no_folder(path, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
-  for use in (pairs.load, pairs.digests):
-    with pytest.raises(
-      ValueError, match=f"^no pair '{path}': there is no such"
-    ):
-      use(path)
+  with pytest.raises(ValueError, match=f"^no pair '{path}': there is no such"):
+    pairs.load(path)
 
 
 def test_a_file_is_no_pair(folder):
@@ -119,7 +120,7 @@ def test_a_file_is_no_pair(folder):
 def test_a_folder_in_place_of_a_file(folder, file):
   (folder / file).unlink(missing_ok=True)
   (folder / file).mkdir()
-  _refused(folder, f'{file}.* a folder, not a ')
+  _refused(folder, f'{file}.* a folder')
 
 
 def test_a_missing_model_is_named(folder):
@@ -154,7 +155,7 @@ def test_rows_that_pad_a_vocabulary_are_cut(save, tmp_path, family):
     np.testing.assert_array_equal(x, old[: len(x)])
 
   jax.tree.map(check, pair.verifier_params, params)
-  loaded, _ = pairs.load_model(path, pair.tokenizer)
+  loaded, _ = pairs.load_model(path, pair)
   assert loaded == pair.verifier.config
 
 
@@ -193,21 +194,11 @@ def test_a_t5_with_its_own_tokenizer(tmp_path):
 
 def test_a_decoder_starts_from_the_padding(save, tmp_path):
   folder = shutil.copytree(save(registry.FAMILIES['t5']), tmp_path / 'pair')
-  tokenizer = _Tokenizer(768, pad=3)
+  pair = pairs.load(folder)
+  tokenizer = dataclasses.replace(pair.tokenizer, pad_id=3)
+  pair = dataclasses.replace(pair, tokenizer=tokenizer)
   with pytest.raises(ValueError, match='starts from token 0, which is not the'):
-    pairs.load_model(folder / 'drafter.safetensors', tokenizer)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Tokenizer:
-  pieces: int
-  pad: int
-
-  def vocab_size(self):
-    return self.pieces
-
-  def pad_id(self):
-    return self.pad
+    pairs.load_model(folder / 'drafter.safetensors', pair)
 
 
 def test_a_drafter_that_is_larger_than_its_verifier(save, tmp_path):
@@ -262,20 +253,87 @@ def test_the_shipped_pairs_tell_of_their_files(tmp_path):
 
 def test_pairs_of_one_folder_name_are_told_apart(folder, tmp_path):
   other = shutil.copytree(folder, tmp_path / 'other' / 'pair')
-  assert pairs.load(folder).name == pairs.load(other).name == 'pair'
-  assert pairs.digests(folder) == pairs.digests(other)
 
   def differ():
-    a, b = pairs.digests(folder), pairs.digests(other)
-    assert a.keys() == b.keys()
-    return [k for k in a if a[k] != b[k]]
+    a, b = pairs.load(folder), pairs.load(other)
+    assert a.name == b.name == 'pair'
+    assert a.digests.keys() == b.digests.keys()
+    return [k for k in a.digests if a.digests[k] != b.digests[k]]
 
-  model = other / 'drafter.safetensors'
-  model.write_bytes(model.read_bytes()[:-1] + b'\x01')
-  assert differ() == ['drafter.safetensors']
+  assert not differ()
+  path = other / 'drafter.safetensors'
+  config, params = load_checkpoint(path)
+  params['final_norm']['scale'] += 1
+  checkpoints.save(path, config, params)
+  assert differ() == ['drafter']
   told = {'verifier': {'config': {'length': 40}, 'seconds': 3}}
   (other / 'provenance.json').write_text(json.dumps(told))
-  assert differ() == ['drafter.safetensors', 'lengths']
+  assert differ() == ['drafter', 'lengths']
   told['verifier']['seconds'] = 4
   (folder / 'provenance.json').write_text(json.dumps(told))
-  assert differ() == ['drafter.safetensors']
+  assert differ() == ['drafter']
+
+
+# --- Models in place of those of a pair.
+
+
+@pytest.fixture
+def published(save, tmp_path):
+  """Folders of two models, with their tokenizer, and more rows each."""
+  folders = []
+  for rows, name in ((776, 'small'), (784, 'large')):
+    config = dataclasses.replace(FAMILIES[0].examples[0], vocab_size=rows)
+    init = registry.make_model(config).init
+    shapes = jax.eval_shape(init, jax.random.key(0))
+    params = jax.tree.map(lambda x: np.zeros(x.shape, np.float32), shapes)
+    hugging_face.save(tmp_path / name, config, params)
+    shutil.copy(str(SHIPPED / 'tokenizer.model'), tmp_path / name)
+    folders.append(tmp_path / name)
+  return folders
+
+
+def test_two_models_are_a_pair_of_their_common_pieces(published):
+  drafter, verifier = published
+  pair = pairs.load(drafter=drafter, verifier=str(verifier))
+  assert pair.name == 'small+large'
+  assert pair.drafter.vocab_size == pair.verifier.vocab_size == 768
+  assert len(pair.drafter_params['embedding']) == 768
+  assert pair.eos_ids == (1,)
+
+
+def test_one_model_takes_the_place_of_a_pair_s_own(published, folder):
+  own = pairs.load(folder)
+  pair = pairs.load(folder, drafter=published[0])
+  assert pair.name == 'small+pair'
+  assert pair.digests['verifier'] == own.digests['verifier']
+  assert pair.digests['drafter'] != own.digests['drafter']
+  assert pair.verifier == own.verifier
+
+
+def test_models_of_two_tokenizers_are_no_pair(published, folder):
+  model = sentencepiece_model_pb2.ModelProto()
+  path = published[1] / 'tokenizer.model'
+  model.ParseFromString(path.read_bytes())
+  model.pieces[700].piece += 'x'
+  path.write_bytes(model.SerializeToString())
+  for given in (dict(drafter=published[0]), {}):
+    with pytest.raises(ValueError, match='differ: token 700 is '):
+      pairs.load(folder, verifier=published[1], **given)
+
+
+def test_models_without_a_tokenizer_or_a_partner(published):
+  drafter, verifier = published
+  for path in published:
+    (path / 'tokenizer.model').unlink()
+  with pytest.raises(ValueError, match='large: no tokenizer is there'):
+    pairs.load(drafter=drafter, verifier=verifier)
+  with pytest.raises(ValueError, match='give its name, or drafter and verif'):
+    pairs.load(drafter=drafter)
+
+
+def test_a_config_names_a_pair_or_two_models(published):
+  drafter, verifier = map(str, published)
+  models = pairs_config.Models(drafter=drafter, verifier=verifier)
+  assert models.load_pair().name == 'small+large'
+  with pytest.raises(ValueError, match='pair must be set, or drafter and'):
+    config_lib.parse(pairs_config.Models, {'drafter': drafter})

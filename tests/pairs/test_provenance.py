@@ -79,12 +79,3 @@ def test_lengths_are_lengths(tmp_path, length):
   with pytest.raises(ValueError, match=r'json: verifier\.config\.length=') as e:
     provenance.limited(folder, told, 'verifier', config)
   assert str(e.value).isprintable()
-
-
-def test_lengths_are_all_that_models_are_limited_by():
-  config = {'length': 5, 'input_length': 3, 'batch_size': 2}
-  told = provenance.Provenance(drafter=provenance.Told(config=config))
-  assert told.lengths() == {
-    'drafter': {'length': 5, 'input_length': 3},
-    'verifier': {},
-  }

@@ -103,7 +103,7 @@ def test_a_config_becomes_a_frozen_object():
     ('trials', 2**63 - 1, 'trials=9223372036854775807: it must be less'),
     ('task_args', {'seed': ()}, r'task_args.seed=\(\): it must be a text'),
     ('pair', 3, 'pair=3: it must be a valid string'),
-    ('ruless', (), 'unknown config field ruless; known: pair, task'),
+    ('ruless', (), 'unknown config field ruless; known: pair, drafter, '),
   ],
 )
 def test_a_wrong_value_is_one_line(field, value, message):

@@ -16,8 +16,9 @@ from tests.sweeps import fake_decode, kills, tiny_pair
 _PACKAGE = pathlib.Path(speccascade.__file__).parent
 # What no result depends on. Of the runs, records have a schema of their own.
 _ELSEWHERE = (
-  'config', 'reports', 'runs', 'storage', 'studies', 'sweeps/compilation',
-  'sweeps/config', 'sweeps/identity', 'sweeps/run', 'timing/loop', 'training',
+  'config', 'generation', 'reports', 'runs', 'storage', 'studies',
+  'sweeps/compilation', 'sweeps/config', 'sweeps/identity', 'sweeps/run',
+  'timing/loop', 'training',
 )  # fmt: skip
 
 

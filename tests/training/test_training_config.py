@@ -164,7 +164,7 @@ def _distill(**values):
     (_DISTILLED | dict(dtype='half'), "dtype='half': it must be 'float32' or"),
     (_distill(loss='kl'), "distill.loss='kl' must be one of forward_kl"),
     (_distill(samples='own'), "distill.samples='own' must be one of targets"),
-    (dict(family='gpt'), "unknown model family 'gpt'; known: gemma2, t5"),
+    (dict(family='gpt'), "unknown model family 'gpt'; known: gemma2, gemma3"),
     (_model(dtype='int'), "model.dtype='int' must be one of float32, bfloat16"),
     (_model(depth=1), 'wrong settings of a gemma2 model: .*depth'),
     (dict(length=9000), 'length=9000 must not exceed context_length=8192'),
