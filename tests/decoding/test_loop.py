@@ -342,7 +342,7 @@ def test_sharded_equals_unsharded():
     )
     for p in tiny.params()
   )
-  heads = placed[1]['layers_0']['global_1_attention']['query']
+  heads = placed[1]['layers_1']['attention']['query']
   assert heads.sharding.shard_shape(heads.shape) == (16, 2, 4)
   asked = tiny.request()
   prompts = jax.device_put(

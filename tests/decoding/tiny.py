@@ -63,16 +63,23 @@ def params(noise=0.1):
     width = {'embedding': 0.075, 'query': 0.4, 'key': 0.4, 'scale': 0.2}
     return width.get(path[-1].key, 0.25) * rng.normal(size=x.shape)
 
-  def roughen(path, x):
-    if path[0].key in ('embedding', 'final_norm'):
-      return x
+  def roughen(*layers):
+    x = np.stack(layers)
     return x + noise * x.std() * rng.normal(size=x.shape)
 
-  shapes = jax.eval_shape(VERIFIER.init, keys.make(0))
-  verifier_params = jax.tree_util.tree_map_with_path(fill, shapes)
+  shapes, verifier_params = jax.eval_shape(VERIFIER.init, keys.make(0)), {}
+  for name in ('embedding', 'final_norm', 'layers_1', 'layers_0'):
+    part = {name: shapes[name]}
+    verifier_params |= jax.tree_util.tree_map_with_path(fill, part)
   verifier_params['final_norm']['scale'] += 6
-  drafter_params = jax.tree_util.tree_map_with_path(roughen, verifier_params)
-  return DRAFTER.stack(drafter_params), verifier_params
+  drafter_params = {
+    'embedding': verifier_params['embedding'],
+    'final_norm': verifier_params['final_norm'],
+    'stack_0': jax.tree.map(
+      roughen, verifier_params['layers_0'], verifier_params['layers_1']
+    ),
+  }
+  return drafter_params, verifier_params
 
 
 def values(name):

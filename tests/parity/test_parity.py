@@ -86,6 +86,7 @@ def _check(case, logits_BxTxV):
   for got, want in zip(np.asarray(logits_BxTxV), case.logits, strict=True):
     assert want.std() > 0.3
     np.testing.assert_allclose(got[: len(want)], want, rtol=0, atol=TOLERANCE)
+    print(f'largest difference: {np.abs(got[: len(want)] - want).max():.1e}')
 
 
 @for_each

@@ -196,6 +196,7 @@ def test_logits(case):
     got_TxC = val_SxC[:length, : x['val'].shape[1]]
     np.testing.assert_allclose(got_TxC, x['val'], rtol=0, atol=TOLERANCE)
     np.testing.assert_allclose(lse_S[:length], x['lse'], rtol=0, atol=TOLERANCE)
+    print(f'largest difference: {np.abs(got_TxC - x["val"]).max():.1e}')
 
 
 def _check_greedy(told, models, params, method, gamma=None):

@@ -15,7 +15,7 @@ def _task_of_ten_tokens(monkeypatch):
   task = dataclasses.replace(tasks.load('word_problems', {}), max_new_tokens=10)
   monkeypatch.setattr(tasks, 'load', lambda *_: task)
   pair = types.SimpleNamespace(name='word_problems')
-  monkeypatch.setattr(pairs, 'load', lambda *_: pair)
+  monkeypatch.setattr(pairs, 'load', lambda *_, **__: pair)
 
 
 @pytest.mark.parametrize(
