@@ -1,8 +1,6 @@
 import itertools
 import pathlib
-import runpy
 import shutil
-import sys
 
 import pytest
 
@@ -10,6 +8,7 @@ from speccascade import checkpoints, pairs
 from speccascade.checkpoints import convert, file, native, orbax
 from speccascade.models import registry
 from tests.checkpoints import folders, random_model
+from tests.runs import entry_point
 
 SCRIPT = pathlib.Path(__file__).parents[2] / 'scripts/convert_checkpoint.py'
 CONFIG = registry.FAMILIES['gemma2'].examples[0]
@@ -114,22 +113,14 @@ def test_a_shipped_model_is_written_for_others(tmp_path):
   )
 
 
-def _run(monkeypatch, *flags):
-  """Runs the script as a command; returns its exit status or message."""
-  monkeypatch.setattr(sys, 'argv', [str(SCRIPT), *flags])
-  with pytest.raises(SystemExit) as e:
-    runpy.run_path(str(SCRIPT), run_name='__main__')
-  return e.value.code
-
-
-def test_the_command(tmp_path, folder, monkeypatch, capsys):
+def test_the_command(tmp_path, folder, capsys):
   flags = f'--checkpoint={folder}', f'--out={tmp_path / "out"}'
-  assert not _run(monkeypatch, *flags)
+  assert not entry_point.run_file(SCRIPT, *flags)
   config = checkpoints.load(tmp_path / 'out')[0]
   assert config == CONFIG
   assert 'parameters in bfloat16' in capsys.readouterr().out
-  assert 'is there; remove it' in _run(monkeypatch, *flags)
+  assert 'is there; remove it' in entry_point.run_file(SCRIPT, *flags)
   shutil.rmtree(folder)
   missing = f'--checkpoint={folder}', f'--out={tmp_path / "other"}'
-  assert 'source: no such checkpoint' in _run(monkeypatch, *missing)
+  assert 'source: no such checkpoint' in entry_point.run_file(SCRIPT, *missing)
   assert not orbax.is_one(tmp_path)
