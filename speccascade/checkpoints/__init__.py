@@ -17,8 +17,6 @@ from speccascade.checkpoints import (
 )
 from speccascade.models import base
 
-Loaded = reading.Loaded
-
 
 def open(path: epath.PathLike, dtype: str = 'float32') -> opened.Checkpoint:
   """Opens a checkpoint for computing in `dtype`; its weights are not read.

@@ -163,8 +163,9 @@ def test_a_header_of_a_wrong_length(path, size):
     b'{"__metadata__": 3}',
     b'{"__metadata__": null}',
     b'{"x": 3}',
-    b'{"x": {"dtype": "F16", "shape": [1], "data_offsets": [0, 2]},'
-    b' "y": {"dtype": "F16", "shape": [1], "data_offsets": [1, 3]}}',
+    b'{"x": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},'
+    b' "y": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}',
+    b'{"x": {"dtype": "F16", "shape": [1], "data_offsets": [2, 4]}}',
     b'{"__metadata__": {"config": {}}}',
     b'{"x": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}}',
     b'{"x": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}',
