@@ -26,7 +26,7 @@ setuptools.setup(
     'flax>=0.12.8,<0.13',
     'grain>=0.2.15',
     'huggingface_hub>=0.30',
-    'jax>=0.10.2,<0.13',  # The tests ran with 0.10.2 and 0.12.0.1.
+    'jax>=0.10.2,<0.13',
     'jaxlib>=0.10.2,<0.13',
     'jinja2>=3.1.6',  # Older ones let a chat template out of its sandbox.
     'matplotlib>=3.10',
