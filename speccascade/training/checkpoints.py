@@ -137,9 +137,13 @@ def _arrays(tree):
 def _mute_threads():
   """Mutes what Orbax's threads print of the errors that it raises as well.
 
-  They log a traceback, and what was being written beside finds no event loop.
+  They log a traceback, what was being written beside finds no event loop, and
+  asyncio logs the errors of the other arrays when their futures are collected.
   """
   logging.getLogger('absl').addFilter(lambda x: 'orbax' not in x.pathname)
+  logging.getLogger('asyncio').addFilter(
+    lambda x: 'OCDBT database' not in x.getMessage()
+  )
   show = sys.unraisablehook
 
   def hook(event):

@@ -1,5 +1,7 @@
 """Checkpoints that are torn, stray, flipped or of another run."""
 
+import asyncio
+import gc
 import pickle
 import random
 import resource
@@ -280,6 +282,20 @@ def test_a_full_disk_is_one_line_and_leaves_the_older_ones(
   _check(_restore(folder), 12)
   _save(folder, 24)
   assert _names(folder) == ['12', '12.json', '24', '24.json']
+
+
+@pytest.mark.parametrize(
+  ('told', 'is_muted'),
+  [('Error writing "w/0" in OCDBT database', True), ('of our own', False)],
+)
+def test_of_futures_that_nobody_awaits_those_of_arrays_are_mute(
+  told, is_muted, caplog
+):
+  loop = asyncio.new_event_loop()
+  loop.create_future().set_exception(ValueError(told))
+  gc.collect()
+  loop.close()
+  assert (told not in caplog.text) == is_muted
 
 
 @pytest.mark.parametrize('is_first', [False, True])
