@@ -25,7 +25,6 @@ setuptools.setup(
     'etils[epath]>=1.12',
     'flax>=0.12.8,<0.13',
     'grain>=0.2.15',
-    'huggingface_hub>=0.30',
     'jax>=0.10.2,<0.13',
     'jaxlib>=0.10.2,<0.13',
     'jinja2>=3.1.6',  # Older ones let a chat template out of its sandbox.

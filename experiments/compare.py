@@ -27,7 +27,8 @@ _CONFIG = studies_flags.define_config(__file__)
 
 def main():
   """Decodes by all methods of both libraries and prints the table."""
-  print(run.run(config.parse(compare.Compare, _CONFIG.value)))
+  for lines in run.run(config.parse(compare.Compare, _CONFIG.value)):
+    print(lines, flush=True)
 
 
 if __name__ == '__main__':

@@ -7,7 +7,8 @@ import sys
 from importlib import metadata
 
 _ROOT = pathlib.Path(__file__).parents[1]
-_EXTRAS = {'torch', 'transformers'}  # Imported only where they are needed.
+# Imported only where they are needed.
+_EXTRAS = {'huggingface_hub', 'torch', 'transformers'}
 
 
 def _imported():

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, plain lines elsewhere."""
+"""Progress of long work, on stderr: a bar, or plain lines off a terminal."""
 
 import sys
 
@@ -34,6 +34,8 @@ class Progress:
       self._bar.update(units)
       return
     now = clock.now()
+    if sys.stderr is None:
+      return
     if now < self._next and self._done < self._total:
       return
     self._next = now + _SECONDS
@@ -43,6 +45,7 @@ class Progress:
     print(
       f'{self._done:.15g}/{self._total:.15g} {self._unit}  {rate:.3g} '
       f'{self._unit}/s  {left} s left  {self._text}',
+      file=sys.stderr,
       flush=True,
     )
 

@@ -22,7 +22,8 @@ import pytest
 from ml_collections import config_dict
 
 from speccascade import config
-from speccascade.studies import acceptance, benchmark, show
+from speccascade.studies import acceptance, benchmark, flips, show
+from speccascade.studies.compare import config as compare
 from speccascade.studies.tokens import config as tokens
 from speccascade.sweeps import config as sweeps
 from speccascade.sweeps import points
@@ -42,6 +43,8 @@ _FILES = (
   ('acceptance', None, acceptance.Acceptance),
   ('analyze', None, tokens.Tokens),
   ('benchmark', None, benchmark.Benchmark),
+  ('compare', None, compare.Compare),
+  ('flips', None, flips.Flips),
   ('generate', None, show.Show),
   ('train', 'word_problems,drafter', training.Train),
   ('train', 'translation,verifier', training.Train),

@@ -15,7 +15,7 @@ from speccascade import pairs, tokenizers
 from speccascade.checkpoints import hugging_face
 from speccascade.checkpoints import load as load_checkpoint
 from speccascade.checkpoints import native as checkpoints
-from speccascade.models import registry
+from speccascade.models import registry, stacking
 from speccascade.pairs import config as pairs_config
 
 FAMILIES = list(registry.FAMILIES.values())
@@ -334,6 +334,11 @@ def test_models_without_a_tokenizer_or_a_partner(published):
 def test_a_config_names_a_pair_or_two_models(published):
   drafter, verifier = map(str, published)
   models = pairs_config.Models(drafter=drafter, verifier=verifier)
-  assert models.load_pair().name == 'small+large'
+  pair = models.load_pair()
+  assert pair.name == 'small+large'
+  assert not stacking.stacks_of(pair.verifier_params)
+  stacked = models.model_copy(update={'stacked': True}).load_pair()
+  assert stacking.stacks_of(stacked.drafter_params)
+  assert stacking.stacks_of(stacked.verifier_params)
   with pytest.raises(ValueError, match='pair must be set, or drafter and'):
     config_lib.parse(pairs_config.Models, {'drafter': drafter})

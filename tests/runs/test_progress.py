@@ -8,7 +8,8 @@ from tests.timing import fake_clock
 
 def test_plain_lines_show_amount_rate_and_time_left(capsys, monkeypatch):
   clock = fake_clock.install(monkeypatch)
-  monkeypatch.setattr(progress.sys, 'stderr', io.StringIO())  # No terminal.
+  out = io.StringIO()  # No terminal.
+  monkeypatch.setattr(progress.sys, 'stderr', out)
   with progress.Progress(100, 'prompts') as bar:
     bar.describe('chow: outputs')
     clock.advance(10)
@@ -19,11 +20,12 @@ def test_plain_lines_show_amount_rate_and_time_left(capsys, monkeypatch):
     bar.advance(40)
     clock.advance(1)  # The last unit gets a line at once.
     bar.advance(20)
-  assert capsys.readouterr().out.splitlines() == [
+  assert out.getvalue().splitlines() == [
     '20/100 prompts  2 prompts/s  40 s left  chow: outputs',
     '80/100 prompts  2 prompts/s  10 s left  chow: outputs',
     '100/100 prompts  2.44 prompts/s  0 s left  chow: outputs',
   ]
+  assert not capsys.readouterr().out
 
 
 def test_a_terminal_gets_a_bar(capsys, monkeypatch):
@@ -63,9 +65,16 @@ def test_a_terminal_gets_a_bar(capsys, monkeypatch):
     (2, 3, '3/2 units  3e+09 units/s  0 s left  '),
   ],
 )
-def test_any_total_has_a_line(capsys, monkeypatch, total, units, line):
+def test_any_total_has_a_line(monkeypatch, total, units, line):
   fake_clock.install(monkeypatch)
-  monkeypatch.setattr(progress.sys, 'stderr', None)  # Closed.
+  monkeypatch.setattr(progress.sys, 'stderr', out := io.StringIO())
   with progress.Progress(total, 'units') as bar:
     bar.advance(units)
-  assert capsys.readouterr().out == line + '\n'
+  assert out.getvalue() == line + '\n'
+
+
+def test_closed_it_is_silent(capsys, monkeypatch):
+  monkeypatch.setattr(progress.sys, 'stderr', None)
+  with progress.Progress(3, 'units') as bar:
+    bar.advance(3)
+  assert not capsys.readouterr().out

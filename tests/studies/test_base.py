@@ -6,7 +6,8 @@ import types
 import pytest
 
 from speccascade import config, pairs, tasks
-from speccascade.studies import acceptance, benchmark, show
+from speccascade.studies import acceptance, benchmark, flips, show
+from speccascade.studies.compare import config as compare
 from speccascade.studies.tokens import config as tokens
 
 
@@ -24,6 +25,8 @@ def _task_of_ten_tokens(monkeypatch):
     (acceptance.Acceptance, dict(gamma=11), 'gamma=11'),
     (benchmark.Benchmark, dict(gamma=11, schedule_gamma=0), 'gamma=11'),
     (benchmark.Benchmark, dict(schedule_gamma=11), 'schedule_gamma=11'),
+    (compare.Compare, dict(gammas=(3, 11)), 'gammas=11'),
+    (flips.Flips, dict(gamma=11), 'gamma=11'),
     (show.Show, dict(gamma=11), 'gamma=11'),
     (tokens.Tokens, dict(gammas=(3, 11, 4)), 'gammas=11'),
   ],
@@ -50,6 +53,8 @@ def test_no_draft_is_longer_than_any_answer(kind, values, told):
     (benchmark.Benchmark, dict(confidence=1e-46), 'confidence=1e-46: it must'),
     (benchmark.Benchmark, dict(gamma=100_000), 'gamma=100000: it must be'),
     (benchmark.Benchmark, dict(schedules=('x',)), 'schedules: unknown schedul'),
+    (compare.Compare, dict(temperature=1e-46), 'temperature=1e-46: it must'),
+    (flips.Flips, dict(batch_size=2**63), 'batch_size=9223372036854'),
     (show.Show, dict(example=2**31), 'example=2147483648: it must be'),
     (show.Show, dict(max_new_tokens=2**31), 'max_new_tokens=2147483648: it'),
     (show.Show, dict(values=(float('nan'),)), 'values.0=nan: it must be'),

@@ -13,7 +13,7 @@ from speccascade.models import gemma2, registry, t5
 from speccascade.sampling import keys, probabilities
 from speccascade.studies.compare import answers as answers_lib
 from speccascade.studies.compare import config as compare
-from speccascade.studies.compare import peer
+from speccascade.studies.compare import peer, run
 from speccascade.sweeps import batches
 from speccascade.timing import clock
 from tests.runs import entry_point
@@ -266,7 +266,9 @@ def test_the_command_decodes_in_turns_and_prints_what_both_took(
   )
   assert ended is None
   out, error = capsys.readouterr()
-  assert error == 'batch size 1 ...\nbatch size 4 ...\n'
+  assert error.splitlines()[0].endswith(
+    'batch size 1, speccascade, verifier alone'
+  )
   files = ['config.json', 'model.safetensors']
   assert fakes.files == {'drafter': files, 'verifier': files}
   assert fakes.dtype == 'float32'
@@ -278,7 +280,7 @@ def test_the_command_decodes_in_turns_and_prints_what_both_took(
   wide = [(way, [0, 1, 2, 3]) for way in ways[:3]]
   assert fakes.calls == turn * 2 + wide * 2
   lines = out.splitlines()
-  assert lines[2:12] == [
+  assert lines[4:14] == [
     '| 1 | speccascade | verifier alone | 4 | 4.00 | 2.00 | 1.00 | 4.0 | 4/4 '
     '| 4.0 s |',
     '| 1 | speccascade | strict, γ = 3 | 4 | 4.00 | 2.00 | 2.00 | 4.0 | 3/4 '
@@ -307,6 +309,29 @@ def test_the_command_decodes_in_turns_and_prints_what_both_took(
     'Batch 4, speccascade, strict, γ = 3: example 2 differs from token 1, '
     "where the verifier's two best logits are 2.0e-05 apart.",
   ]
+
+
+def test_lines_of_a_batch_size_do_not_wait_for_the_next(monkeypatch):
+  _Fakes(monkeypatch)
+  study = _parse(
+    batch_sizes=(1, 2),
+    num_examples=2,
+    gammas=(3,),
+    trials=1,
+    methods={},
+    max_new_tokens=9,
+    stacked=True,
+  )
+  lines = run.run(study)
+  assert 'layers stacked' in next(lines)
+  assert next(lines).startswith('| 1 | speccascade | verifier alone |')
+
+  def die(*_):
+    raise RuntimeError
+
+  monkeypatch.setattr(batches, 'decode', die)
+  with pytest.raises(RuntimeError):
+    next(lines)
 
 
 def test_a_missing_library_is_one_line(monkeypatch, capsys):

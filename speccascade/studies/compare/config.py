@@ -26,7 +26,7 @@ class Compare(base.Study):
   """
 
   methods: sweeps_config.Methods = {'token_v3': (0.3,)}
-  gammas: tuple[config.Gamma, ...] = pydantic.Field((4, 16), min_length=1)
+  gammas: tuple[config.Gamma, ...] = pydantic.Field((2, 4, 16), min_length=1)
   temperature: config.Temperature = 0.0
   batch_sizes: tuple[config.Rows, ...] = pydantic.Field(
     (1, 8, 32), min_length=1

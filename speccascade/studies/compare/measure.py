@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from speccascade.decoding import results
+from speccascade.runs import progress as progress_lib
 from speccascade.studies import show
 from speccascade.studies.compare import answers as answers_lib
 from speccascade.studies.compare import config, peer
@@ -122,13 +123,21 @@ def measure(
   width = int(workload.length_E.max())
   prompts = [batches.prompts(workload, x, width=width) for x in examples]
 
-  def decode(way):
-    return answers_lib.join([way.decode(x) for x in prompts])
-
   able = [way for way in ways if way.most is None or batch <= way.most]
-  answers, timings = show.measure(
-    [functools.partial(decode, way) for way in able], trials
-  )
+  turns = len(able) * (1 + trials)
+  with progress_lib.Progress(turns * len(prompts), 'batches') as progress:
+
+    def decode(way):
+      progress.describe(f'batch size {batch}, {way.library}, {way.name}')
+      found = []
+      for x in prompts:
+        found.append(way.decode(x))
+        progress.advance(1)
+      return answers_lib.join(found)
+
+    answers, timings = show.measure(
+      [functools.partial(decode, way) for way in able], trials
+    )
   rows = {
     way: Row(way, batch, timing, answer)
     for way, timing, answer in zip(able, timings, answers, strict=True)

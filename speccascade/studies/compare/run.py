@@ -1,20 +1,22 @@
 """A comparison, from its config to its table."""
 
-import sys
 import tempfile
+from collections.abc import Iterator
 
 from etils import epath
 
 from speccascade import checkpoints, pairs
 from speccascade.checkpoints import hugging_face
+from speccascade.models import stacking
 from speccascade.studies.compare import config, measure, peer, table
 
 
-def run(study: config.Compare) -> str:
-  """Measures both libraries at every batch size.
+def run(study: config.Compare) -> Iterator[str]:
+  """Measures both libraries, a batch size after the other.
 
-  Returns:
-    Text in Markdown: a table, what it is of, and where answers differ.
+  Yields:
+    Lines in Markdown: what is measured, a table whose lines come as they are
+    known, and where answers differ.
 
   Raises:
     ValueError: transformers is missing, or models, task or examples are not
@@ -30,11 +32,14 @@ def run(study: config.Compare) -> str:
       },
       study.dtype,
     )
-  ways, rows = measure.ways(study, workload, models), []
+  yield f'{table.title(study, workload, models)}\n\n{table.HEAD}'
+  ways, notes = measure.ways(study, workload, models), []
   for batch in study.batch_sizes:
-    print(f'batch size {batch} ...', file=sys.stderr, flush=True)
-    rows += measure.measure(ways, workload, batch, study.trials)
-  return table.write(study, workload, models, rows)
+    rows = measure.measure(ways, workload, batch, study.trials)
+    yield table.lines(rows, study.temperature)
+    if study.temperature == 0:
+      notes += table.differences(rows, workload, models)
+  yield from (f'\n{note}' for note in table.first(notes))
 
 
 def _folder(study, pair: pairs.Pair, role, scratch):
@@ -45,5 +50,6 @@ def _folder(study, pair: pairs.Pair, role, scratch):
     if path.is_dir() and hugging_face.is_one(path):
       return path
   model, params = getattr(pair, role), getattr(pair, f'{role}_params')
+  params = stacking.unstack(params)
   hugging_face.save(scratch, model.config, params, study.dtype)
   return scratch

@@ -1,14 +1,14 @@
 """The table of a comparison."""
 
 import importlib.util
-import itertools
+from collections.abc import Iterator
 
 from speccascade.runs import environment
 from speccascade.studies.compare import answers as answers_lib
 from speccascade.studies.compare import config, measure, peer
 from speccascade.sweeps import batches
 
-_HEAD = (
+HEAD = (
   '| batch | library | method | tokens/s | × generate | × assisted '
   '| tokens/verifier call | tokens/answer | text of generate | first turn |\n'
   '|--:|:--|:--|--:|--:|--:|--:|--:|--:|--:|'
@@ -16,31 +16,15 @@ _HEAD = (
 _SHOWN = 10  # Differences; of the others the number is told.
 
 
-def write(
-  study: config.Compare,
-  workload: batches.Workload,
-  models: peer.Models,
-  rows: list[measure.Row],
-) -> str:
-  """Returns a table, what it is of, and where answers differ, in Markdown.
+def lines(rows: list[measure.Row], temperature: float) -> str:
+  """Returns the lines of the table for the rows of a batch size."""
+  return '\n'.join(_line(row, rows, temperature) for row in rows)
 
-  Args:
-    study: Compare.
-    workload: that was decoded.
-    models: of transformers.
-    rows: of every way, at every batch size.
-  """
-  lines, notes = [], []
-  for _, own in itertools.groupby(rows, lambda row: row.batch):
-    own = list(own)
-    lines += [_line(row, own, study.temperature) for row in own]
-    if study.temperature == 0:
-      notes += _differences(own, workload, models)
+
+def first(notes: list[str]) -> list[str]:
+  """Returns the first notes, and how many more there are."""
   more = len(notes) - _SHOWN
-  notes = notes[:_SHOWN] + ([f'So do {more} more.'] if more > 0 else [])
-  return '\n\n'.join(
-    ['\n'.join([_HEAD, *lines]), _title(study, workload, models), *notes]
-  )
+  return notes[:_SHOWN] + ([f'So do {more} more.'] if more > 0 else [])
 
 
 def generate(rows: list[measure.Row]) -> measure.Row:
@@ -71,10 +55,18 @@ def _line(row, own, temperature):
   )
 
 
-def _differences(own, workload, models):
-  """Where a lossless way is not of generate's text, and how near that was."""
-  reference = generate(own).answers
-  for row in own:
+def differences(
+  rows: list[measure.Row], workload: batches.Workload, models: peer.Models
+) -> Iterator[str]:
+  """Yields where a lossless way is not of generate's text, and how near.
+
+  Args:
+    rows: of a batch size.
+    workload: that was decoded.
+    models: of transformers.
+  """
+  reference = generate(rows).answers
+  for row in rows:
     if row.answers is None or not row.way.lossless:
       continue
     for example, at in answers_lib.differences(row.answers, reference):
@@ -87,12 +79,16 @@ def _differences(own, workload, models):
       )
 
 
-def _title(study, workload, models):
+def title(
+  study: config.Compare, workload: batches.Workload, models: peer.Models
+) -> str:
+  """Returns what is measured, on what, in which versions."""
   told, theirs = environment.describe(), peer.describe(models)
   versions = ', '.join(f'{k} {v}' for k, v in told['versions'].items())
+  layers = ', layers stacked' if study.stacked else ''
   adapts = 'with' if importlib.util.find_spec('sklearn') else 'without'
   return (
-    f'{told["device"]}, {study.dtype}, pair {workload.pair.name}, '
+    f'{told["device"]}, {study.dtype}{layers}, pair {workload.pair.name}, '
     f'{len(workload.examples)} prompts of {workload.task.name}, at most '
     f'{workload.task.max_new_tokens} tokens, temperature '
     f'{study.temperature:g}, medians of {study.trials} turns; {versions}; '
