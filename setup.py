@@ -14,12 +14,18 @@ setuptools.setup(
   description='Speculative cascades in JAX.',
   license='Apache-2.0',
   python_requires='>=3.11',
+  # The tests pass at both ends: 3.11 with jax 0.10.2, flax 0.12.8 and orbax
+  # 0.12.8, and 3.12 with jax 0.12.0.1, flax 0.12.12 and orbax 0.12.8.
+  classifiers=[
+    'Programming Language :: Python :: 3.11',
+    'Programming Language :: Python :: 3.12',
+  ],
   packages=setuptools.find_packages(include=['speccascade', 'speccascade.*']),
   package_data={
     'speccascade.pairs': ['word_problems/*', 'translation/*'],
     'speccascade.tasks.synthetic': ['*/*.txt'],
   },
-  # constraints.txt holds the exact versions that the tests ran with.
+  # constraints.txt holds the lower end, which the scripts install.
   install_requires=[
     'absl-py>=2.1',
     'etils[epath]>=1.12',
