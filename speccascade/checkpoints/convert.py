@@ -1,6 +1,7 @@
 """Writes a checkpoint of any format in one of three."""
 
 import dataclasses
+import json
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ from flax import traverse_util
 from speccascade import checkpoints
 from speccascade.checkpoints import hugging_face, native, opened, orbax, reading
 from speccascade.checkpoints import tensors as tensors_lib
-from speccascade.storage import files
+from speccascade.storage import files, json_text
+from speccascade.tokenizers import settings as settings_lib
 
 # How a format is written, and how often each parameter is asked for.
 FORMATS = {
@@ -18,10 +20,11 @@ FORMATS = {
   'orbax': (orbax.save, 1),
   'hugging_face': (hugging_face.save, 2),
 }
+_GENERATION = 'generation_config.json'
 # Beside the weights of a model, what its tokenizer is read from.
 _TOKENIZER = (
   'chat_template.jinja',
-  'generation_config.json',
+  _GENERATION,
   'special_tokens_map.json',
   'spiece.model',
   'tokenizer.json',
@@ -63,14 +66,16 @@ def convert(
     dtype = 'bfloat16' if narrow else 'float32'
   if found.checksum is not None:
     reading.verify(found)
+  beside = _tokenizer(found.path) if found.path.is_dir() else {}
   save, times = FORMATS[form]
   total = times * sum(x.nbytes for x in sources.values())
   with reading.progress(out.name, total) as bar:
     shown = {name: _Shown(x, bar) for name, x in sources.items()}
     params = traverse_util.unflatten_dict(shown, sep='.')
     save(out, dataclasses.replace(found.config, dtype=dtype), params, dtype)
-  if found.path.is_dir() and out.is_dir():
-    _copy_tokenizer(found.path, out)
+  if out.is_dir():
+    for name, data in beside.items():
+      files.write(out / name, data)
   return f'{out}: {found.size:,} parameters in {dtype}'
 
 
@@ -92,7 +97,21 @@ class _Shown:
     return x
 
 
-def _copy_tokenizer(source, out):
-  for name in _TOKENIZER:
-    if (source / name).exists():
-      files.write(out / name, (source / name).read_bytes())
+def _tokenizer(source):
+  """{name: bytes} of the files of a tokenizer.
+
+  The ids that end an answer are in generation_config.json, those of the
+  model's config.json, too: that one is written anew, or not at all.
+  """
+  told = settings_lib.read(source).eos_ids
+  found = {
+    name: (source / name).read_bytes()
+    for name in _TOKENIZER
+    if (source / name).exists()
+  }
+  if source / 'config.json' in told:
+    ids = sorted({token for ids in told.values() for token in ids})
+    own = json_text.loads(found.get(_GENERATION, b'{}'))
+    text = json.dumps(own | {'eos_token_id': ids}, indent=2)
+    found[_GENERATION] = f'{text}\n'.encode()
+  return found

@@ -132,7 +132,8 @@ def _of_shards(index: epath.Path) -> dict[str, tensors_lib.Tensor]:
   told = _json(index)
   places = told.get('weight_map') if isinstance(told, dict) else None
   if not isinstance(places, dict) or not all(
-    isinstance(x, str) and epath.Path(x).name == x for x in places.values()
+    isinstance(x, str) and epath.Path(x).name == x and x not in ('', '..')
+    for x in places.values()
   ):
     raise ValueError(
       f'{index}: it has no weight_map of names of files in its folder; copy it '

@@ -108,9 +108,13 @@ def rope(
   Raises:
     ValueError: the embedding is not rotary as usual, nor linearly scaled.
   """
-  name = 'rope_parameters'
+  name, older = 'rope_parameters', fields.get('rope_scaling')
   if fields.get(name) is None:
     name, kind = 'rope_scaling', None
+  elif older and older != fields[name]:
+    raise ValueError(
+      f'rope_scaling={older!r:.80} and rope_parameters differ; take one out'
+    )
   told = fields.get(name) or {}
   if kind and isinstance(told, Mapping):
     told = told.get(kind)

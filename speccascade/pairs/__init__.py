@@ -154,9 +154,8 @@ def _tokenizer(folder, given, known=None):
   """
   found = [] if known is None else [known]
   for role in reversed(ROLES):
-    place = given[role].path if role in given else None
-    if place is not None and tokenizer_lib.is_in(place):
-      found.append(tokenizer_lib.load(place))
+    if role in given and tokenizer_lib.is_in(_place(given[role])):
+      found.append(tokenizer_lib.load(_place(given[role])))
   if folder is not None:
     found.append(tokenizer_lib.load(folder / _TOKENIZER))
   if not found:
@@ -166,7 +165,14 @@ def _tokenizer(folder, given, known=None):
     )
   for other in found[1:]:
     tokenizer_lib.check_same(found[0], other)
+  if 'verifier' in given:
+    return tokenizer_lib.ended_as_in(found[0], _place(given['verifier']))
   return found[0]
+
+
+def _place(checkpoint):
+  """The folder of a checkpoint, where its tokenizer is."""
+  return checkpoint.path if checkpoint.path.is_dir() else checkpoint.path.parent
 
 
 def _provenance(folder, own, models):

@@ -2,7 +2,7 @@
 
 from speccascade.tokenizers.base import Tokenizer, check_same
 from speccascade.tokenizers.incremental import spell
-from speccascade.tokenizers.loading import is_in, load
+from speccascade.tokenizers.loading import ended_as_in, is_in, load
 from speccascade.tokenizers.prompts import encode_prompts
 from speccascade.tokenizers.stops import cut, until
 from speccascade.tokenizers.training import BOS, EOS, PAD, UNK, train
@@ -16,6 +16,7 @@ __all__ = [
   'check_same',
   'cut',
   'encode_prompts',
+  'ended_as_in',
   'is_in',
   'load',
   'spell',

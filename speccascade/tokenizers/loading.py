@@ -1,5 +1,6 @@
 """Loads a tokenizer: its vocabulary, and what lies beside it."""
 
+import dataclasses
 import hashlib
 import json
 
@@ -46,6 +47,8 @@ def load(path: epath.PathLike) -> base.Tokenizer:
     around = _around(file, settings, around, ids)
   eos_ids = _eos_ids(file, codec, settings, ids)
   pad_id, template = ids.get('pad_token'), settings.template
+  if template is not None:
+    template = _complete(file, codec, settings, ids)
   told = [around, eos_ids, pad_id, template and template.source]
   return base.Tokenizer(
     path=str(file),
@@ -59,6 +62,27 @@ def load(path: epath.PathLike) -> base.Tokenizer:
     file_digest=hashlib.sha256(data).hexdigest(),
     digest=hashlib.sha256(data + json.dumps(told).encode()).hexdigest(),
   )
+
+
+def ended_as_in(
+  tokenizer: base.Tokenizer, folder: epath.PathLike
+) -> base.Tokenizer:
+  """Returns a tokenizer that ends answers as the files of a model tell, too.
+
+  Args:
+    tokenizer: Tokenizer.
+    folder: of a model, with or without a tokenizer.
+
+  Raises:
+    ValueError: a file is not valid, or names an id that is no piece.
+  """
+  told = settings_lib.read(epath.Path(folder)).eos_ids
+  own = dict.fromkeys(tokenizer.eos_ids)
+  found = tuple(own | dict.fromkeys(_told(tokenizer.path, tokenizer, told)))
+  if found == tokenizer.eos_ids:
+    return tokenizer
+  digest = hashlib.sha256(f'{tokenizer.digest} {found}'.encode()).hexdigest()
+  return dataclasses.replace(tokenizer, eos_ids=found, digest=digest)
 
 
 def is_in(path: epath.PathLike) -> bool:
@@ -109,17 +133,36 @@ def _around(file, settings, own, ids):
   return tuple(found)
 
 
-def _eos_ids(file, codec, settings, ids):
-  """All tokens that end an answer, the tokenizer's own first."""
-  found = [ids.get('eos_token')]
-  for source, told in settings.eos_ids.items():
+def _complete(file, codec, settings, ids):
+  """The template of chats, with the pieces that only the vocabulary tells."""
+  template = settings.template
+  for token, piece in settings.added.items():
+    if token >= codec.vocab_size and piece in template.source:
+      raise ValueError(
+        f'{file} has no piece {piece!r}, which the chat template writes; copy '
+        'the tokenizer.json of the model beside it'
+      )
+  if len(codec.beginning) == 1:
+    ids = {'bos_token': codec.beginning[0]} | ids
+  own = {name: codec.piece(i) for name, i in ids.items() if i is not None}
+  return dataclasses.replace(template, tokens=own | dict(template.tokens))
+
+
+def _told(file, codec, eos_ids):
+  """The ids of files, which are pieces of the vocabulary."""
+  for source, told in eos_ids.items():
     for token in told:
       if token >= codec.vocab_size:
         raise ValueError(
           f'{source}: eos_token_id {token} is no piece of {file}; copy both '
           'from one model'
         )
-    found += told
+      yield token
+
+
+def _eos_ids(file, codec, settings, ids):
+  """All tokens that end an answer, the tokenizer's own first."""
+  found = [ids.get('eos_token'), *_told(file, codec, settings.eos_ids)]
   if settings.template is not None:
     ends = [piece for piece in _TURN_ENDS if piece in settings.template.source]
     found += map(codec.find, ends)

@@ -26,6 +26,7 @@ class Settings:
     begins: whether BOS precedes every prompt; None is not told.
     ends: whether EOS follows every prompt; None is not told.
     template: of chats.
+    added: {id: piece} of those that were added to a vocabulary.
   """
 
   tokens: Mapping[str, str]
@@ -33,6 +34,7 @@ class Settings:
   begins: bool | None
   ends: bool | None
   template: chat.Template | None
+  added: Mapping[int, str]
 
 
 def read(folder: epath.Path) -> Settings:
@@ -44,19 +46,25 @@ def read(folder: epath.Path) -> Settings:
   config = _json(folder / CONFIG)
   tokens = _tokens(folder / 'special_tokens_map.json')
   tokens |= _tokens(folder / CONFIG)
-  is_t5 = config.get('tokenizer_class') in _ENDS_PROMPTS
+  kind = config.get('tokenizer_class')
+  if kind is None and _json(folder / 'config.json').get('model_type') == 't5':
+    kind = _ENDS_PROMPTS[0]
+  is_t5 = kind in _ENDS_PROMPTS
   return Settings(
     tokens=tokens,
     eos_ids=_eos_ids(folder),
     begins=config.get('add_bos_token'),
     ends=config.get('add_eos_token', True if is_t5 else None),
     template=_template(folder, config.get('chat_template'), tokens),
+    added=_added(folder / CONFIG),
   )
 
 
 def _json(file) -> dict[str, Any]:
   if not file.exists():
     return {}
+  if file.is_dir():
+    raise ValueError(f'{file} is a folder, not a file; copy it again')
   try:
     value = json_text.load(file)
   except ValueError as error:
@@ -76,6 +84,22 @@ def _tokens(file):
         raise ValueError(f'{file}: {name} is {value!r}, not a piece; remove it')
       found[name] = piece
   return found
+
+
+def _added(file):
+  """The pieces of `added_tokens_decoder`, by id."""
+  told = _json(file).get('added_tokens_decoder') or {}
+  if not isinstance(told, dict) or not all(
+    token.isdecimal()
+    and isinstance(x, dict)
+    and isinstance(x.get('content'), str)
+    for token, x in told.items()
+  ):
+    raise ValueError(
+      f'{file}: added_tokens_decoder does not tell a piece for each id; copy '
+      'it again'
+    )
+  return {int(token): x['content'] for token, x in told.items()}
 
 
 def _eos_ids(folder):
@@ -108,7 +132,13 @@ def _template(folder, told, tokens):
   file = folder / CONFIG
   if isinstance(told, list):  # Several templates by name.
     named = [x for x in told if isinstance(x, dict)]
-    told = {x.get('name'): x.get('template') for x in named}.get('default')
+    named = {x.get('name'): x.get('template') for x in named}
+    if 'default' not in named:
+      raise ValueError(
+        f'{file}: of the chat templates {", ".join(map(repr, named))} none is '
+        "named 'default'; name one so"
+      )
+    told = named['default']
   if told is None:
     return None
   if not isinstance(told, str):

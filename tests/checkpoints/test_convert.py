@@ -1,14 +1,16 @@
 import itertools
+import json
 import pathlib
 import shutil
 
 import pytest
 
-from speccascade import checkpoints, pairs
+from speccascade import checkpoints, pairs, tokenizers
 from speccascade.checkpoints import convert, file, native, orbax
 from speccascade.models import registry
 from tests.checkpoints import folders, random_model
 from tests.runs import entry_point
+from tests.tokenizers import folders as tokenizer_folders
 
 SCRIPT = pathlib.Path(__file__).parents[2] / 'scripts/convert_checkpoint.py'
 CONFIG = registry.FAMILIES['gemma2'].examples[0]
@@ -92,11 +94,11 @@ def test_a_damaged_source_is_not_written(tmp_path, form):
 def test_a_tokenizer_goes_with_its_model(tmp_path, folder, form):
   names = 'tokenizer.model', 'generation_config.json'
   for name in names:
-    (folder / name).write_text(name)
+    (folder / name).write_text(f'{{"name": "{name}"}}')
   (folder / 'notes.txt').touch()
   convert.convert(folder, tmp_path / 'out', form, None)
   for name in names:
-    assert (tmp_path / 'out' / name).read_text() == name
+    assert name in (tmp_path / 'out' / name).read_text()
   assert not (tmp_path / 'out' / 'notes.txt').exists()
   random_model.assert_equal(
     checkpoints.load(tmp_path / 'out')[1], checkpoints.load(folder)[1]
@@ -124,3 +126,23 @@ def test_the_command(tmp_path, folder, capsys):
   missing = f'--checkpoint={folder}', f'--out={tmp_path / "other"}'
   assert 'source: no such checkpoint' in entry_point.run_file(SCRIPT, *missing)
   assert not orbax.is_one(tmp_path)
+
+
+@pytest.mark.parametrize('form', ['orbax', 'hugging_face'])
+def test_all_that_ends_answers_is_kept(tmp_path, folder, form):
+  own = tokenizer_folders.write(folder.with_name('tokenizer'))
+  for path in own.iterdir():
+    shutil.copy(path, folder)
+  config = json.loads((folder / 'config.json').read_text())
+  config['eos_token_id'] = [0, 5]
+  (folder / 'config.json').write_text(json.dumps(config))
+  (folder / 'generation_config.json').write_text('{"eos_token_id": 7, "a": 1}')
+  convert.convert(folder, tmp_path / 'out', form, None)
+  want, got = (tokenizers.load(x).eos_ids for x in (folder, tmp_path / 'out'))
+  assert set(got) == set(want) >= {0, 5, 7}
+  told = json.loads((tmp_path / 'out' / 'generation_config.json').read_text())
+  assert told['a'] == 1
+  (folder / 'generation_config.json').write_text('{')
+  with pytest.raises(ValueError, match='generation_config.json: .*copy it ag'):
+    convert.convert(folder, tmp_path / 'other', form, None)
+  assert not (tmp_path / 'other').exists()

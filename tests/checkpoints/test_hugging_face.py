@@ -181,6 +181,18 @@ DAMAGES = {
     ),
     f'{INDEX}: it has no weight_map of names of files',
   ),
+  'index_of_no_file': (
+    lambda x: _change_json(
+      x / INDEX, lambda y: y['weight_map'].update({NORM: ''})
+    ),
+    f'{INDEX}: it has no weight_map of names of files',
+  ),
+  'index_of_a_folder': (
+    lambda x: _change_json(
+      x / INDEX, lambda y: y['weight_map'].update({NORM: '..'})
+    ),
+    f'{INDEX}: it has no weight_map of names of files',
+  ),
   'index_of_a_tensor_that_no_shard_has': (
     lambda x: _change(_shard_of(x, NORM), lambda y: y.pop(NORM)),
     rf'{INDEX}: it tells that tensor {NORM} is in model-\S+, but no shard has ',

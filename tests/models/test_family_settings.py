@@ -142,6 +142,11 @@ _LOCAL, _GLOBAL = 'sliding_attention', 'full_attention'
       {'rope_parameters': {'rope_theta': 1e6, 'mscale': 2.0}},
       'mscale=2.0 of rope is not supported',
     ),
+    (
+      'qwen3_8b',
+      _scaling('yarn') | {'rope_parameters': {'rope_theta': 1e6}},
+      'rope_scaling=.* and rope_parameters differ; take one out',
+    ),
     ('gemma2_9b', {'tie_word_embeddings': False}, 'tie_word_embeddings=False'),
     ('gemma2_9b', _scaling('linear'), "'linear' is not supported in this"),
     ('gemma2_9b', {'layer_types': [_GLOBAL] * 3}, 'does not tell one kind a'),
@@ -179,6 +184,16 @@ _LOCAL, _GLOBAL = 'sliding_attention', 'full_attention'
         }
       },
       'factor=8.0 of rope is not supported',
+    ),
+    (
+      'gemma4_31b',
+      {
+        'rope_parameters': {
+          _GLOBAL: {'rope_type': 'proportional', 'partial_rotary_factor': 1.5},
+          _LOCAL: {},
+        }
+      },
+      'partial_rotary_factor=1.5 must be above 0 and at most 1',
     ),
     ('t5_small', {'feed_forward_proj': 'gated-silu'}, "'gated-silu' is not"),
     ('t5_small', {'dense_act_fn': 'silu'}, "dense_act_fn='silu' is not"),

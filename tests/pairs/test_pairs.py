@@ -12,7 +12,7 @@ from sentencepiece import sentencepiece_model_pb2
 
 from speccascade import config as config_lib
 from speccascade import pairs, tokenizers
-from speccascade.checkpoints import hugging_face
+from speccascade.checkpoints import convert, hugging_face
 from speccascade.checkpoints import load as load_checkpoint
 from speccascade.checkpoints import native as checkpoints
 from speccascade.models import registry, stacking
@@ -308,6 +308,33 @@ def test_one_model_takes_the_place_of_a_pair_s_own(published, folder):
   assert pair.digests['verifier'] == own.digests['verifier']
   assert pair.digests['drafter'] != own.digests['drafter']
   assert pair.verifier == own.verifier
+
+
+def test_a_verifier_without_a_tokenizer_tells_what_ends_its_answers(published):
+  drafter, verifier = published
+  (verifier / 'tokenizer.model').unlink()
+  before = pairs.load(drafter=drafter, verifier=verifier)
+  config = json.loads((verifier / 'config.json').read_text())
+  config['eos_token_id'] = [1, 5]
+  (verifier / 'config.json').write_text(json.dumps(config))
+  after = pairs.load(drafter=drafter, verifier=verifier)
+  assert (before.eos_ids, after.eos_ids) == ((1,), (1, 5))
+  assert before.digests['tokenizer'] != after.digests['tokenizer']
+  config['eos_token_id'] = 768
+  (verifier / 'config.json').write_text(json.dumps(config))
+  with pytest.raises(
+    ValueError, match='large/config.json: eos_token_id 768 is'
+  ):
+    pairs.load(drafter=drafter, verifier=verifier)
+
+
+def test_a_file_has_the_tokenizer_beside_it(published, tmp_path):
+  convert.convert(published[0], tmp_path / 'a' / 'm', 'native', None)
+  with pytest.raises(ValueError, match='m: no tokenizer is there'):
+    pairs.load(drafter=tmp_path / 'a' / 'm', verifier=tmp_path / 'a' / 'm')
+  shutil.copy(str(SHIPPED / 'tokenizer.model'), tmp_path / 'a')
+  pair = pairs.load(drafter=tmp_path / 'a' / 'm', verifier=tmp_path / 'a' / 'm')
+  assert pair.tokenizer.path == str(tmp_path / 'a' / 'tokenizer.model')
 
 
 def test_models_of_two_tokenizers_are_no_pair(published, folder):

@@ -59,6 +59,9 @@ def test_settings_that_are_damaged(tmp_path, name):
     _refused(tmp_path, f'^{file}: .*; copy it again$')
   file.write_text('[]')
   _refused(tmp_path, f'^{file} holds no fields; copy it again$')
+  file.unlink()
+  file.mkdir()
+  _refused(tmp_path, f'^{file} is a folder, not a file; copy it again$')
 
 
 # --- What ends an answer.
@@ -177,6 +180,14 @@ def test_of_sentencepiece_the_settings_tell(
   assert tokenizer.prompt('Tom') == [*beginning, *text, *ending]
 
 
+def test_a_model_of_t5_tells_its_tokenizer_s_class(tmp_path):
+  shutil.copy(MODEL, tmp_path / 'spiece.model')
+  (tmp_path / 'config.json').write_text('{"model_type": "t5"}')
+  assert tokenizers.load(tmp_path).ending == (1,)
+  (tmp_path / 'config.json').write_text('{"model_type": "gemma2"}')
+  assert tokenizers.load(tmp_path).ending == ()
+
+
 # --- Chat templates.
 
 
@@ -201,7 +212,31 @@ def test_the_default_of_several_templates(tmp_path):
   folders.write(tmp_path, config=_config(chat_template=several))
   assert tokenizers.load(tmp_path).chat([]) == 'plain'
   folders.write(tmp_path, config=_config(chat_template=several[:1]))
-  assert tokenizers.load(tmp_path).template is None
+  _refused(
+    tmp_path,
+    "tokenizer_config.json: of the chat templates 'tool_use' none is named",
+  )
+
+
+def test_a_template_knows_the_pieces_that_only_the_vocabulary_tells(tmp_path):
+  folders.write(tmp_path, config=_config(bos_token=None))
+  (tmp_path / 'chat_template.jinja').write_text('{{ bos_token }}Hi')
+  tokenizer = tokenizers.load(tmp_path)
+  assert tokenizer.chat([]) == f'{tokenizer.codec.piece(263)}Hi'
+  assert tokenizer.prompt('')[:1] == [263]
+
+
+def test_a_template_writes_no_piece_that_the_vocabulary_lacks(tmp_path):
+  shutil.copy(MODEL, tmp_path / 'tokenizer.model')
+  added = {'768': {'content': '<|im_start|>'}, '769': {'content': '<extra>'}}
+  config = {'added_tokens_decoder': added, 'chat_template': 'Hi'}
+  file = tmp_path / 'tokenizer_config.json'
+  file.write_text(json.dumps(config))
+  assert tokenizers.load(tmp_path).chat([]) == 'Hi'
+  file.write_text(json.dumps(config | {'chat_template': '<|im_start|>'}))
+  _refused(tmp_path, "no piece '<|im_start|>', which the chat template writes")
+  file.write_text(json.dumps({'added_tokens_decoder': {'x': 1}}))
+  _refused(tmp_path, 'added_tokens_decoder does not tell a piece for each id')
 
 
 # --- Two tokenizers.

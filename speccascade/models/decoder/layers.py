@@ -274,7 +274,8 @@ def _rope(position_BxT, kind):
   wavelength = kind.rope_factor * kind.rope_base**fraction
   angle = position_BxT[..., None, None].astype(dtype) / wavelength
   if kind.rope_fraction < 1:
-    angle = jnp.where(fraction < kind.rope_fraction, angle, 0)
+    turning = int(kind.rope_fraction * kind.head_dim // 2)
+    angle = jnp.where(jnp.arange(len(fraction)) < turning, angle, 0)
   return jnp.sin(angle), jnp.cos(angle)
 
 

@@ -73,6 +73,10 @@ def settings(fields, tensors):
   if distant.pop('rope_type') != 'proportional':
     raise ValueError("rope_type of full_attention must be 'proportional'")
   fraction = distant.pop('partial_rotary_factor', 0.25)
+  if not (isinstance(fraction, int | float) and 0 < fraction <= 1):
+    raise ValueError(
+      f'partial_rotary_factor={fraction!r:.80} must be above 0 and at most 1'
+    )
   base, _ = hugging_face.rope({'rope_parameters': distant}, 1_000_000.0)
   return found | {
     **_global_heads(fields),
