@@ -8,7 +8,7 @@ from etils import epath
 
 from speccascade.checkpoints import opened
 from speccascade.checkpoints import tensors as tensors_lib
-from speccascade.models import registry
+from speccascade.models import hugging_face, registry
 
 
 def open(
@@ -37,7 +37,10 @@ def open(
   family, form = _family(format_name, kind)
   tensors = _renamed(form.renamed, tensors)
   settings = form.settings(fields, tensors)
-  config = registry.make_config(family.name, **settings | {'dtype': dtype})
+  try:
+    config = registry.make_config(family.name, **settings | {'dtype': dtype})
+  except ValueError as error:
+    raise ValueError(_in_their_names(form, str(error))) from None
   return opened.Checkpoint(
     path=path,
     config=config,
@@ -61,6 +64,15 @@ def _family(format_name, kind):
   raise ValueError(
     f'models of type {kind!r:.80} are not supported, only {", ".join(known)}'
   )
+
+
+def _in_their_names(form, message):
+  """A message of our settings, by the fields that their file has."""
+  if not form.taken:
+    return message
+  names = hugging_face.READ | {ours: x for x, ours in form.taken.items()}
+  pattern = '|'.join(map(re.escape, names))
+  return re.sub(rf'\b({pattern})(?==)', lambda x: names[x[0]], message)
 
 
 def _renamed(patterns, tensors):

@@ -128,6 +128,7 @@ class Format:
     ignored: regular expressions of tensors that the model does not need.
     fields: configuration -> fields of a configuration file, of which `settings`
       returns the configuration; None if models are not written in the format.
+    taken: our name of each field that `settings` takes as it is.
   """
 
   settings: Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
@@ -136,6 +137,7 @@ class Format:
   renamed: tuple[tuple[str, str], ...] = ()
   ignored: tuple[str, ...] = ()
   fields: Callable[[Any], dict[str, Any]] | None = None
+  taken: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def unscanned(

@@ -32,6 +32,15 @@ _NO_EFFECT = frozenset(
   unsloth_version use_bfloat16 use_cache video_token_id vision_config
   """.split()
 )
+# Our names of settings, and theirs of the fields that `rope` and others read.
+READ = {
+  'rope_base': 'rope_theta',
+  'rope_fraction': 'partial_rotary_factor',
+  'local_rope_base': 'rope_local_base_freq',
+  'rope_factor': 'factor of rope',
+  'period': 'sliding_window_pattern',
+  'tied_embeddings': 'tie_word_embeddings',
+}
 _MISSING = object()
 
 

@@ -269,9 +269,21 @@ DAMAGES = {
     _field(model_type=None),
     'config.json: models of type None are not supported',
   ),
+  'config_of_a_window_of_0': (
+    lambda x: _change_json(
+      x / 'config.json', lambda y: y.update(sliding_window=0)
+    ),
+    'config.json: wrong settings of a gemma2 model: sliding_window=0: ',
+  ),
+  'config_of_a_short_wavelength': (
+    lambda x: _change_json(
+      x / 'config.json', lambda y: y.update(rope_theta=0.5)
+    ),
+    'config.json: wrong settings of a gemma2 model: rope_theta=0.5 must be',
+  ),
   'config_of_other_sizes': (
     _field(hidden_size=8, num_hidden_layers=10**6, layer_types=None),
-    'config.json: wrong settings of a gemma2 model: num_layers=1000000: ',
+    'config.json: wrong settings of a gemma2 model: num_hidden_layers=10000',
   ),
   'weights_of_torch_only': (
     lambda x: (

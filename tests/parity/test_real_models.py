@@ -16,6 +16,7 @@ position, V vocabulary.
 
 import functools
 import hashlib
+import json
 import os
 import pathlib
 
@@ -24,6 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import speccascade
 from speccascade import checkpoints, methods, tokenizers
 from speccascade.models import registry
 from tests.parity import greedy
@@ -231,3 +233,23 @@ def test_strict_writes_what_the_verifier_does():
   models, params = zip(_model(drafter), _model(verifier), strict=True)
   result = _check_greedy(told, models, params, methods.STRICT, gamma=5)
   assert (np.asarray(result.counts.accepted_B) > 0).all()
+
+
+def test_strict_answers_problems_as_the_verifier_does():
+  """Of that pair, whole: 5 problems of GSM8K, token for token."""
+  file = _RECORDED.parents[1] / 'data/gsm8k/test.jsonl'
+  if not file.exists():
+    pytest.skip(f'{file} is not there')
+  *_, drafter, verifier = map(_folder, NAMES)
+  pair = speccascade.load(drafter=drafter, verifier=verifier)
+  lines = file.read_text().splitlines()[:5]
+  prompts = [json.loads(line)['question'] for line in lines]
+  strict, plain = (
+    list(speccascade.generate(pair, prompts, method=name, max_new_tokens=256))
+    for name in ('strict', 'verifier_alone')
+  )
+  assert [x.tokens for x in strict] == [x.tokens for x in plain]
+  assert min(len(x.tokens) for x in strict) > 100
+  assert sum(x.verifier_calls for x in strict) < sum(
+    len(x.tokens) for x in strict
+  )

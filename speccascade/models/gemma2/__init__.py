@@ -13,6 +13,7 @@ FAMILY = family.family(
       kinds=('gemma2',),
       settings=hugging_face.settings,
       fields=hugging_face.fields,
+      taken=hugging_face.TAKEN,
       names=decoder.names,
       ignored=decoder.IGNORED,
     ),

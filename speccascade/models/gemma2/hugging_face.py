@@ -3,6 +3,10 @@
 from speccascade.models import hugging_face
 from speccascade.models.decoder import hugging_face as decoder
 
+TAKEN = decoder.TAKEN | {
+  'query_pre_attn_scalar': 'query_scalar',
+  'sliding_window': 'window',
+}
 # What the fields mean where they are missing: Gemma 2 2B.
 _DEFAULTS = {
   'vocab_size': 256_000,
@@ -39,13 +43,9 @@ def settings(fields, tensors):
   fields = _DEFAULTS | {
     k: v for k, v in fields.items() if v is not None or k in _CAPS
   }
-  taken = {
-    'query_pre_attn_scalar': 'query_scalar',
-    'sliding_window': 'window',
-  }
   found = hugging_face.settings(
     fields,
-    decoder.TAKEN | taken,
+    TAKEN,
     fixed={
       'hidden_activation': ('gelu_pytorch_tanh',),
       'hidden_act': ('gelu_pytorch_tanh',),

@@ -13,6 +13,7 @@ FAMILY = family.family(
       kinds=('gemma3_text', 'gemma3'),
       settings=hugging_face.settings,
       fields=hugging_face.fields,
+      taken=hugging_face.TAKEN,
       names=decoder.names,
       # Beside the text model, files of 4B and more have one of images.
       renamed=(

@@ -3,6 +3,10 @@
 from speccascade.models import hugging_face
 from speccascade.models.decoder import hugging_face as decoder
 
+TAKEN = decoder.TAKEN | {
+  'query_pre_attn_scalar': 'query_scalar',
+  'sliding_window': 'window',
+}
 # What the fields mean where they are missing: files of 4B and more have few.
 _DEFAULTS = {
   'vocab_size': 262_208,
@@ -30,13 +34,9 @@ def settings(fields, tensors):
     ValueError: a field is not supported.
   """
   fields = hugging_face.of_text(fields, _DEFAULTS)
-  taken = {
-    'query_pre_attn_scalar': 'query_scalar',
-    'sliding_window': 'window',
-  }
   found = hugging_face.settings(
     fields,
-    decoder.TAKEN | taken,
+    TAKEN,
     fixed={
       'hidden_activation': ('gelu_pytorch_tanh',),
       'attention_bias': (False,),

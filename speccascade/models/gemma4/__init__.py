@@ -16,6 +16,7 @@ FAMILY = family.family(
       kinds=('gemma4_text', 'gemma4'),
       settings=hugging_face.settings,
       fields=hugging_face.fields,
+      taken=hugging_face.TAKEN,
       names=decoder.names,
       renamed=_BEFORE.renamed,
       ignored=(

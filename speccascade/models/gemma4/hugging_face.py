@@ -6,6 +6,10 @@ Fields that smaller and sparse models of the family have must be off.
 from speccascade.models import hugging_face
 from speccascade.models.decoder import hugging_face as decoder
 
+TAKEN = decoder.TAKEN | {
+  'sliding_window': 'window',
+  'final_logit_softcapping': 'final_softcap',
+}
 # What the fields mean where they are missing.
 _DEFAULTS = {
   'vocab_size': 262_144,
@@ -35,13 +39,9 @@ def settings(fields, tensors):
     ValueError: a field is not supported.
   """
   fields = hugging_face.of_text(fields, _DEFAULTS)
-  taken = {
-    'sliding_window': 'window',
-    'final_logit_softcapping': 'final_softcap',
-  }
   found = hugging_face.settings(
     fields,
-    decoder.TAKEN | taken,
+    TAKEN,
     fixed={
       'attention_k_eq_v': (False, True),
       'hidden_activation': ('gelu_pytorch_tanh',),

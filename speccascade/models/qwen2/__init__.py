@@ -12,6 +12,7 @@ FAMILY = family.family(
       kinds=('qwen2',),
       settings=hugging_face.settings,
       fields=hugging_face.fields,
+      taken=hugging_face.TAKEN,
       names=hugging_face.names,
       ignored=hugging_face.IGNORED,
     )

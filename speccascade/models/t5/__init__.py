@@ -23,6 +23,7 @@ FAMILY = base.Family(
       kinds=('t5',),
       settings=hugging_face.settings,
       fields=hugging_face.fields,
+      taken=hugging_face.TAKEN,
       names=hugging_face.names,
       ignored=(
         r'(encoder|decoder)\.embed_tokens\.weight',

@@ -3,7 +3,7 @@
 from speccascade.models import hugging_face
 
 _TABLE = 'shared.weight'
-_TAKEN = {
+TAKEN = {
   'vocab_size': 'vocab_size',
   'num_layers': 'num_layers',
   'num_decoder_layers': 'num_decoder_layers',
@@ -32,7 +32,7 @@ def settings(fields, tensors):
   """
   found = hugging_face.settings(
     fields,
-    _TAKEN,
+    TAKEN,
     fixed={
       'feed_forward_proj': ('relu', 'gated-gelu'),
       'dense_act_fn': ('relu', 'gelu_new'),
@@ -110,7 +110,7 @@ def _attention(ours, theirs):
 
 def fields(config):
   """Returns the fields that tell a configuration."""
-  found = {theirs: getattr(config, ours) for theirs, ours in _TAKEN.items()}
+  found = {theirs: getattr(config, ours) for theirs, ours in TAKEN.items()}
   return found | {
     'num_decoder_layers': config.decoder_layers,
     'pad_token_id': config.start_token,
