@@ -1,6 +1,7 @@
 """Writes a checkpoint of any format in one of three."""
 
 import dataclasses
+import itertools
 import json
 from typing import Any
 
@@ -98,20 +99,20 @@ class _Shown:
 
 
 def _tokenizer(source):
-  """{name: bytes} of the files of a tokenizer.
+  """{name: bytes} of the files that a tokenizer is read from.
 
-  The ids that end an answer are in generation_config.json, those of the
-  model's config.json, too: that one is written anew, or not at all.
+  config.json, which is not among them, may tell ids that end an answer, too:
+  they go into generation_config.json.
   """
-  told = settings_lib.read(source).eos_ids
+  told = settings_lib.eos_ids(source)
   found = {
     name: (source / name).read_bytes()
     for name in _TOKENIZER
     if (source / name).exists()
   }
   if source / 'config.json' in told:
-    ids = sorted({token for ids in told.values() for token in ids})
+    ids = dict.fromkeys(itertools.chain(*told.values()))
     own = json_text.loads(found.get(_GENERATION, b'{}'))
-    text = json.dumps(own | {'eos_token_id': ids}, indent=2)
+    text = json.dumps(own | {'eos_token_id': list(ids)}, indent=2)
     found[_GENERATION] = f'{text}\n'.encode()
   return found

@@ -76,7 +76,7 @@ def ended_as_in(
   Raises:
     ValueError: a file is not valid, or names an id that is no piece.
   """
-  told = settings_lib.read(epath.Path(folder)).eos_ids
+  told = settings_lib.eos_ids(epath.Path(folder))
   own = dict.fromkeys(tokenizer.eos_ids)
   found = tuple(own | dict.fromkeys(_told(tokenizer.path, tokenizer, told)))
   if found == tokenizer.eos_ids:

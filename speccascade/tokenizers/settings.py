@@ -52,12 +52,36 @@ def read(folder: epath.Path) -> Settings:
   is_t5 = kind in _ENDS_PROMPTS
   return Settings(
     tokens=tokens,
-    eos_ids=_eos_ids(folder),
+    eos_ids=eos_ids(folder),
     begins=config.get('add_bos_token'),
     ends=config.get('add_eos_token', True if is_t5 else None),
     template=_template(folder, config.get('chat_template'), tokens),
     added=_added(folder / CONFIG),
   )
+
+
+def eos_ids(folder: epath.Path) -> dict[epath.Path, tuple[int, ...]]:
+  """Returns {file: ids that end an answer}, of the files that tell any.
+
+  Raises:
+    ValueError: a file is not valid; one line that names it.
+  """
+  found = {}
+  for name in ('generation_config.json', 'config.json'):
+    file = folder / name
+    config = _json(file)
+    told = config.get('eos_token_id')
+    if told is None and isinstance(config.get('text_config'), dict):
+      told = config['text_config'].get('eos_token_id')
+    ids = [] if told is None else told if isinstance(told, list) else [told]
+    if not all(type(i) is int and i >= 0 for i in ids):
+      raise ValueError(
+        f'{file}: eos_token_id is {told!r}, not an id or a list of ids; '
+        'correct it'
+      )
+    if ids:
+      found[file] = tuple(ids)
+  return found
 
 
 def _json(file) -> dict[str, Any]:
@@ -100,25 +124,6 @@ def _added(file):
       'it again'
     )
   return {int(token): x['content'] for token, x in told.items()}
-
-
-def _eos_ids(folder):
-  found = {}
-  for name in ('generation_config.json', 'config.json'):
-    file = folder / name
-    config = _json(file)
-    told = config.get('eos_token_id')
-    if told is None and isinstance(config.get('text_config'), dict):
-      told = config['text_config'].get('eos_token_id')
-    ids = [] if told is None else told if isinstance(told, list) else [told]
-    if not all(type(i) is int and i >= 0 for i in ids):
-      raise ValueError(
-        f'{file}: eos_token_id is {told!r}, not an id or a list of ids; '
-        'correct it'
-      )
-    if ids:
-      found[file] = tuple(ids)
-  return found
 
 
 def _template(folder, told, tokens):
