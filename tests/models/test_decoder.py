@@ -53,10 +53,10 @@ _CASES = {
       rope_base=100.0,
       num_global_kv_heads=1,
       global_head_dim=8,
-      rope_fraction=0.5,
+      rope_fraction=0.7,
     ),
     reference.Model(
-      (_LOCAL, _LOCAL, reference.Layer(100, fraction=0.5), _LOCAL),
+      (_LOCAL, _LOCAL, reference.Layer(100, fraction=0.7), _LOCAL),
       scalar=1,
       scaled=True,
       value_norm=True,
