@@ -25,7 +25,7 @@ setuptools.setup(
     'speccascade.pairs': ['word_problems/*', 'translation/*'],
     'speccascade.tasks.synthetic': ['*/*.txt'],
   },
-  # constraints.txt holds the lower end, which the scripts install.
+  # constraints.txt holds the exact versions of the lower end.
   install_requires=[
     'absl-py>=2.1',
     'etils[epath]>=1.12',

@@ -2,7 +2,7 @@
 
 python experiments/compare.py
 
-About 5 minutes on two CPU cores.
+About 12 minutes on two CPU cores with two draft lengths.
 """
 
 from speccascade import config as config_lib

@@ -128,7 +128,7 @@ class Format:
     ignored: regular expressions of tensors that the model does not need.
     fields: configuration -> fields of a configuration file, of which `settings`
       returns the configuration; None if models are not written in the format.
-    taken: our name of each field that `settings` takes as it is.
+    taken: {their name of a field that `settings` takes as it is: ours}.
   """
 
   settings: Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]

@@ -250,6 +250,5 @@ def test_strict_answers_problems_as_the_verifier_does():
   )
   assert [x.tokens for x in strict] == [x.tokens for x in plain]
   assert min(len(x.tokens) for x in strict) > 100
-  assert sum(x.verifier_calls for x in strict) < sum(
-    len(x.tokens) for x in strict
-  )
+  calls = sum(x.verifier_calls for x in strict)
+  assert calls < sum(len(x.tokens) for x in strict) / 2

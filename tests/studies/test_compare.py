@@ -266,8 +266,13 @@ def test_the_command_decodes_in_turns_and_prints_what_both_took(
   )
   assert ended is None
   out, error = capsys.readouterr()
-  assert error.splitlines()[0].endswith(
-    'batch size 1, speccascade, verifier alone'
+  first, *_, last = error.splitlines()
+  assert first == (
+    '1/40 batches  1 batches/s  39 s left  batch size 1, speccascade, '
+    'verifier alone'
+  )
+  assert last == (
+    '6/6 batches  0.5 batches/s  0 s left  batch size 4, transformers, generate'
   )
   files = ['config.json', 'model.safetensors']
   assert fakes.files == {'drafter': files, 'verifier': files}
