@@ -85,7 +85,7 @@ class Answer:
 
   Attributes:
     text: up to the first stop string.
-    tokens: all that were generated, the one that ended the answer included.
+    tokens: all that were generated, those of what ended the answer included.
     from_drafter: whether each is an accepted draft; None of methods that do
       not draft.
     drafted: tokens that the drafter wrote, kept or not; likewise.
@@ -149,7 +149,7 @@ def stream(
     the answer of `generate`.
 
   Returns:
-    The answer, for `yield from`; its tokens end soon after a stop string.
+    The answer, for `yield from`.
 
   Raises:
     ValueError: an option is not valid, or the prompt is too long.
@@ -207,6 +207,7 @@ def begin(pair: pairs.Pair, prompts: Sequence[str], options: Options) -> Begun:
     ),
     (tuple(np.full(rows, x) for x in options.method_values),),
     keys.make(options.seed),
+    stops=batches.stops(pair, options.stop),
   )
   if not method.drafts:
     return Begun(pair, options, request, None)

@@ -73,7 +73,11 @@ def test_answers_end_before_a_stop_string(pair, answers):
   cut = whole[: whole.index(stop)]
   (answer,) = speccascade.generate(pair, PROMPTS[:1], **options)
   assert answer.text == cut
-  assert answer.tokens == answers[0].tokens
+  n = len(answer.tokens)
+  assert n < len(answers[0].tokens)
+  assert answer.tokens == answers[0].tokens[:n]
+  assert stop in pair.tokenizer.decode(answer.tokens)
+  assert stop not in pair.tokenizer.decode(answer.tokens[:-1])
   stream = speccascade.stream(pair, PROMPTS[0], **options)
   assert ''.join(text for text, _ in stream) == cut
 

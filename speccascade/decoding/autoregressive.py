@@ -8,6 +8,7 @@ Letters: B rows, N generated tokens, V vocabulary.
 
 import dataclasses
 import functools
+from typing import Any
 
 import flax.struct
 import jax
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from speccascade.decoding import checks, eos, results
+from speccascade.decoding import stops as stops_lib
 from speccascade.decoding.prefill import prefill
 from speccascade.sampling import draws, keys, probabilities
 
@@ -46,11 +48,12 @@ class _State:
   length_B: jax.Array
   last_B: jax.Array
   done_B: jax.Array
+  stop_B: Any
   fault_B: jax.Array
   cache: object
 
 
-def decode(decoder, params, prompts, sampling, key):
+def decode(decoder, params, prompts, sampling, key, stops=()):
   """Generates with one model.
 
   Args:
@@ -59,6 +62,7 @@ def decode(decoder, params, prompts, sampling, key):
     prompts: Prompts.
     sampling: probabilities.Sampling.
     key: jax.random.key of the run's seed.
+    stops: Stops of the strings that end a row; () without any.
 
   Returns:
     Result without counts: one model call a token.
@@ -70,18 +74,18 @@ def decode(decoder, params, prompts, sampling, key):
   checks.check_prompts(prompts, (decoder.model,), decoder.max_new_tokens)
   checks.check_sampling(sampling, prompts.rows)
   keys.check(key)
-  result = _decode(decoder, params, prompts, sampling, key)
+  result = _decode(decoder, params, prompts, sampling, key, stops)
   return checks.finite(result, prompts)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _decode(decoder, params, prompts, sampling, key):
+def _decode(decoder, params, prompts, sampling, key, stops):
   prompts = jax.tree.map(lambda x: jnp.asarray(x, jnp.int32), prompts)
   nobody_B = jnp.zeros(prompts.rows, bool)
-  return run(decoder, params, prompts, sampling, key, nobody_B)
+  return run(decoder, params, prompts, sampling, key, stops, nobody_B)
 
 
-def run(decoder, params, prompts, sampling, key, skip_B):
+def run(decoder, params, prompts, sampling, key, stops, skip_B):
   """`decode` inside a program; rows of `skip_B` generate nothing."""
   B, N = prompts.rows, decoder.max_new_tokens
   cache, last_B = prefill(decoder.model, params, prompts, new_tokens=N, block=1)
@@ -104,6 +108,9 @@ def run(decoder, params, prompts, sampling, key, skip_B):
     token_B = jnp.where(active_B, drawn_B, 0)
     log_prob_B = jnp.where(active_B, drawn_log_B, 0)
     length_B = state.length_B + active_B
+    stop_Bx1, stopped_Bx1 = stops_lib.read(
+      stops, state.stop_B, token_B[:, None]
+    )
     # Rows advance together, so a finished one is short of N and writes a 0.
     write = jax.vmap(lax.dynamic_update_slice_in_dim, (0, 0, 0, None))
     return _State(
@@ -115,7 +122,9 @@ def run(decoder, params, prompts, sampling, key, skip_B):
       last_B=jnp.where(active_B, token_B, state.last_B),
       done_B=state.done_B
       | eos.ends(token_B, decoder.eos_ids)
+      | stopped_Bx1[:, 0]
       | (length_B >= N),
+      stop_B=stops_lib.after(state.stop_B, stop_Bx1, active_B),
       fault_B=results.faults(
         state.fault_B,
         probabilities.finite(logits_Bx1xV),
@@ -132,6 +141,7 @@ def run(decoder, params, prompts, sampling, key, skip_B):
     length_B=jnp.zeros(B, jnp.int32),
     last_B=last_B,
     done_B=skip_B,
+    stop_B=stops_lib.init(stops, B),
     fault_B=jnp.full(B, results.NONE, jnp.int32),
     cache=cache,
   )

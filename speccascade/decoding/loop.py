@@ -33,6 +33,7 @@ from jax import lax
 from speccascade.decoding import blocks, checks, defer, eos, results
 from speccascade.decoding import draft as draft_lib
 from speccascade.decoding import schedules as schedules_lib
+from speccascade.decoding import stops as stops_lib
 from speccascade.decoding import tally as tally_lib
 from speccascade.decoding.prefill import prefill
 from speccascade.models import base as models_base
@@ -92,6 +93,7 @@ class _State:
   length_B: jax.Array  # committed tokens
   last_B: jax.Array  # y[-1]
   done_B: jax.Array  # whether a row has ended
+  stop_B: Any  # of stops_lib
   drafter_cache: cache_lib.Cache  # of the tokens before y[-1]
   verifier_cache: cache_lib.Cache  # likewise
   schedule: Any  # the schedule's own
@@ -189,6 +191,7 @@ def init(loop, params, request):
     length_B=zero_B,
     last_B=last_B,
     done_B=jnp.zeros(B, bool),
+    stop_B=stops_lib.init(request.stops, B),
     drafter_cache=drafter_cache,
     verifier_cache=verifier_cache,
     schedule=loop.schedule.init(request.schedule_parameter, B, G),
@@ -229,7 +232,9 @@ def iterate(loop, params, request, u_BxMxU, state):
   )
   token_BxG, kept_B, divergence_BxG = outcome
   G = token_BxG.shape[1]
-  emitted_B, ended_B = _emit(loop, token_BxG, kept_B, draft, state)
+  stop_BxG, stopped_BxG = stops_lib.read(request.stops, state.stop_B, token_BxG)
+  ends_BxG = eos.ends(token_BxG, loop.eos_ids) | stopped_BxG
+  emitted_B, ended_B = _emit(loop, ends_BxG, kept_B, draft, state)
   accepted_B = jnp.minimum(kept_B, emitted_B)
 
   last_B = jnp.take_along_axis(
@@ -246,6 +251,7 @@ def iterate(loop, params, request, u_BxMxU, state):
     length_B=state.length_B + emitted_B,
     last_B=jnp.where(state.done_B, state.last_B, last_B),
     done_B=state.done_B | ended_B,
+    stop_B=stops_lib.after(state.stop_B, stop_BxG, emitted_B),
     drafter_cache=rewind(caches[0], state.drafter_cache),
     verifier_cache=rewind(caches[1], state.verifier_cache),
     schedule=loop.schedule.update(
@@ -349,20 +355,19 @@ def _more(loop, parameter, state):
   return wants
 
 
-def _emit(loop, token_BxG, kept_B, draft, state):
-  """Tokens each row commits, cut at EOS and at N, and whether it ended."""
-  G, N = token_BxG.shape[1], loop.max_new_tokens
+def _emit(loop, ends_BxG, kept_B, draft, state):
+  """Tokens each row commits, cut at an end and at N, and whether it ended."""
+  G, N = ends_BxG.shape[1], loop.max_new_tokens
   emitted_B = jnp.minimum(kept_B + 1, draft.length_B)
-  eos_BxG = eos.ends(token_BxG, loop.eos_ids)
-  emitted_B = jnp.minimum(emitted_B, _until_eos(eos_BxG))
+  emitted_B = jnp.minimum(emitted_B, _until_end(ends_BxG))
   emitted_B = jnp.minimum(emitted_B, N - state.length_B)
   emitted_B = jnp.where(state.done_B, 0, emitted_B)
   emitted_BxG = jnp.arange(G) < emitted_B[:, None]
-  ended_B = jnp.any(emitted_BxG & eos_BxG, 1)
+  ended_B = jnp.any(emitted_BxG & ends_BxG, 1)
   return emitted_B, ended_B | (state.length_B + emitted_B >= N)
 
 
-def _until_eos(eos_BxG):
-  """Tokens up to and with the first EOS; G where there is none."""
-  first_B = eos_BxG.argmax(1).astype(jnp.int32) + 1
-  return jnp.where(eos_BxG.any(1), first_B, eos_BxG.shape[1])
+def _until_end(ends_BxG):
+  """Tokens up to and with the first that ends a row; G without one."""
+  first_B = ends_BxG.argmax(1).astype(jnp.int32) + 1
+  return jnp.where(ends_BxG.any(1), first_B, ends_BxG.shape[1])

@@ -11,6 +11,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from speccascade.decoding import stops as stops_lib
 from speccascade.sampling import probabilities
 
 NONE = -1  # No position: nothing was at fault.
@@ -55,6 +56,7 @@ class Request:
       method.
     key: jax.random.key of the run's seed.
     schedule_parameter: of the draft schedule; () where it takes none.
+    stops: of the strings that end a row; () without any.
   """
 
   prompts: Prompts
@@ -62,6 +64,7 @@ class Request:
   values: tuple[tuple[jax.Array, ...], ...]
   key: jax.Array
   schedule_parameter: Any = ()
+  stops: stops_lib.Stops | tuple[()] = ()
 
 
 @flax.struct.dataclass
@@ -97,7 +100,7 @@ class Result:
   """Generated tokens and what they took.
 
   Attributes:
-    token_BxN: int32, EOS included, 0 after it.
+    token_BxN: int32, what ends a row included, 0 after it.
     length_B: tokens generated.
     from_drafter_BxN: whether a token is an accepted draft.
     counts: Counts; None for plain autoregressive decoding.

@@ -38,5 +38,10 @@ class Alone:
       models[i], max_new_tokens, eos_ids, self.role
     )
     return autoregressive.decode(
-      decoder, params[i], request.prompts, request.sampling, request.key
+      decoder,
+      params[i],
+      request.prompts,
+      request.sampling,
+      request.key,
+      request.stops,
     )

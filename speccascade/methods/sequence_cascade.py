@@ -66,7 +66,7 @@ def _decode(decoders, quantile, params, request):
   (alpha_B,) = map(jnp.asarray, request.values[0])
 
   def answer(role, skip_B):
-    rest = request.sampling, request.key, skip_B
+    rest = request.sampling, request.key, request.stops, skip_B
     return autoregressive.run(decoders[role], params[role], prompts, *rest)
 
   draft = answer(0, jnp.zeros(B, bool))

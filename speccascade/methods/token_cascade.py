@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from speccascade.decoding import blocks, checks, eos, results
+from speccascade.decoding import stops as stops_lib
 from speccascade.decoding.prefill import prefill
 from speccascade.methods import base
 from speccascade.models import cache as cache_lib
@@ -50,6 +51,7 @@ class _State:
   deferred_B: jax.Array
   divergence_B: jax.Array
   done_B: jax.Array
+  stop_B: Any  # of stops_lib
   fault_B: dict[str, jax.Array]  # as in results.Result
   drafter_cache: object
   verifier_cache: object
@@ -90,11 +92,11 @@ def _decode(cascade, params, request):
   N = cascade.max_new_tokens
   position_BxN = jnp.tile(jnp.arange(N), (prompts.rows, 1))
   u_BxNxU = keys.uniforms(key_B, position_BxN)
-  step = functools.partial(
-    _iterate, cascade, params, request.sampling, alpha_B, u_BxNxU
-  )
+  step = functools.partial(_iterate, cascade, params, request, alpha_B, u_BxNxU)
   state = lax.while_loop(
-    lambda s: ~jnp.all(s.done_B), step, _init(cascade, params, prompts)
+    lambda s: ~jnp.all(s.done_B),
+    step,
+    _init(cascade, params, prompts, request.stops),
   )
   accepted_B = state.from_drafter_BxN.sum(1, dtype=jnp.int32)
   return results.Result(
@@ -123,7 +125,7 @@ def _widths(N):
   return (*widths, N) if N > 1 else (1,)
 
 
-def _init(cascade, params, prompts):
+def _init(cascade, params, prompts, stops):
   B, N = prompts.rows, cascade.max_new_tokens
   read = functools.partial(prefill, prompts=prompts, new_tokens=N)
   drafter_cache, _ = read(cascade.drafter, params[0], block=1)
@@ -139,6 +141,7 @@ def _init(cascade, params, prompts):
     deferred_B=zero_B,
     divergence_B=jnp.zeros(B, jnp.result_type(float)),
     done_B=jnp.zeros(B, bool),
+    stop_B=stops_lib.init(stops, B),
     fault_B={
       role: jnp.full(B, results.NONE, jnp.int32)
       for role in ('drafter', 'verifier')
@@ -148,8 +151,8 @@ def _init(cascade, params, prompts):
   )
 
 
-def _iterate(cascade, params, sampling, alpha_B, u_BxNxU, state):
-  N = cascade.max_new_tokens
+def _iterate(cascade, params, request, alpha_B, u_BxNxU, state):
+  N, sampling = cascade.max_new_tokens, request.sampling
   u_Bx1xU = keys.upcoming(u_BxNxU, state.length_B, 1)
   u_BxU = u_Bx1xU[:, 0]
   last_Bx1 = jnp.take_along_axis(state.token_BxM, state.length_B[:, None], 1)
@@ -175,6 +178,10 @@ def _iterate(cascade, params, sampling, alpha_B, u_BxNxU, state):
   redrawn_B = draws.draw(residual_BxV, u_BxU[:, keys.RESIDUAL])
   token_B = jnp.where(active_B, jnp.where(kept_B, drafted_B, redrawn_B), 0)
   length_B = state.length_B + active_B
+  stop_Bx1, stopped_Bx1 = stops_lib.read(
+    request.stops, state.stop_B, token_B[:, None]
+  )
+  ended_B = eos.ends(token_B, cascade.eos_ids) | stopped_Bx1[:, 0]
   divergence_B = probabilities.total_variation(p_BxV, q_BxV)
   divergence_B = jnp.where(unsure_B, divergence_B, 0)
   fault_B = {
@@ -204,7 +211,8 @@ def _iterate(cascade, params, sampling, alpha_B, u_BxNxU, state):
     deferred_B=state.deferred_B + results.differs(divergence_B),
     divergence_B=state.divergence_B + divergence_B,
     fault_B=fault_B,
-    done_B=state.done_B | eos.ends(token_B, cascade.eos_ids) | (length_B >= N),
+    done_B=state.done_B | ended_B | (length_B >= N),
+    stop_B=stops_lib.after(state.stop_B, stop_Bx1, active_B),
     drafter_cache=cache_lib.rewind(
       drafter_cache, state.drafter_cache.length_B + active_B
     ),

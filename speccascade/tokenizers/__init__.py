@@ -1,5 +1,6 @@
 """Tokenizers: loaded from either of two formats, and put to use."""
 
+from speccascade.tokenizers.automaton import automaton
 from speccascade.tokenizers.base import Tokenizer, check_same
 from speccascade.tokenizers.incremental import spell
 from speccascade.tokenizers.loading import ended_as_in, is_in, load
@@ -13,6 +14,7 @@ __all__ = [
   'PAD',
   'UNK',
   'Tokenizer',
+  'automaton',
   'check_same',
   'cut',
   'encode_prompts',

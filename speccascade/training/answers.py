@@ -54,7 +54,8 @@ def sample(
     results.Prompts(*inputs, jnp.arange(B)),
     probabilities.Sampling(jnp.ones(B), jnp.ones(B)),
     key,
-    jnp.zeros(B, bool),
+    stops=(),
+    skip_B=jnp.zeros(B, bool),
   )
   put = jax.vmap(lax.dynamic_update_slice_in_dim, (0, 0, 0, None))
   weight_BxN = jnp.arange(N) < result.length_B[:, None]

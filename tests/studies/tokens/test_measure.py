@@ -155,7 +155,7 @@ _TOKENIZER = stand_ins.make(
 class _Task:
   """Scores the share of answers that hold what the reference says."""
 
-  name, metric, max_new_tokens = 'words', 'held', 24
+  name, metric, max_new_tokens, stop = 'words', 'held', 24, ()
 
   def quality(self, outputs, references):
     held = [r in o for o, r in zip(outputs, references, strict=True)]
