@@ -54,10 +54,12 @@ FIELDS = {
   'top_p': _NUMBER,
   'top_k': int,
   'seed': int,
+  'max_new_tokens': (int, _NULL),  # most of an answer, EOS included
   'num_examples': int,  # of quality, output_length and counts
   'metric': str,
   'quality': _NUMBER,  # the metric over all examples; higher is better
   'quality_stderr': _NUMBER,  # bootstrap over the examples
+  'more': field_types.Items(dict, _NUMBER),  # {name: mean of other scores}
   'example_statistics': field_types.Items(list, _NUMBERS),  # of the metric
   'example_tokens': _INTS,  # generated, EOS included
   'example_rejected': _INTS,  # of them; 0 for a model alone
@@ -86,6 +88,8 @@ FIELDS = {
 
 # Fields that may be missing, and what they become.
 _UNKNOWN = {
+  'more': {},
+  'max_new_tokens': None,
   'timed_tokens': None,
   'timed_calls': None,
   'timed_differs': None,
@@ -114,6 +118,7 @@ _TOLD_BY_OTHERS = {
 
 _POSITIVE = (
   'top_p',
+  'max_new_tokens',
   'num_examples',
   'output_length',
   'latency_examples',

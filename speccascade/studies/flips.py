@@ -163,9 +163,8 @@ def _decode(workload, prompts, method, plan):
 
 def _quality(workload, token_ExN, length_E):
   rows = zip(token_ExN, length_E, strict=True)
-  decode = workload.pair.tokenizer.decode
   return workload.task.quality(
-    [decode(token_N[:length].tolist()) for token_N, length in rows],
+    [batches.answer(workload, token_N[:length]) for token_N, length in rows],
     [example.reference for example in workload.examples],
   )
 

@@ -4,15 +4,18 @@ Letters: E examples, P prompts of a batch, S prompt tokens, B rows.
 """
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from speccascade import methods, pairs, tokenizers
 from speccascade.decoding import blocks, results, schedules
 from speccascade.decoding import loop as loop_lib
+from speccascade.decoding import stops as stops_lib
 from speccascade.methods import choice as choice_lib
 from speccascade.sampling import keys, probabilities
 from speccascade.sweeps import points
@@ -20,8 +23,8 @@ from speccascade.timing import costs as costs_lib
 
 _ALIGNED = 32  # Every width is a multiple.
 # Prompts share a width unless it saves more than its programs take to compile:
-# narrower ones do not, nor ones of fewer batches.
-_NARROW, _FEW = 128, 4
+# narrower ones do not, nor ones of fewer batches, unless the next is far wider.
+_NARROW, _FEW, _FAR = 128, 4, 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,10 +79,38 @@ def load(
       'context'
     )
   longest = limit if max_prompt_tokens is None else max_prompt_tokens
+  rendered, texts = prompt_texts(pair.tokenizer, task, examples)
   token_ExS, length_E = tokenizers.encode_prompts(
-    pair.tokenizer, [e.prompt for e in examples], min(longest, limit)
+    pair.tokenizer,
+    texts,
+    min(longest, limit, task.max_input_tokens or limit),
+    keep=task.keep if task.max_input_tokens else None,
+    rendered=rendered,
   )
   return Workload(pair, task, examples, token_ExS, length_E)
+
+
+def prompt_texts(
+  tokenizer: tokenizers.Tokenizer, task: Any, examples: Sequence
+) -> tuple[bool, list[str]]:
+  """Returns whether prompts are chats that are rendered, and their texts.
+
+  Raises:
+    ValueError: they are to be chats, and the tokenizer has no template.
+  """
+  prompts = [example.prompt for example in examples]
+  chat = tokenizer.template is not None if task.chat is None else task.chat
+  if not chat:
+    return False, prompts
+  return True, [
+    tokenizer.chat([{'role': 'user', 'content': text}]) for text in prompts
+  ]
+
+
+def answer(workload: Workload, token_N: Sequence[int]) -> str:
+  """Returns the text of an answer, up to its first stop string."""
+  text = workload.pair.tokenizer.decode(token_N)
+  return tokenizers.cut(text, workload.task.stop)
 
 
 def padded(length: int) -> int:
@@ -123,7 +154,7 @@ def by_width(
   """Batches of one size whose prompts share a width, narrow ones first.
 
   Few widths are used, and prompts short of a batch of theirs go into one of the
-  next: each width needs a program.
+  next: each width needs a program. One long prompt does not widen the others.
 
   Args:
     workload: Workload.
@@ -131,23 +162,40 @@ def by_width(
     size: P.
 
   Yields:
-    (index_P, how many of them count, width): the last batch is filled up.
+    (index_P, how many of them count, width): the last batch is filled up, and
+    one of few long prompts is not.
   """
   own_E = np.array([padded(length) for length in workload.length_E])
   own_E = np.clip(own_E, min(_NARROW, own_E.max()), None)
-  widths, number = np.unique(own_E, return_counts=True)
-  widths = widths[(number >= _FEW * size) | (widths == own_E.max())]
+  widths = _widths(own_E, _FEW * size)
   index_E = np.asarray(index_E, int)
   width_E = widths[np.searchsorted(widths, own_E[index_E])]
-  rest = np.array([], int)
-  for width in np.unique(width_E).tolist():
+  rest, used = np.array([], int), np.unique(width_E).tolist()
+  for n, width in enumerate(used):
     rest = np.concatenate([rest, index_E[width_E == width]])
     whole = len(rest) // size * size
     for start in range(0, whole, size):
       yield rest[start : start + size], size, width
     rest = rest[whole:]
-  if len(rest):
-    yield np.resize(rest, size), len(rest), width
+    last = width == used[-1] or _is_far(width, used[n + 1])
+    if len(rest) and last:
+      few = n and _is_far(used[n - 1], width)
+      yield (rest if few else np.resize(rest, size)), len(rest), width
+      rest = rest[:0]
+
+
+def _is_far(width, wider):
+  return wider > _FAR * width
+
+
+def _widths(own_E, many):
+  """Widths that are worth a program: of many, or far from the next."""
+  chosen = []
+  widths, number = np.unique(own_E, return_counts=True)
+  for width, own in zip(widths[::-1].tolist(), number[::-1], strict=True):
+    if own >= many or not chosen or _is_far(width, chosen[0]):
+      chosen.insert(0, width)
+  return np.array(chosen)
 
 
 def parts(
@@ -233,6 +281,7 @@ def decode(
     tuple(values),
     keys.make(settings[0].seed),
     () if plan is None else _parameter(workload, plan),
+    stops(workload.pair, workload.task.stop),
   )
   pair = workload.pair
   return methods.decode(
@@ -244,6 +293,21 @@ def decode(
     workload.task.max_new_tokens,
     pair.eos_ids,
     observe,
+  )
+
+
+def stops(
+  pair: pairs.Pair, strings: tuple[str, ...]
+) -> stops_lib.Stops | tuple[()]:
+  """Returns what tells decoding where a row has written one of the strings."""
+  size = pair.verifier.config.vocab_size
+  return _stops(pair.tokenizer, strings, size) if strings else ()
+
+
+@functools.lru_cache(maxsize=4)  # Batches share it, on the device.
+def _stops(tokenizer, strings, size):
+  return stops_lib.Stops(
+    jnp.asarray(tokenizers.automaton(tokenizer, strings, size))
   )
 
 

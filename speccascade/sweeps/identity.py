@@ -17,6 +17,7 @@ from speccascade.runs import workdir as workdir_lib
 from speccascade.storage import field_types, json_text, lines
 from speccascade.sweeps import config as config_lib
 from speccascade.sweeps import outputs
+from speccascade.tasks import base
 from speccascade.tasks.example import Example
 
 # Of a sweep's config: what no result of a point depends on. The pair and the
@@ -45,6 +46,7 @@ _DATA = 'path'  # The argument of tasks that says where their data lie.
 ROOMS = (
   'checkpoints',
   'decoding',
+  'execution',
   'methods',
   'models',
   'pairs',
@@ -71,6 +73,7 @@ _EXAMPLE = {'example': int, 'prompt': str, 'reference': str}
 def claim(
   sweep: config_lib.Sweep,
   pair: pairs.Pair,
+  task: base.Task,
   examples: Sequence[Example],
   described: dict[str, Any],
   workdir: epath.Path,
@@ -80,6 +83,7 @@ def claim(
   Args:
     sweep: Sweep.
     pair: of the sweep.
+    task: likewise.
     examples: that it decodes.
     described: `environment.describe`.
     workdir: Path, locked.
@@ -93,6 +97,7 @@ def claim(
     'versions': described['versions'],
     'sha256': digests,
     'task_args': {k: v for k, v in sweep.task_args.items() if k != _DATA},
+    'prompts': task.settings(),
   }
   workdir_lib.claim(sweep.to_dict(), workdir / 'config.json', free=_FREE)
   workdir_lib.claim_environment(depends, workdir / 'environment.json')

@@ -33,6 +33,7 @@ _TEXT = {
   'text': str,
   'digest': str,
 }
+_MORE = {'more': field_types.Items(dict, field_types.NUMBER)}  # May lack.
 _DRAFTED = {
   'from_drafter': str,
   'deferred': int,
@@ -67,6 +68,8 @@ class Form:
   def check(self, line: Mapping[str, Any]) -> None:
     """Raises ValueError unless a line has this form."""
     fields = {}
+    if self.text and 'more' in line:
+      fields |= _MORE
     for has, own in (
       (self.text, _TEXT),
       (self.drafted, _DRAFTED),
@@ -148,40 +151,47 @@ def short_digest(data: bytes) -> str:
   return hashlib.sha256(data).hexdigest()[:16]
 
 
-def texts(workload: batches.Workload, result: results.Result):
-  """Returns a function from a row and its example to text and score.
+def texts(
+  workload: batches.Workload, result: results.Result, rows: Mapping[int, int]
+) -> list[dict[str, Any]]:
+  """Returns the text and its score of some rows.
 
   Args:
     workload: Workload.
     result: Result, on the host.
+    rows: {row: its example}.
   """
-
-  def tell(row, example):
-    token_N = result.token_BxN[row, : result.length_B[row]]
-    text = workload.pair.tokenizer.decode(token_N)
-    reference = workload.examples[example].reference
+  token_RxN = [result.token_BxN[r, : result.length_B[r]] for r in rows]
+  text_R = [batches.answer(workload, token_N) for token_N in token_RxN]
+  references = [workload.examples[e].reference for e in rows.values()]
+  judged = workload.task.judge(text_R, references)
+  found = []
+  for r, token_N, text, own in zip(
+    rows, token_RxN, text_R, judged, strict=True
+  ):
     line = {
-      'score': workload.task.score(text, reference),
-      'statistics': workload.task.statistics(text, reference),
+      'score': own.score,
+      'statistics': own.statistics,
       'tokens': len(token_N),
       'text': text,
       'digest': digest(token_N),
     }
+    if own.more:
+      line['more'] = dict(own.more)
     if result.from_drafter_BxN is not None:
-      kept_N = result.from_drafter_BxN[row, : len(token_N)].astype(int)
+      kept_N = result.from_drafter_BxN[r, : len(token_N)].astype(int)
       line['from_drafter'] = ''.join(map(str, kept_N))
-      line['deferred'] = int(result.counts.deferred_B[row])
-      line['divergence'] = float(result.counts.divergence_B[row])
-    return line
+      line['deferred'] = int(result.counts.deferred_B[r])
+      line['divergence'] = float(result.counts.divergence_B[r])
+    found.append(line)
+  return found
 
-  return tell
 
-
-def counts(result: results.Result):
-  """Returns a function from a row to what its plan took."""
+def counts(result: results.Result, rows: Iterable[int]) -> list[dict[str, Any]]:
+  """Returns what its plan took, of each of some rows."""
   of_plan = {
     'verifier_calls': result.counts.verifier_calls_B,
     'drafter_steps': result.counts.drafter_steps_B,
     'accepted_lengths': result.counts.accepted_lengths_BxA,
   }
-  return lambda row, example: {k: x[row].tolist() for k, x in of_plan.items()}
+  return [{k: x[r].tolist() for k, x in of_plan.items()} for r in rows]

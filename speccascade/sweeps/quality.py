@@ -11,7 +11,15 @@ Letters: E examples, P prompts of a batch, B rows.
 import collections
 import dataclasses
 import json
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import (
+  Collection,
+  Hashable,
+  Iterable,
+  Iterator,
+  Mapping,
+  Sequence,
+)
+from concurrent import futures
 from typing import Any
 
 import jax
@@ -21,6 +29,7 @@ from speccascade.decoding import schedules
 from speccascade.storage import lines
 from speccascade.sweeps import batches, outputs
 from speccascade.sweeps import points as points_lib
+from speccascade.tasks import metrics
 from speccascade.timing import costs as costs_lib
 
 
@@ -141,8 +150,7 @@ def forms(
   workload: batches.Workload, jobs: Sequence[Job]
 ) -> dict[str, dict[str, outputs.Form]]:
   """{method: {id: the form of its lines}} of all that jobs decode."""
-  reference = workload.examples[0].reference
-  statistics = len(workload.task.statistics('', reference))
+  statistics = metrics.get(workload.task.metric).size
   found = collections.defaultdict(dict)
   for job in jobs:
     text, counts = job.keeps != 'counts', job.keeps != 'text'
@@ -221,42 +229,62 @@ def _target_lengths(workload):
 
 def decode(
   workload: batches.Workload,
-  batch: Batch,
+  to_decode: Iterable[Batch],
   logs: Mapping[str, lines.Log],
   done: Collection[outputs.Key],
-) -> None:
-  """Decodes a batch and keeps its outputs.
+) -> Iterator[Batch]:
+  """Decodes batches and keeps their outputs, which may be slow to score.
+
+  A batch is scored while the next is decoded.
 
   Args:
     workload: Workload.
-    batch: Batch.
+    to_decode: Batches.
     logs: {method: Log} of `outputs.read`.
     done: the outputs that are there, which are not kept again.
+
+  Yields:
+    Each batch before it is decoded.
 
   Raises:
     ValueError: a model gave what is not finite; what was decoded before is
       kept.
   """
-  copies = len(batch.settings)
-  prompts = batches.prompts(workload, batch.index_P, copies, batch.width)
-  result = jax.device_get(
-    batches.decode(workload, prompts, batch.settings, batch.job.plan)
-  )
+  with futures.ThreadPoolExecutor(1) as scorer:
+    scored = scorer.submit(int)  # Nothing.
+    for batch in to_decode:
+      yield batch
+      copies = len(batch.settings)
+      prompts = batches.prompts(workload, batch.index_P, copies, batch.width)
+      result = jax.device_get(
+        batches.decode(workload, prompts, batch.settings, batch.job.plan)
+      )
+      scored.result()
+      scored = scorer.submit(_keep, workload, batch, result, logs, done)
+    scored.result()
+
+
+def _keep(workload, batch, result, logs, done):
+  """Scores the outputs of a batch and writes their lines."""
+  rows = {
+    s * len(batch.index_P) + i: (setting, example)
+    for s, setting in enumerate(batch.settings)
+    for i, example in enumerate(batch.index_P[: batch.count].tolist())
+    if batch.job.key(setting, example) not in done
+  }
   told = []
   if batch.job.keeps != 'counts':
-    told.append(outputs.texts(workload, result))
+    of_rows = {row: example for row, (_, example) in rows.items()}
+    told.append(outputs.texts(workload, result, of_rows))
   if batch.job.keeps != 'text' and result.counts is not None:
-    told.append(outputs.counts(result))
+    told.append(outputs.counts(result, rows))
   made = collections.defaultdict(list)
-  for s, setting in enumerate(batch.settings):
-    for i, example in enumerate(batch.index_P[: batch.count].tolist()):
-      if batch.job.key(setting, example) in done:
-        continue
-      line = {'id': batch.job.id(setting), 'example': example}
-      line |= {'costs': batch.job.costs} if batch.job.costs else {}
-      for tell in told:
-        line |= tell(s * len(batch.index_P) + i, example)
-      made[setting.method].append(line)
+  for n, (setting, example) in enumerate(rows.values()):
+    line = {'id': batch.job.id(setting), 'example': example}
+    line |= {'costs': batch.job.costs} if batch.job.costs else {}
+    for own in told:
+      line |= own[n]
+    made[setting.method].append(line)
   for method, own in made.items():
     logs[method].append(own)
 

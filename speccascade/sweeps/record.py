@@ -68,6 +68,7 @@ def frame(
     'top_k': sweep.top_k,
     'seed': sweep.seed,
     'num_examples': sweep.num_examples,
+    'max_new_tokens': workload.task.max_new_tokens,
     'latency_examples': sweep.latency_examples,
     'dtype': sweep.dtype,
   }
@@ -198,12 +199,21 @@ def of_outputs(
     'quality': metrics.quality(metric, statistics),
     'quality_stderr': bootstrap.standard_error(metric, statistics),
     'example_statistics': statistics,
+    'more': _more(texts),
     'example_tokens': tokens,
     'example_rejected': rejected,
     'output_length': sum(tokens) / len(texts),
     'counts': counts,
     'block_efficiency': sum(tokens) / calls if calls else 1.0,
     'rejection_rate': counts['rejected'] / sum(tokens),
+  }
+
+
+def _more(texts):
+  """The means of the scores that are told beside the metric."""
+  names = texts[0].get('more', {})
+  return {
+    name: sum(x['more'][name] for x in texts) / len(texts) for name in names
   }
 
 

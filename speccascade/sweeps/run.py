@@ -123,7 +123,7 @@ def _begin(sweep, workdir) -> Iterator[_Begun]:
   workdir = epath.Path(workdir)
   described = environment.describe()
   with workdir_lib.lock(workdir):
-    identity.claim(sweep, load.pair, load.examples, described, workdir)
+    identity.claim(sweep, load.pair, task, load.examples, described, workdir)
     yield _Begun(sweep, workdir, load, described)
 
 
@@ -159,10 +159,12 @@ def _measure(begun):
     for log in (*logs.values(), timings):
       stack.enter_context(log)
     bar = stack.enter_context(progress.Progress(total, 'units'))
-    for batch in batches_:
+    before = 0
+    for batch in quality.decode(load, batches_, logs, done):
+      bar.advance(before)
       bar.describe(batch.job.label)
-      quality.decode(load, batch, logs, done)
-      bar.advance(batch.outputs)
+      before = batch.outputs
+    bar.advance(before)
     texts, counted = quality.collect(jobs, done, sweep.num_examples)
     kept = _keep(begun, load.costs, old, samplings, turns)
     table = stack.enter_context(records.log(workdir / _RECORDS))

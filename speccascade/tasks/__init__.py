@@ -6,7 +6,7 @@ arguments of `task` are the `task_args` of a config; it returns a `base.Task`.
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pydantic
 
@@ -15,9 +15,19 @@ from speccascade.tasks import base
 # A task's name, and its module in this package; a module is imported when its
 # task is loaded.
 TASKS = {
+  'aime': 'aime',
+  'cnn_dailymail': 'cnn_dailymail',
+  'gpqa': 'gpqa',
   'gsm8k': 'gsm8k',
+  'mbpp': 'mbpp',
+  'nq_open': 'nq_open',
+  'spec_bench': 'spec_bench',
+  'speed_bench': 'speed_bench',
+  'squad_v2': 'squad_v2',
   'summaries': 'synthetic.summaries.generated',
   'translation': 'synthetic.translation.generated',
+  'trivia_qa': 'trivia_qa',
+  'web_questions': 'web_questions',
   'wmt': 'wmt',
   'word_problems': 'synthetic.word_problems.generated',
   'xsum': 'xsum',
@@ -31,6 +41,11 @@ def check(name: str) -> str:
   return name
 
 
+def load_function(name: str) -> Callable[..., base.Task]:
+  """Returns the function `task` of a task; ValueError if there is none."""
+  return importlib.import_module(f'{__name__}.{TASKS[check(name)]}').task
+
+
 def load(name: str, args: Mapping) -> base.Task:
   """Returns a task.
 
@@ -42,8 +57,7 @@ def load(name: str, args: Mapping) -> base.Task:
     ValueError: if there is no such task, or it takes no such argument or not
       this value.
   """
-  check(name)
-  make = importlib.import_module(f'{__name__}.{TASKS[name]}').task
+  make = load_function(name)
   signature = inspect.signature(make)
   try:
     signature.bind(**args)

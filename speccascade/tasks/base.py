@@ -1,11 +1,27 @@
 """The form of a task, and a task made of a source of examples and a metric."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, Protocol
 
 from speccascade.tasks import metrics
 from speccascade.tasks.example import Example
+
+Score = Callable[[str, metrics.Reference], float]
+
+
+class Judged(NamedTuple):
+  """What an output is worth.
+
+  Attributes:
+    score: of the task's metric, from 0 to 1.
+    statistics: of the task's metric, which add up over outputs.
+    more: {name: score} of others that are told beside it.
+  """
+
+  score: float
+  statistics: list[float]
+  more: Mapping[str, float]
 
 
 class Task(Protocol):
@@ -17,11 +33,20 @@ class Task(Protocol):
     name: its name in TASKS and in records.
     metric: one of `metrics.METRICS`.
     max_new_tokens: the most tokens decoded for an example.
+    stop: strings that an answer ends before.
+    chat: whether a prompt is what a user says, to be put into the chat template
+      of the tokenizer; None is if there is one.
+    max_input_tokens: to which longer prompts are cut; None refuses them.
+    keep: the side that is kept of a prompt that is cut.
   """
 
   name: str
   metric: str
   max_new_tokens: int
+  stop: tuple[str, ...]
+  chat: bool | None
+  max_input_tokens: int | None
+  keep: Literal['start', 'end']
 
   def example(self, split: str, index: int) -> Example:
     """Returns one example; raises ValueError if there is no such example."""
@@ -29,13 +54,16 @@ class Task(Protocol):
   def examples(self, split: str, count: int) -> list[Example]:
     """Returns the first `count` examples of a split."""
 
+  def settings(self) -> dict[str, Any]:
+    """Returns all that decides prompts and answers, as JSON holds it."""
+
+  def judge(
+    self, outputs: Sequence[str], references: Sequence[metrics.Reference]
+  ) -> list[Judged]:
+    """Returns what each of N outputs is worth."""
+
   def score(self, output: str, reference: metrics.Reference) -> float:
     """Returns the score of one output, from 0 to 1."""
-
-  def statistics(
-    self, output: str, reference: metrics.Reference
-  ) -> list[float]:
-    """Returns the metric's statistics of one output."""
 
   def quality(
     self, outputs: Sequence[str], references: Sequence[metrics.Reference]
@@ -60,12 +88,18 @@ class SourceTask:
   """A task of a source's examples, scored by a metric.
 
   Attributes:
-    name: its name in TASKS and in records.
-    metric: one of `metrics.METRICS`.
-    max_new_tokens: the most tokens decoded for an example.
+    name: see `Task`, as of all but what follows.
+    metric: likewise.
+    max_new_tokens: likewise.
     source: gives the examples.
     extract: returns the part of an output that is scored; a function of a
       module, so that the task can be pickled.
+    stop: see `Task`.
+    chat: likewise.
+    others: names and functions of the scores that are told beside the metric:
+      of an output and its reference.
+    max_input_tokens: see `Task`.
+    keep: likewise.
   """
 
   name: str
@@ -73,6 +107,11 @@ class SourceTask:
   max_new_tokens: int
   source: Source
   extract: Callable[[str], str] = whole
+  stop: tuple[str, ...] = ()
+  chat: bool | None = False
+  others: tuple[tuple[str, Score], ...] = ()
+  max_input_tokens: int | None = None
+  keep: Literal['start', 'end'] = 'start'
 
   def example(self, split: str, index: int) -> Example:
     """Returns one example; raises ValueError if there is no such example."""
@@ -89,15 +128,32 @@ class SourceTask:
     last = self.example(split, count - 1)
     return [*(self.example(split, i) for i in range(count - 1)), last]
 
+  def settings(self) -> dict[str, Any]:
+    """Returns all that decides prompts and answers, as JSON holds it."""
+    form = getattr(self.source, 'form', None)  # Of a benchmark.
+    own = {} if form is None else dataclasses.asdict(form)
+    own |= {
+      'stop': list(self.stop),
+      'max_new_tokens': self.max_new_tokens,
+      'max_input_tokens': self.max_input_tokens,
+    }
+    return own
+
+  def judge(
+    self, outputs: Sequence[str], references: Sequence[metrics.Reference]
+  ) -> list[Judged]:
+    """Returns what each of N outputs is worth."""
+    metric, found = metrics.get(self.metric), []
+    for output, reference in zip(outputs, references, strict=True):
+      statistics = metric.statistics(self.extract(output), reference)
+      more = {name: score(output, reference) for name, score in self.others}
+      found.append(Judged(metric.of_one(statistics), statistics, more))
+    return found
+
   def score(self, output: str, reference: metrics.Reference) -> float:
     """Returns the score of one output, from 0 to 1."""
-    return metrics.get(self.metric).score(self.extract(output), reference)
-
-  def statistics(
-    self, output: str, reference: metrics.Reference
-  ) -> list[float]:
-    """Returns the metric's statistics of one output."""
-    return metrics.get(self.metric).statistics(self.extract(output), reference)
+    (judged,) = self.judge([output], [reference])
+    return judged.score
 
   def quality(
     self, outputs: Sequence[str], references: Sequence[metrics.Reference]
@@ -116,5 +172,5 @@ class SourceTask:
         'quality needs at least one output and one reference for each, got '
         f'{len(outputs)} outputs and {len(references)} references'
       )
-    statistics_NxK = list(map(self.statistics, outputs, references))
-    return metrics.quality(self.metric, statistics_NxK)
+    judged = self.judge(outputs, references)
+    return metrics.quality(self.metric, [x.statistics for x in judged])

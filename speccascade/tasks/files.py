@@ -7,15 +7,10 @@ belong to texts. What no tokenizer takes is refused, with its file and line.
 """
 
 import codecs
-import functools
-import json
 import re
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
 
 from etils import epath
-
-from speccascade.storage import json_text
 
 _UTF16 = codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE
 _UNTAKEN = re.compile('[\0\ud800-\udfff]')  # The others are half characters.
@@ -58,42 +53,6 @@ def lines(file: epath.Path) -> Iterator[tuple[str, str]]:
     yield where, clean(text.removesuffix('\r'), where)
 
 
-@functools.cache
-def jsonl(
-  file: epath.Path, keys: tuple[str, ...]
-) -> list[tuple[str, tuple[str, ...]]]:
-  """Reads texts from a file of JSON objects, one a line.
-
-  Args:
-    file: the file.
-    keys: the keys of the texts; others are ignored.
-
-  Returns:
-    For each line, the words that say where it is, and its texts by `keys`.
-
-  Raises:
-    ValueError: as `lines`, or a line lacks one of the texts.
-    OSError: the file cannot be read.
-  """
-  rows = []
-  for where, line in lines(file):
-    row = _parse(where, line)
-    if not isinstance(row, dict) or not set(keys) <= row.keys():
-      names = ' and '.join(map(repr, keys))
-      raise ValueError(f'{where} must have the keys {names}')
-    rows.append((where, tuple(_text(where, key, row[key]) for key in keys)))
-  return rows
-
-
-def item(rows: Sequence, index: int, file: epath.Path):
-  """Returns a row of a file; raises ValueError if it has no such row."""
-  if not 0 <= index < len(rows):
-    raise ValueError(
-      f'{file} has {len(rows)} examples; there is no example {index}'
-    )
-  return rows[index]
-
-
 def _read(file):
   """The lines of a file, bytes."""
   if not file.exists():
@@ -109,23 +68,3 @@ def _read(file):
   if not rows:
     raise ValueError(f'{file} is empty')
   return rows
-
-
-def _parse(where: str, line: str) -> Any:
-  try:
-    return json_text.loads(line)
-  except json.JSONDecodeError as error:
-    reason = f'{error.msg} at character {error.pos + 1}'
-  except ValueError as error:
-    reason = error
-  raise ValueError(f'{where} is not valid JSON: {reason}')
-
-
-def _text(where, key, value):
-  """A value as a clean text that is not blank."""
-  if not isinstance(value, str) or not value.strip():
-    got = 'a blank one' if isinstance(value, str) else type(value).__name__
-    raise ValueError(
-      f'{where}: {key!r} must be a text that is not blank, got {got}'
-    )
-  return clean(value, f'{where}: {key!r}')

@@ -1,19 +1,19 @@
-"""GSM8K: grade-school math, scored on the number after '####'.
+"""GSM8K: grade-school math, scored on the number of the answer.
 
-Source: Cobbe et al. 2021, arXiv 2110.14168. `extract_answer` is the authors'.
+Sources: Cobbe et al. 2021, arXiv 2110.14168; `extract_answer` is the authors'.
+Models that reason before they answer end in 'The answer is 5.', as Wei et al.
+2022, arXiv 2201.11903, have them; the field also scores the last number.
 """
 
-import dataclasses
 import functools
 import re
 
-from etils import epath
-
-from speccascade.tasks import base, files
+from speccascade.tasks import answers, benchmark, prompts, rows
 from speccascade.tasks.example import Example
 
 INVALID = '[invalid]'
 _ANSWER = re.compile(r'#### (\-?[0-9\.\,]+)')
+_SAID = re.compile(r'[Tt]he (?:final )?answer is:? *\**\$?(-?[0-9][0-9.,]*)')
 _CALCULATION = re.compile(r'<<.*?>>')
 
 
@@ -33,38 +33,57 @@ def make_example(index: int, question: str, solution: str) -> Example:
   )
 
 
-@functools.cache
-def _problems(file: epath.Path) -> list[tuple[str, str]]:
-  problems = []
-  for where, (question, answer) in files.jsonl(file, ('question', 'answer')):
-    answer = _CALCULATION.sub('', answer)
-    if extract_answer(answer) == INVALID:
-      raise ValueError(f"{where}: the answer has no '#### number'")
-    problems.append((question, answer))
-  return problems
+def strict(text: str) -> str:
+  """Returns the number after '####' or 'The answer is', or INVALID."""
+  found = extract_answer(text)
+  if found == INVALID and (said := _SAID.search(text)):
+    found = said.group(1)
+  return INVALID if found == INVALID else answers.number(found)
 
 
-@dataclasses.dataclass(frozen=True)
-class Source:
-  """Official GSM8K files: `{path}/{split}.jsonl`.
-
-  The calculator's annotations, `<<16-3=13>>`, are removed from solutions.
-  """
-
-  path: str
-
-  def example(self, split: str, index: int) -> Example:
-    """Returns line `index` of the split's file."""
-    file = epath.Path(self.path) / f'{split}.jsonl'
-    return make_example(index, *files.item(_problems(file), index, file))
+def flexible(text: str) -> str:
+  """Returns the number of `strict`, else the last one, or INVALID."""
+  found = strict(text)
+  return answers.number(text) or INVALID if found == INVALID else found
 
 
-def task(path: str) -> base.Task:
-  """Official GSM8K, read from the folder of `train.jsonl` and `test.jsonl`."""
-  return base.SourceTask(
-    name='gsm8k',
-    metric='exact_match',
-    max_new_tokens=512,
-    source=Source(path),
-    extract=extract_answer,
+def _strict(output, reference):
+  return answers.exact_match(strict(output), (reference,))
+
+
+def _parse(where, row):
+  question, answer = (
+    rows.text(where, row, name) for name in ('question', 'answer')
   )
+  solution = _CALCULATION.sub('', answer)
+  reference = extract_answer(solution)
+  if reference == INVALID:
+    raise ValueError(f"{where}: the answer has no '#### number'")
+  fields = {'question': question}
+  yield benchmark.Record(fields, solution, answers.number(reference))
+
+
+SPEC = benchmark.Spec(
+  name='gsm8k',
+  metrics=('exact_match',),
+  max_new_tokens=512,
+  dataset='openai/gsm8k',
+  subset='main',
+  parse=_parse,
+  forms={
+    'few_shot': prompts.Form(
+      question='Question: {question}\nAnswer:',
+      shots=5,
+      chat=False,
+      stop=('Question:', 'Q:'),
+    ),
+    'chat': prompts.Form(
+      question='{question}\n\nThink step by step. End with a line that says '
+      '"The answer is N.", where N is a number.',
+      chat=True,
+    ),
+  },
+  extract=flexible,
+  others=(('strict', _strict),),
+)
+task = functools.partial(benchmark.task, SPEC)

@@ -20,7 +20,7 @@ from typing import Protocol
 import numpy as np
 import sacrebleu
 
-from speccascade.tasks import rouge
+from speccascade.tasks import answers, rouge
 
 Reference = str | tuple[str, ...]
 
@@ -34,16 +34,21 @@ class Metric(Protocol):
   Attributes:
     name: its name in tasks and records.
     binary: whether each output is right or wrong.
+    size: K.
   """
 
   name: str
   binary: bool
+  size: int
 
   def score(self, output: str, reference: Reference) -> float:
     """Returns the score of one output, from 0 to 1."""
 
   def statistics(self, output: str, reference: Reference) -> list[float]:
     """Returns K statistics of one output, which add up over outputs."""
+
+  def of_one(self, statistics_K: Sequence[float]) -> float:
+    """Returns the score of one output by its statistics, from 0 to 1."""
 
   def is_valid(self, statistics_K: Sequence[float]) -> bool:
     """Returns whether numbers can be the statistics of one output."""
@@ -59,6 +64,7 @@ class MeanScore(abc.ABC):
   """Base of the metrics that are the mean of their outputs' scores."""
 
   binary = False
+  size = 2
 
   @abc.abstractmethod
   def score(self, output: str, reference: Reference) -> float:
@@ -68,10 +74,14 @@ class MeanScore(abc.ABC):
     """Returns the output's score, and 1 to count it."""
     return [self.score(output, reference), 1]
 
+  def of_one(self, statistics_K: Sequence[float]) -> float:
+    """Returns the score that they hold."""
+    return statistics_K[0]
+
   def is_valid(self, statistics_K: Sequence[float]) -> bool:
     """Returns whether it is a score, and 1."""
     return (
-      len(statistics_K) == 2
+      len(statistics_K) == self.size
       and 0 <= statistics_K[0] <= 1
       and statistics_K[1] == 1
     )
@@ -86,14 +96,49 @@ class MeanScore(abc.ABC):
 
 
 class ExactMatch(MeanScore):
-  """The share of outputs that equal their reference."""
+  """The share of outputs that equal their reference, or one of several."""
 
   name = 'exact_match'
   binary = True
 
-  def score(self, output: str, reference: str) -> float:
-    """Returns 1.0 if the output is the reference, else 0.0."""
-    return float(output == reference)
+  def score(self, output: str, reference: Reference) -> float:
+    """Returns 1.0 if the output is a reference, else 0.0."""
+    return answers.exact_match(output, _several(reference))
+
+
+class F1(MeanScore):
+  """The mean F1 of the words of outputs, with the nearest reference of each."""
+
+  name = 'f1'
+
+  def score(self, output: str, reference: Reference) -> float:
+    """Returns the F1, from 0 to 1."""
+    return answers.f1(output, _several(reference))
+
+
+class Answered(MeanScore):
+  """The share of outputs that are not blank, where nothing says what is right.
+
+  Prompts without answers measure speed, and what they measure is worth nothing
+  where nothing is written.
+  """
+
+  name = 'answered'
+  binary = True
+
+  def score(self, output: str, reference: Reference) -> float:
+    """Returns 1.0 if the output is not blank, else 0.0."""
+    del reference
+    return float(bool(output.strip()))
+
+
+class PassAt1(ExactMatch):
+  """The share of outputs whose code passes its tests.
+
+  The task runs the code; what is scored is the verdict.
+  """
+
+  name = 'pass_at_1'
 
 
 class Rouge(MeanScore):
@@ -123,10 +168,11 @@ class Bleu:
 
   name = 'bleu'
   binary = False
+  size = 2 + 2 * _ORDERS
 
   def score(self, output: str, reference: tuple[str, ...]) -> float:
     """Returns the sentence's BLEU, from 0 to 1."""
-    return sacrebleu.sentence_bleu(output, reference).score / 100
+    return self.of_one(self.statistics(output, reference))
 
   def statistics(self, output: str, reference: tuple[str, ...]) -> list[float]:
     """Returns the counts that BLEU is computed from.
@@ -138,17 +184,24 @@ class Bleu:
     bleu = sacrebleu.sentence_bleu(output, reference)
     return [bleu.sys_len, bleu.ref_len, *bleu.counts, *bleu.totals]
 
+  def of_one(self, statistics_K: Sequence[float]) -> float:
+    """Returns the sentence's BLEU, from 0 to 1."""
+    return self._compute(statistics_K, effective_order=True) / 100
+
   def is_valid(self, statistics_K: Sequence[float]) -> bool:
     """Returns whether they are lengths and counts, matched and possible."""
     matched, possible = statistics_K[2 : 2 + _ORDERS], statistics_K[-_ORDERS:]
     return (
-      len(statistics_K) == 2 + 2 * _ORDERS
+      len(statistics_K) == self.size
       and all(0 <= x < _MANY for x in statistics_K)
       and all(x <= y for x, y in zip(matched, possible, strict=True))
     )
 
   def value(self, sums_K: Sequence[float]) -> float:
     """Returns the BLEU of the corpus, from 0 to 100."""
+    return self._compute(sums_K)
+
+  def _compute(self, sums_K, **settings):
     length, reference_length, *counts = (int(x) for x in sums_K)
     return sacrebleu.BLEU.compute_bleu(
       counts[:_ORDERS],
@@ -156,6 +209,7 @@ class Bleu:
       length,
       reference_length,
       smooth_method='exp',  # As `corpus_bleu` does.
+      **settings,
     ).score
 
   def text(self, value: float) -> str:
@@ -163,9 +217,16 @@ class Bleu:
     return f'{value:.1f}'
 
 
+def _several(reference):
+  return (reference,) if isinstance(reference, str) else reference
+
+
 METRICS: dict[str, Metric] = {
+  'answered': Answered(),
   'bleu': Bleu(),
   'exact_match': ExactMatch(),
+  'f1': F1(),
+  'pass_at_1': PassAt1(),
   'rouge1': Rouge('rouge1'),
   'rouge2': Rouge('rouge2'),
   'rouge2_unstemmed': Rouge('rouge2', stem=False),

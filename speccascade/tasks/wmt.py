@@ -1,51 +1,76 @@
-"""WMT: English to German, scored by BLEU."""
+"""WMT: English to German, scored by BLEU.
 
-import dataclasses
+Source: Bojar et al. 2014, the shared tasks' findings. Official files are
+aligned line by line: `{path}/{split}.en` and `.de`.
+"""
+
 import functools
 
 from etils import epath
 
-from speccascade.tasks import base, files
-from speccascade.tasks.example import Example
+from speccascade.tasks import benchmark, files, prompts, rows
 
 
-@functools.cache
-def _sentences(file: epath.Path) -> list[str]:
-  sentences = []
-  for where, sentence in files.lines(file):
-    if not sentence.strip():
-      raise ValueError(f'{where} is empty; remove the pair from both files')
-    sentences.append(sentence)
-  return sentences
-
-
-@dataclasses.dataclass(frozen=True)
-class Source:
-  """Official WMT files, aligned line by line: `{path}/{split}.en` and `.de`."""
-
-  path: str
-
-  def example(self, split: str, index: int) -> Example:
-    """Returns line `index` of the split's files."""
-    folder = epath.Path(self.path)
-    file = folder / f'{split}.en'
-    english = _sentences(file)
-    german = _sentences(folder / f'{split}.de')
-    if len(english) != len(german):
-      raise ValueError(
-        f'{file} has {len(english)} lines and {split}.de has {len(german)}; '
-        'line i of one must translate line i of the other'
-      )
-    return Example(
-      id=index,
-      prompt=files.item(english, index, file),
-      target=german[index],
-      reference=(german[index],),
-    )
-
-
-def task(path: str) -> base.Task:
-  """Official WMT, read from the folder of `{split}.en` and `{split}.de`."""
-  return base.SourceTask(
-    name='wmt', metric='bleu', max_new_tokens=80, source=Source(path)
+def _read(data, split):
+  if not data.path:
+    return rows.read(data, split)
+  folder = epath.Path(data.path)
+  if not folder.is_dir() or not (folder / f'{split}.en').exists():
+    try:
+      return rows.read(data, split)
+    except ValueError:
+      if not folder.is_dir():
+        raise
+  english, german = (
+    list(files.lines(folder / f'{split}.{language}'))
+    for language in ('en', 'de')
   )
+  for where, line in (*english, *german):
+    if not line.strip():
+      raise ValueError(f'{where} is empty; remove the pair from both files')
+  if len(english) != len(german):
+    raise ValueError(
+      f'{folder / split}.en has {len(english)} lines and {split}.de has '
+      f'{len(german)}; line i of one must translate line i of the other'
+    )
+  return [
+    (where, {'translation': {'en': source, 'de': target}})
+    for (where, source), (_, target) in zip(english, german, strict=True)
+  ]
+
+
+def _parse(where, row):
+  source, target = (
+    rows.text(where, row, f'translation.{language}')
+    for language in ('en', 'de')
+  )
+  yield benchmark.Record({'source': source}, target, (target,))
+
+
+SPEC = benchmark.Spec(
+  name='wmt',
+  metrics=('bleu',),
+  max_new_tokens=80,
+  dataset='wmt/wmt14',
+  subset='de-en',
+  parse=_parse,
+  read=_read,
+  forms={
+    'input': prompts.Form(question='{source}', answer='{target}', chat=False),
+    't5': prompts.Form(
+      question='translate English to German: {source}',
+      answer='{target}',
+      chat=False,
+    ),
+    'few_shot': prompts.Form(
+      question='English: {source}\nGerman:', shots=5, chat=False, stop=('\n',)
+    ),
+    'chat': prompts.Form(
+      question='Translate to German. Write the translation and nothing else.'
+      '\n\n{source}',
+      chat=True,
+      stop=('\n',),
+    ),
+  },
+)
+task = functools.partial(benchmark.task, SPEC)

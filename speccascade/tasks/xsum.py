@@ -3,40 +3,39 @@
 Source: Narayan et al. 2018, arXiv 1808.08745.
 """
 
-import dataclasses
-from typing import Literal
+import functools
 
-from etils import epath
-
-from speccascade.tasks import base, files, rouge
-from speccascade.tasks.example import Example
+from speccascade.tasks import benchmark, prompts, rows, summaries
 
 
-@dataclasses.dataclass(frozen=True)
-class Source:
-  """Official XSum files: `{path}/{split}.jsonl` of document and summary."""
-
-  path: str
-
-  def example(self, split: str, index: int) -> Example:
-    """Returns line `index` of the split's file."""
-    file = epath.Path(self.path) / f'{split}.jsonl'
-    rows = files.jsonl(file, ('document', 'summary'))
-    _, (document, summary) = files.item(rows, index, file)
-    return Example(
-      id=index, prompt=document, target=summary, reference=(summary,)
-    )
-
-
-def task(
-  path: str, metric: Literal[rouge.Kind, 'rouge2_unstemmed'] = 'rouge2'
-) -> base.Task:
-  """Official XSum, read from the folder of `{split}.jsonl`.
-
-  Args:
-    path: the folder.
-    metric: a kind of ROUGE.
-  """
-  return base.SourceTask(
-    name='xsum', metric=metric, max_new_tokens=64, source=Source(path)
+def _parse(where, row):
+  document, summary = (
+    rows.text(where, row, name) for name in ('document', 'summary')
   )
+  yield benchmark.Record({'document': document}, summary, (summary,))
+
+
+SPEC = benchmark.Spec(
+  name='xsum',
+  metrics=('rouge2', *summaries.OTHER_METRICS),
+  max_new_tokens=64,
+  dataset='EdinburghNLP/xsum',
+  parse=_parse,
+  forms={
+    'input': prompts.Form(question='{document}', answer='{target}', chat=False),
+    'few_shot': prompts.Form(
+      question='{document}\n\nSummary in one sentence:',
+      shots=1,
+      chat=False,
+      stop=('\n',),
+    ),
+    'chat': prompts.Form(
+      question='{document}\n\nSummarize this text in one sentence.',
+      chat=True,
+      stop=('\n',),
+    ),
+  },
+  others=summaries.OTHERS,
+  max_input_tokens=1024,
+)
+task = functools.partial(benchmark.task, SPEC)

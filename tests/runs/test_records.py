@@ -29,6 +29,8 @@ def _record(name, **changes):
     'top_p': 1.0,
     'top_k': 0,
     'seed': 0,
+    'max_new_tokens': 128,
+    'more': {'f1': 0.5},
     'num_examples': 2,
     'metric': 'exact_match',
     'quality': 0.951,
@@ -149,8 +151,10 @@ _MISSING = {
   'rejection_rate': 2450 / 30650,
   'relative_latency': [1.2 / 4.0, 1.25 / 5.0],
   'versions': {},
+  'more': {},
 } | dict.fromkeys(
   (
+    'max_new_tokens',
     'timed_tokens',
     'timed_calls',
     'timed_differs',

@@ -84,7 +84,7 @@ def test_the_command_times_each_batch_size(monkeypatch, capsys):
   ('flag', 'line'),
   [
     ('pair=nobody', "benchmark: no pair 'nobody'"),
-    ('task=gsm8k', 'benchmark: task_args {}: missing a required'),
+    ('task=aime', "benchmark: task_args: path='...' must name"),
     ('temperature=inf', 'benchmark: temperature=inf: it must be'),
     ('schedule=cost', 'benchmark: unknown config field'),
   ],

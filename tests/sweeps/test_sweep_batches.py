@@ -61,6 +61,21 @@ def test_a_width_of_few_prompts_is_not_used():
   }  # fmt: skip
 
 
+def test_a_long_prompt_does_not_widen_the_others():
+  lengths = [100] * 7 + [300] * 5 + [4000] * 2
+  assert _by_width(lengths, range(14), 4) == [
+    ([0, 1, 2, 3], 4, 384),
+    ([4, 5, 6, 7], 4, 384),
+    ([8, 9, 10, 11], 4, 384),
+    ([12, 13], 2, 4096),
+  ]
+  assert _by_width(lengths, range(13), 8)[1:] == [
+    ([8, 9, 10, 11, 8, 9, 10, 11], 4, 384),
+    ([12], 1, 4096),
+  ]
+  assert _by_width([4000, 100], [0], 8) == [([0] * 8, 1, 4096)]
+
+
 def test_narrow_prompts_are_not_told_apart():
   lengths = [10] * 50 + [40] * 50 + [90] * 50
   assert {width for *_, width in _by_width(lengths, range(150), 2)} == {96}

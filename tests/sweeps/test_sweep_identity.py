@@ -10,7 +10,7 @@ import speccascade
 from speccascade import checkpoints
 from speccascade.runs import environment
 from speccascade.sweeps import identity, run
-from speccascade.tasks import files, gsm8k
+from speccascade.tasks import benchmark
 from tests.sweeps import fake_decode, kills, tiny_pair
 
 _PACKAGE = pathlib.Path(speccascade.__file__).parent
@@ -44,15 +44,17 @@ def _write(folder, **changes):
         line[field] = text
     lines.append(json.dumps(line) + '\n')
   (folder / 'test.jsonl').write_text(''.join(lines))
-  files.jsonl.cache_clear()  # As for a new process.
-  gsm8k._problems.cache_clear()
+  benchmark.forget()  # As for a new process.
   return folder
 
 
 def _sweep(pair, data, **changes):
   small = dict(num_examples=4, methods={'strict': ()}, gammas=(1,), trials=1)
   return tiny_pair.sweep(
-    pair, task='gsm8k', task_args={'path': str(data)}, **small | changes
+    pair,
+    task='gsm8k',
+    task_args={'path': str(data), 'shots': 0},
+    **small | changes,
   )
 
 

@@ -122,8 +122,8 @@ def decoder(monkeypatch):
 
 def _collect(workload, job, folder):
   logs, done = outputs.read(folder, quality.forms(workload, [job]))
-  for batch in quality.missing(workload, [job], 6, done):
-    quality.decode(workload, batch, logs, done)
+  missing = quality.missing(workload, [job], 6, done)
+  assert list(quality.decode(workload, missing, logs, done)) == missing
   return quality.collect([job], done, 12)
 
 

@@ -14,7 +14,7 @@ ROW = {
 
 def _task(folder, *rows):
   (folder / 'test.jsonl').write_text('\n'.join([*map(json.dumps, rows), '']))
-  return gsm8k.task(str(folder))
+  return gsm8k.task(str(folder), shots=0)
 
 
 @pytest.mark.parametrize(
@@ -40,12 +40,12 @@ def test_reads_official_rows(tmp_path):
   task = _task(tmp_path, ROW, ROW)
   example = task.examples('test', 2)[1]
   assert example.id == 1
-  assert example.prompt == ROW['question'] + '\n'
+  assert example.prompt == f'Question: {ROW["question"]}\nAnswer:'
   assert example.target == 'It takes 2/2=1 bolt\nSo 2+1=3\n#### 3'
   assert example.reference == '3'
   with pytest.raises(ValueError, match='has 2 examples; there is no example 2'):
     task.example('test', 2)
-  with pytest.raises(ValueError, match=r'there is no file .*train\.jsonl'):
+  with pytest.raises(ValueError, match=r'has none of train\.jsonl'):
     task.example('train', 0)
 
 
@@ -53,8 +53,28 @@ def test_extracted_answers_are_compared(tmp_path):
   task = _task(tmp_path, {**ROW, 'answer': '#### 1,080'})
   reference = task.example('test', 0).reference
   outputs = ['So 1080.\n#### 1,080', '#### 1080', '#### 108', '1080']
-  assert [task.score(x, reference) for x in outputs] == [1, 1, 0, 0]
-  assert task.quality(outputs, [reference] * 4) == 0.5
+  assert [task.score(x, reference) for x in outputs] == [1, 1, 0, 1]
+  assert task.quality(outputs, [reference] * 4) == 0.75
+  judged = task.judge(outputs, [reference] * 4)
+  assert [x.more['strict'] for x in judged] == [1, 1, 0, 0]
+
+
+@pytest.mark.parametrize(
+  ('text', 'strict', 'flexible'),
+  [
+    ('So 3 + 4.\nThe answer is 7.', '7', '7'),
+    ('The answer is $1,070.50 in all', '1070.50', '1070.50'),
+    ('the answer is: **12**. Or 13?', '12', '12'),
+    ('The final answer is -3.0', '-3', '-3'),
+    ('it is 5, then 6.', '[invalid]', '6'),
+    ('2 apples cost $18.00.', '[invalid]', '18'),
+    ('#### 9 and 10', '9', '9'),
+    ('none', '[invalid]', '[invalid]'),
+  ],
+)
+def test_answers_that_are_said_and_the_last_number(text, strict, flexible):
+  assert gsm8k.strict(text) == strict
+  assert gsm8k.flexible(text) == flexible
 
 
 def test_an_answer_without_a_number_is_named(tmp_path):
@@ -66,7 +86,7 @@ def test_an_answer_without_a_number_is_named(tmp_path):
 def test_official_test_set():
   if not (OFFICIAL / 'test.jsonl').exists():
     pytest.skip(f'no GSM8K at {OFFICIAL}')
-  task = gsm8k.task(str(OFFICIAL))
+  task = gsm8k.task(str(OFFICIAL), shots=0)
   examples = task.examples('test', 1319)
   references = [e.reference for e in examples]
   assert references[:5] == ['18', '3', '70000', '540', '20']

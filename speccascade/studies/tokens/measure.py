@@ -155,7 +155,7 @@ def _answers(workload, setting, told):
   ]
   tokenizer = workload.pair.tokenizer
   quality = workload.task.quality(
-    [tokenizer.decode(row) for row in tokens],
+    [batches.answer(workload, row) for row in tokens],
     [example.reference for example in workload.examples],
   )
   return Answers(

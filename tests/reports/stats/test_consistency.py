@@ -23,7 +23,7 @@ def test_agreeing_numbers_pass():
   [
     (
       {'metric': 'rogue'},
-      " has the unknown metric 'rogue'; known: bleu, exact",
+      " has the unknown metric 'rogue'; known: answered, bleu",
     ),
     (
       {'example_statistics': [[1, 1], [-1, 1]]},
