@@ -55,6 +55,7 @@ setuptools.setup(
   extras_require={
     'compare': ['torch>=2.6', 'transformers>=5.0'],
     'cuda': ['jax[cuda12]'],
+    'datasets': ['datasets>=4.0'],
     'hub': ['huggingface_hub>=0.30'],
     'parity': ['torch>=2.6', 'transformers>=5.0'],
     'test': [

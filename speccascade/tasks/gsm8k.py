@@ -13,7 +13,10 @@ from speccascade.tasks.example import Example
 
 INVALID = '[invalid]'
 _ANSWER = re.compile(r'#### (\-?[0-9\.\,]+)')
-_SAID = re.compile(r'[Tt]he (?:final )?answer is:? *\**\$?(-?[0-9][0-9.,]*)')
+_SAID = re.compile(
+  r'(?:[Tt]he (?:final )?answer is:? *\**(?:\\\()? ?\$?|\\boxed\{\$?)'
+  r'(-?[0-9][0-9.,]*)'
+)
 _CALCULATION = re.compile(r'<<.*?>>')
 
 
@@ -34,7 +37,10 @@ def make_example(index: int, question: str, solution: str) -> Example:
 
 
 def strict(text: str) -> str:
-  """Returns the number after '####' or 'The answer is', or INVALID."""
+  r"""Returns the number that is said, or INVALID.
+
+  After '####' or 'The answer is', or in \boxed{}.
+  """
   found = extract_answer(text)
   if found == INVALID and (said := _SAID.search(text)):
     found = said.group(1)

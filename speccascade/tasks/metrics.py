@@ -56,6 +56,15 @@ class Metric(Protocol):
   def value(self, sums_K: Sequence[float]) -> float:
     """Returns the metric of a corpus from its summed statistics."""
 
+  def values(self, sums_K: np.ndarray) -> np.ndarray:
+    """Returns `value` of many corpora: [..., K] to [...]."""
+
+  def best(self, statistics_K: np.ndarray) -> np.ndarray:
+    """Returns the statistics that an output would have if it were right."""
+
+  def worst(self, statistics_K: np.ndarray) -> np.ndarray:
+    """Returns the statistics that an output would have if it were wrong."""
+
   def text(self, value: float) -> str:
     """Returns a value in the digits that the metric is reported with."""
 
@@ -89,6 +98,18 @@ class MeanScore(abc.ABC):
   def value(self, sums_K: Sequence[float]) -> float:
     """Returns the mean score, from 0 to 1."""
     return float(sums_K[0] / sums_K[1])
+
+  def values(self, sums_K: np.ndarray) -> np.ndarray:
+    """Returns mean scores."""
+    return sums_K[..., 0] / sums_K[..., 1]
+
+  def best(self, statistics_K: np.ndarray) -> np.ndarray:
+    """Returns a score of 1."""
+    return np.array([statistics_K[1], statistics_K[1]])
+
+  def worst(self, statistics_K: np.ndarray) -> np.ndarray:
+    """Returns a score of 0."""
+    return np.array([0, statistics_K[1]])
 
   def text(self, value: float) -> str:
     """Returns the value with three decimals."""
@@ -200,6 +221,38 @@ class Bleu:
   def value(self, sums_K: Sequence[float]) -> float:
     """Returns the BLEU of the corpus, from 0 to 100."""
     return self._compute(sums_K)
+
+  def values(self, sums_K: np.ndarray) -> np.ndarray:
+    """Returns the BLEU of corpora, from 0 to 100.
+
+    Where an order has no match at all, sacrebleu smooths: those are its own.
+    """
+    length, reference_length = sums_K[..., 0], sums_K[..., 1]
+    matched = sums_K[..., 2 : 2 + _ORDERS]
+    possible = sums_K[..., 2 + _ORDERS :]
+    plain = (matched > 0).all(-1) & (length > 0)
+    ones = np.ones_like(matched)
+    precision = np.divide(
+      matched, possible, out=ones, where=plain[..., None] & (possible > 0)
+    )
+    short = np.where(plain, length, 1) < reference_length
+    penalty = np.exp(
+      np.where(short, 1 - reference_length / np.where(plain, length, 1), 0)
+    )
+    found = 100 * penalty * np.exp(np.log(precision).mean(-1))
+    for at in zip(*np.nonzero(~plain), strict=True):
+      found[at] = self.value(sums_K[at])
+    return found
+
+  def best(self, statistics_K: np.ndarray) -> np.ndarray:
+    """Returns as long a sentence as the reference, with all n-grams matched."""
+    length, possible = statistics_K[1], statistics_K[-_ORDERS:]
+    return np.array([length, length, *possible, *possible])
+
+  def worst(self, statistics_K: np.ndarray) -> np.ndarray:
+    """Returns the sentence without any n-gram matched."""
+    kept = statistics_K[:2], np.zeros(_ORDERS), statistics_K[-_ORDERS:]
+    return np.concatenate(kept)
 
   def _compute(self, sums_K, **settings):
     length, reference_length, *counts = (int(x) for x in sums_K)

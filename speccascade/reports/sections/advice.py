@@ -1,16 +1,17 @@
 """The method, parameters and draft plan to use for an allowed quality loss.
 
-Chosen on the examples of even index and evaluated on those of odd index: the
-best of many points looks better than it is on the examples it was chosen by.
+Chosen on the examples of even index, by a bound on the loss on those of odd
+index, and evaluated on these. See `stats.promise`.
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from speccascade.reports.render import page, tables
-from speccascade.reports.stats import cells, estimates, law, points
+from speccascade.reports.stats import cells, estimates, law, points, promise
 from speccascade.tasks import metrics
 
 LOSSES = (0.0, 0.01, 0.02, 0.05)  # Of the verifier's quality.
@@ -19,14 +20,19 @@ _FEWEST_TIMED = 4  # Of a half; under that all timed examples count.
 _ROUNDING = 1e-9  # Of a loss.
 
 _CAPTION = f"""\
-The fastest point of {{which}} whose loss, relative to the verifier's quality,
-is at most the allowed one on the examples of even index (0, 2, ...). Quality,
-the verifier's quality, loss and speed-up are those of the odd ones, which took
-no part in the choice. Held: whether the loss there is at most the allowed one
-too, and in which share of bootstrap resamples of these examples it is. ± of a
-speed-up is its relative standard error over resamples of timed examples and
-trials. Latency is of the timed examples of the half, or of all of them where it
-has fewer than {_FEWEST_TIMED}. {law.NOTE}"""
+The fastest point of {{which}} that can be promised to lose at most the allowed
+share of the verifier's quality: all points' bounds on the loss, from the
+examples of even index (0, 2, ...), hold together on as many others with
+{promise.LEVEL:.0%} confidence. A lossless method loses nothing, by its law.
+Quality, the verifier's quality, loss and speed-up are those of the odd
+examples, which took no part in the choice. Held: whether the loss there is at
+most the allowed one too. {{needs}} ± of a speed-up is its relative standard
+error over resamples of timed examples and trials. Latency is of the timed
+examples of the half, or of all of them where it has fewer than
+{_FEWEST_TIMED}. {law.NOTE}"""
+_NEEDS = """Faster with: the fastest point that lost no more than allowed on the
+even examples, and how many examples would promise it, if it loses as much on
+them."""
 
 
 class Half(NamedTuple):
@@ -85,23 +91,53 @@ def holds(half: Half, verifier: Half, allowed: float) -> bool:
 
 
 def choose(
-  candidates: list[Point], verifier: Point, allowed: float
+  candidates: Sequence[Point],
+  own: promise.Group,
+  bounds: promise.Bounds,
+  allowed: float,
 ) -> Point | None:
   """Chooses a point by the even examples.
 
   Args:
-    candidates: of the verifier's pair, task and sampling.
-    verifier: the verifier alone.
+    candidates: of the group.
+    own: Group of the verifier's pair, task and sampling.
+    bounds: of the group, from the even examples.
     allowed: the largest loss, a share of the verifier's quality.
 
   Returns:
-    The fastest within the allowed loss, if any; of equally fast ones the
-    better, then the earlier.
+    The fastest that can be promised, if any; of equally fast ones the better,
+    then the earlier.
   """
-  reached = [p for p in candidates if holds(p.even, verifier.even, allowed)]
+  promised = [
+    p
+    for p in candidates
+    if bounds.most_K[own.index(p.record)] <= allowed + _ROUNDING
+  ]
   return max(
-    reached, key=lambda p: (p.even.speedup, p.even.quality), default=None
+    promised, key=lambda p: (p.even.speedup, p.even.quality), default=None
   )
+
+
+def needed(
+  candidates: Sequence[Point],
+  own: promise.Group,
+  bounds: promise.Bounds,
+  allowed: float,
+) -> tuple[Point, float] | None:
+  """Returns the fastest point that more examples could promise, and how many.
+
+  Args:
+    candidates: as of `choose`, here and below.
+    own: Group.
+    bounds: Bounds.
+    allowed: the largest loss.
+
+  Returns:
+    None where no point lost as little as allowed.
+  """
+  found = [(p, bounds.needed(own.index(p.record), allowed)) for p in candidates]
+  found = [(p, number) for p, number in found if math.isfinite(number)]
+  return max(found, key=lambda both: both[0].even.speedup, default=None)
 
 
 def best(records: list[dict]) -> tables.Table:
@@ -113,12 +149,15 @@ def best(records: list[dict]) -> tables.Table:
     ValueError: a record has other examples than its verifier.
   """
   rows = []
-  for names, own, verifier in _groups(records):
+  for names, candidates, verifier, own, bounds in _groups(records):
     for allowed in LOSSES:
-      choice = choose(own, verifier, allowed)  # at worst the verifier alone
-      method = choice.record['method']
-      rows.append([*names, *_row(method, choice, verifier, allowed)])
-  return _table(rows, 'any method')
+      # At worst the verifier alone.
+      choice = choose(candidates, own, bounds, allowed)
+      row = _row(choice.record['method'], choice, verifier, allowed)
+      faster = [p for p in candidates if p.even.speedup > choice.even.speedup]
+      more = needed(faster, own, bounds, allowed)
+      rows.append([*names, *row, '–' if more is None else _needs(*more)])
+  return _table(rows, 'any method', ['faster with'], _NEEDS)
 
 
 def by_method(records: list[dict]) -> tables.Table:
@@ -128,19 +167,36 @@ def by_method(records: list[dict]) -> tables.Table:
     ValueError: a record has other examples than its verifier.
   """
   rows = []
-  for names, own, verifier in _groups(records):
-    for method in points.by_method([p.record for p in own]):
+  for names, candidates, verifier, own, bounds in _groups(records):
+    for method in points.by_method([p.record for p in candidates]):
       if method == points.VERIFIER:
         continue
-      alike = [p for p in own if p.record['method'] == method]
-      choice = choose(alike, verifier, _LOSS_OF_METHODS)
+      alike = [p for p in candidates if p.record['method'] == method]
+      choice = choose(alike, own, bounds, _LOSS_OF_METHODS)
       row = _row(method, choice, verifier, _LOSS_OF_METHODS)
+      if choice is None:
+        more = needed(alike, own, bounds, _LOSS_OF_METHODS)
+        row[4] = 'loses more' if more is None else f'undecided: {_needs(*more)}'
       rows.append([*names, *row])
   return _table(rows, 'each method')
 
 
+def _needs(point, number):
+  """A point, and how many examples it needs."""
+  record = point.record
+  parts = record['method'], points.parameters(record), points.plan(record)
+  name = ', '.join(x for x in (*parts[:2], parts[2] and f'γ {parts[2]}') if x)
+  return f'{name}: {_round_up(number)} examples'
+
+
+def _round_up(number):
+  """A number of examples to two digits, and at least 2."""
+  digits = max(0, len(str(math.ceil(number))) - 2)
+  return max(2, math.ceil(number / 10**digits) * 10**digits)
+
+
 def _groups(records):
-  """Yields (pair, task, sampling), their points and that of the verifier.
+  """Yields (pair, task, sampling), points, the verifier's, Group and Bounds.
 
   Where the verifier alone has a record and each half an example.
   """
@@ -151,7 +207,10 @@ def _groups(records):
         continue
       _check_alike(own, alone[0])
       split_own = [split(r, alone[0]) for r in own]
-      yield (*cell, str(sampling)), split_own, split(alone[0], alone[0])
+      of_all, number = promise.group(own, alone[0]), alone[0]['num_examples']
+      bounds = promise.bounds(of_all, np.arange(0, number, 2), number // 2)
+      names = *cell, str(sampling)
+      yield names, split_own, split(alone[0], alone[0]), of_all, bounds
 
 
 def _check_alike(records, verifier):
@@ -182,27 +241,16 @@ def _timed(record, start):
   return own if enough else slice(None)
 
 
-def _odd_resamples(record, verifier):
-  """The odd half in each resample; all records have the same draws."""
-  quality_R = estimates.qualities(record, slice(1, None, 2))
-  speedup_R = estimates.speedups(record, verifier, _timed(record, 1))
-  return list(map(Half, quality_R.tolist(), speedup_R.tolist()))
-
-
 def _row(method, choice, verifier, allowed):
   """The cells of one choice, after those of pair, task and sampling."""
   chosen_for = [f'{100 * allowed:g}%', method]
   if choice is None:
-    return [*chosen_for, '–', '–', 'not reached', *'––––']
+    return [*chosen_for, '–', '–', '', *'––––']
   record = choice.record
   text = metrics.get(record['metric']).text
-  own, others = (
-    _odd_resamples(r, verifier.record) for r in (record, verifier.record)
-  )
-  drawn = zip(own, others, strict=True)
-  held = np.mean([holds(*halves, allowed) for halves in drawn])
   speedup = choice.odd.speedup
-  error = np.std([half.speedup for half in own])
+  resampled_R = estimates.speedups(record, verifier.record, _timed(record, 1))
+  error = float(np.std(resampled_R))
   answer = 'yes' if holds(choice.odd, verifier.odd, allowed) else 'no'
   return [
     *chosen_for,
@@ -211,13 +259,14 @@ def _row(method, choice, verifier, allowed):
     text(choice.odd.quality),
     text(verifier.odd.quality),
     f'{100 * loss(choice.odd, verifier.odd):z.1f}%',
-    f'{answer}, {held:.0%}',
+    answer,
     f'{speedup:.2f}× ± {error / speedup:.1%}',
   ]
 
 
-def _table(rows, which):
+def _table(rows, which, further=(), needs=''):
   columns = ['pair', 'task', 'sampling', 'allowed loss', 'method']
   columns += ['parameters', 'γ', 'quality', "verifier's", 'loss', 'held']
-  caption = _CAPTION.format(which=which)
-  return tables.Table([*columns, 'speed-up'], rows, ' '.join(caption.split()))
+  columns += ['speed-up', *further]
+  caption = _CAPTION.format(which=which, needs=needs)
+  return tables.Table(columns, rows, ' '.join(caption.split()))

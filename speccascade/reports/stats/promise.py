@@ -1,0 +1,169 @@
+"""Which points may be promised to lose no more than a share of quality.
+
+A choice among many points, made on some examples, must hold on others. So a
+point is promised only if a bound on its loss there is within what is allowed.
+The bound counts three things: the error of the examples at hand, that of those
+to come, and that the best of many is chosen. The last is done by the largest of
+all points' errors in each resample (Romano and Wolf 2005, Econometrica 73), all
+under one paired bootstrap. One example more, which the verifier has right and
+the point wrong, stands for what was not seen: without any difference among n
+examples, the bound of 95 % is then that of the rule of three, 3 / n.
+
+A lossless method needs no bound: its law is the verifier's.
+
+Letters: K points of different text, N examples, S statistics, R resamples.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from speccascade.reports.stats import points
+from speccascade.tasks import bootstrap, metrics
+
+LEVEL = 0.95  # That all bounds hold together.
+_HERE, _THERE = 3, 4  # Seeds, of draws that no other number shares.
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+  """Records of one pair, task and sampling.
+
+  Attributes:
+    records: all of them.
+    verifier: the verifier alone.
+    texts: {`points.text` of a record: its index k}.
+    statistics_KxNxS: of each text.
+    lossless_K: whether its law is the verifier's.
+  """
+
+  records: tuple[dict, ...]
+  verifier: dict
+  texts: dict
+  statistics_KxNxS: np.ndarray
+  lossless_K: np.ndarray
+
+  def index(self, record: dict) -> int:
+    """Returns k of a record."""
+    return self.texts[points.text(record)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Bounds:
+  """What examples tell of the loss on others.
+
+  Attributes:
+    loss_K: share of the verifier's quality that was lost on the examples.
+    most_K: bound on the share lost on others, 0 of a lossless method.
+    error_K: standard error of one example's loss: the bound falls with it.
+    width: of the bounds, in standard errors.
+  """
+
+  loss_K: np.ndarray
+  most_K: np.ndarray
+  error_K: np.ndarray
+  width: float
+
+  def needed(self, k: int, allowed: float) -> float:
+    """Returns how many examples could promise a point, inf where none can.
+
+    Args:
+      k: of the point.
+      allowed: the share of quality that may be lost.
+    """
+    spare = allowed - self.loss_K[k]
+    if spare <= 0:
+      return math.inf
+    # Of n examples and as many others the error is that of one, times
+    # sqrt(2 / n).
+    return 2 * (self.width * self.error_K[k] / spare) ** 2
+
+
+def group(records: Sequence[dict], verifier: dict) -> Group:
+  """Returns the group of records of as many examples as the verifier's."""
+  texts, statistics, lossless = {}, [], []
+  for record in records:
+    if points.text(record) not in texts:
+      texts[points.text(record)] = len(statistics)
+      statistics.append(record['example_statistics'])
+      lossless.append(record['traits']['lossless'])
+  return Group(
+    tuple(records),
+    verifier,
+    texts,
+    np.array(statistics, float),
+    np.array(lossless),
+  )
+
+
+def bounds(own: Group, rows: np.ndarray, others: int) -> Bounds:
+  """Returns bounds on the losses of all points.
+
+  Args:
+    own: Group.
+    rows: indices of the examples at hand.
+    others: number of the examples to come.
+  """
+  metric = metrics.get(own.verifier['metric'])
+  base = own.index(own.verifier)
+  statistics_KxNxS = own.statistics_KxNxS[:, rows]
+  unseen_KxS = np.repeat(
+    statistics_KxNxS[base].mean(0)[None], len(statistics_KxNxS), 0
+  )
+  verifier_S = metric.best(unseen_KxS[base])
+  unseen_KxS = np.array([metric.worst(x_S) for x_S in unseen_KxS])
+  unseen_KxS[base] = verifier_S
+  statistics_KxNxS = np.concatenate(
+    [statistics_KxNxS, unseen_KxS[:, None]], axis=1
+  )
+  N = statistics_KxNxS.shape[1]
+  loss_KxR = [
+    _losses(metric, statistics_KxNxS, base, size, seed)
+    for size, seed in ((N, _HERE), (max(others, 1), _THERE))
+  ]
+  sums_Kx1xS = statistics_KxNxS.sum(1)[:, None]
+  loss_K = _of_sums(metric, sums_Kx1xS, base)[:, 0]
+  error_KxR = loss_KxR[0] + loss_KxR[1] - 2 * loss_K[:, None]
+  spread_K = error_KxR.std(1)
+  tested_K = ~own.lossless_K & (spread_K > 0)
+  width = 0.0
+  if tested_K.any():
+    largest_R = (error_KxR[tested_K] / spread_K[tested_K, None]).max(0)
+    width = float(np.quantile(largest_R, LEVEL))
+  seen_K = _of_sums(metric, statistics_KxNxS[:, :-1].sum(1)[:, None], base)
+  return Bounds(
+    loss_K=np.where(own.lossless_K, 0, seen_K[:, 0]),
+    most_K=np.where(own.lossless_K, 0, loss_K + width * spread_K),
+    error_K=loss_KxR[0].std(1) * math.sqrt(N),
+    width=width,
+  )
+
+
+def loss(own: Group, rows: np.ndarray) -> np.ndarray:
+  """Returns the share of the verifier's quality that each text loses."""
+  metric = metrics.get(own.verifier['metric'])
+  sums_Kx1xS = own.statistics_KxNxS[:, rows].sum(1)[:, None]
+  return _of_sums(metric, sums_Kx1xS, own.index(own.verifier))[:, 0]
+
+
+def _losses(metric, statistics_KxNxS, base, size, seed):
+  """Losses in resamples of `size` examples, KxR."""
+  N = statistics_KxNxS.shape[1]
+  rng = np.random.default_rng(seed)
+  count_RxN = rng.multinomial(
+    size, np.full(N, 1 / N), size=bootstrap.RESAMPLES
+  ).astype(float)
+  sums_KxRxS = count_RxN @ statistics_KxNxS
+  return _of_sums(metric, sums_KxRxS, base)
+
+
+def _of_sums(metric, sums_KxRxS, base):
+  quality_KxR = metric.values(sums_KxRxS)
+  verifier_R = quality_KxR[base]
+  lost_KxR = np.where(quality_KxR > 0, -np.inf, 0.0)
+  np.divide(
+    verifier_R - quality_KxR, verifier_R, out=lost_KxR, where=verifier_R > 0
+  )
+  return lost_KxR
