@@ -39,9 +39,9 @@ def test_a_choice_without_a_bound_would_break_it(monkeypatch):
   """The study sees what it is for."""
   from speccascade.reports.stats import promise
 
-  def bounds(own, rows, others):
+  def bounds(own, rows, others=None):
     loss_K = promise.loss(own, rows)
-    return promise.Bounds(loss_K, loss_K, loss_K, 0.0)
+    return promise.Bounds(loss_K, loss_K, loss_K, 0.0, 1.0)
 
   monkeypatch.setattr(promise, 'bounds', bounds)
   records = _records(400, np.linspace(0, 0.06, 20))

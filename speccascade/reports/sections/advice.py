@@ -12,6 +12,7 @@ import numpy as np
 
 from speccascade.reports.render import page, tables
 from speccascade.reports.stats import cells, estimates, law, points, promise
+from speccascade.reports.stats import choice as choice_lib
 from speccascade.tasks import metrics
 
 LOSSES = (0.0, 0.01, 0.02, 0.05)  # Of the verifier's quality.
@@ -31,8 +32,8 @@ error over resamples of timed examples and trials. Latency is of the timed
 examples of the half, or of all of them where it has fewer than
 {_FEWEST_TIMED}. {law.NOTE}"""
 _NEEDS = """Faster with: the fastest point that lost no more than allowed on the
-even examples, and how many examples would promise it, if it loses as much on
-them."""
+even examples, and about how many n to choose by would promise it, if it loses
+as much on them."""
 
 
 class Half(NamedTuple):
@@ -186,13 +187,7 @@ def _needs(point, number):
   record = point.record
   parts = record['method'], points.parameters(record), points.plan(record)
   name = ', '.join(x for x in (*parts[:2], parts[2] and f'γ {parts[2]}') if x)
-  return f'{name}: {_round_up(number)} examples'
-
-
-def _round_up(number):
-  """A number of examples to two digits, and at least 2."""
-  digits = max(0, len(str(math.ceil(number))) - 2)
-  return max(2, math.ceil(number / 10**digits) * 10**digits)
+  return f'{name}: {choice_lib.number(number)}'
 
 
 def _groups(records):

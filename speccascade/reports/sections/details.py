@@ -13,9 +13,9 @@ _COMMON = ('task', 'pair', 'metric', 'num_examples', 'dtype', 'seed')
 _CAPTION = f"""\
 Speed-up: the latency of the verifier alone over that of the point, ± its
 standard error over the trials, which time the same prompts; other prompts would
-vary it further. Same quality: the fastest point of the method whose {{metric}}
-is no lower than the verifier's as measured, with no allowance for sampling
-error; over strict (its speed-up over that of strict with its fastest draft
+vary it further. Same quality: the fastest point of the method that is shown to
+lose at most {choice.MARGIN:.0%} of the verifier's {{metric}}, as in Table 2;
+over strict (its speed-up over that of strict with its fastest draft
 plan), blocks, rejected and length (tokens per verifier call, share of tokens
 rejected, mean tokens an example) are of that point. Same latency: the best
 point no slower than the verifier. ± of a quality is its standard error over the
@@ -58,7 +58,7 @@ def tabulated(records: list[dict]) -> list[str | tables.Table]:
   for sampling, group in points.by_sampling(records).items():
     blocks.append(f'{str(sampling).capitalize()}:')
     blocks.append(table(group))
-    if math.isinf(choice.verifier_quality(group)):
+    if choice.tested(group) is None:
       blocks.append(
         'The verifier alone has no record here yet: its quality is unknown.'
       )
@@ -144,13 +144,16 @@ def table(records: list[dict]) -> tables.Table:
     'γ',
     'speed-up',
   ]
-  quality = choice.verifier_quality(records)
+  tested = choice.tested(records)
   groups = points.by_method(records)
   strict = max(map(points.speedup, groups.get(points.STRICT, ())), default=None)
   rows = [
     [
       method,
-      *_fastest_cells(choice.fastest(group, quality), strict),
+      *(
+        _fastest_cells(choice.fastest(group, tested), strict)
+        or [_verdict(group, tested), *'––––––']
+      ),
       *_best_cells(choice.best(group)),
     ]
     for method, group in groups.items()
@@ -160,7 +163,7 @@ def table(records: list[dict]) -> tables.Table:
 
 def by_plan(records: list[dict]) -> tables.Table:
   """Returns the speed-ups at the verifier's quality, a column a draft plan."""
-  quality = choice.verifier_quality(records)
+  tested = choice.tested(records)
   plans = points.plans(records)
   rows = []
   for method, group in points.by_method(records).items():
@@ -169,15 +172,22 @@ def by_plan(records: list[dict]) -> tables.Table:
     row = [method]
     for plan in plans:
       own = [r for r in group if points.plan(r) == plan]
-      point = choice.fastest(own, quality)
-      row.append(_speedup(point) if point else 'not reached')
+      point = choice.fastest(own, tested)
+      row.append(_speedup(point) if point else _verdict(own, tested))
     rows.append(row)
   return tables.Table(['method', *(f'γ = {plan}' for plan in plans)], rows)
 
 
+def _verdict(group, tested):
+  """What is known of points that are not at the verifier's quality."""
+  if not group:
+    return '–'
+  return 'unknown' if tested is None else tested.verdict(group)
+
+
 def _fastest_cells(record, strict):
   if record is None:
-    return ['not reached', *'––––––']
+    return []
   return [
     _speedup(record),
     f'{points.speedup(record) / strict:.2f}×' if strict else '–',

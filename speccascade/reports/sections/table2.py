@@ -8,16 +8,27 @@ verifier's latency, over all recorded parameters and draft plans
 import math
 
 from speccascade.reports.render import page, tables
-from speccascade.reports.stats import cells, choice, estimates, law, points
+from speccascade.reports.stats import (
+  cells,
+  choice,
+  estimates,
+  law,
+  points,
+  promise,
+)
 from speccascade.tasks import metrics
 
 _CAPTION = f"""\
-Latency: the speed-up over the verifier alone at no less than its quality, the
-fastest of the parameters and draft plans swept. Quality: the best at no more
-than the verifier's latency. In brackets: the 95 % interval of a bootstrap over
-the examples, and for a latency also over the trials, that makes the whole
-choice anew; its percentiles are over the resamples in which a point qualifies,
-whose share follows where it is not all. Choosing the fastest of many points
+Latency: the speed-up over the verifier alone at its quality, the fastest of the
+parameters and draft plans swept that are shown to lose at most
+{choice.MARGIN:.0%} of it, all bounds holding together with
+{promise.LEVEL:.0%} confidence; a lossless method loses nothing, by its law.
+Undecided: about how many examples would show one; inferior: each lost more.
+Quality: the best at no more than the verifier's latency. In brackets: the 95 %
+interval of a bootstrap over the examples, and for a latency over timed examples
+and trials, that makes the choice of the fastest or best anew; its percentiles
+are over the resamples in which a point qualifies, whose share follows where it
+is not all. Choosing the fastest of many points
 biases it upwards a little; the interval includes the choice. The interval of a
 binary metric is at least as wide as Wilson's. {law.NOTE}
 Largest relative standard error, over the trials, of a latency in this table or
@@ -73,7 +84,7 @@ def _table(sampling, group, numbers):
         row += ['–', '–']
         continue
       row += [
-        _text(own[method].speedup, '{:.2f}'.format, '×'),
+        own[method].verdict or _text(own[method].speedup, '{:.2f}'.format, '×'),
         _text(own[method].quality, texts[cell]),
       ]
     rows.append(row)

@@ -1,8 +1,9 @@
 """The two numbers of Table 2 with their intervals.
 
-Each resample draws the same examples for all points and makes the whole choice
-anew: the verifier's quality, the points that reach it, the fastest of them.
-Examples of quality, timed examples and trials are drawn independently. A record
+Which points are at the verifier's quality, `choice` tests once. Each resample
+draws the same examples for all points and makes the rest of the choice anew:
+the fastest of them, and the best of those that are fast enough. Examples of
+quality, timed examples and trials are drawn independently. A record
 has the seconds of a trial over all its examples only, so the trials drawn scale
 a resample of examples by one factor.
 
@@ -13,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from speccascade.reports.stats import points
+from speccascade.reports.stats import choice, points
 from speccascade.tasks import bootstrap, metrics
 
 _INTERVAL = (2.5, 97.5)  # Percentiles.
@@ -42,12 +43,14 @@ class Numbers(NamedTuple):
   """The two numbers of a method.
 
   Attributes:
-    speedup: over the verifier, at no less than its quality.
+    speedup: over the verifier, at its quality.
     quality: the best at no more than the verifier's latency.
+    verdict: on the points, where none is shown to be at the verifier's quality.
   """
 
   speedup: Estimate
   quality: Estimate
+  verdict: str
 
 
 def numbers(group: list[dict]) -> dict[str, Numbers]:
@@ -66,7 +69,8 @@ def numbers(group: list[dict]) -> dict[str, Numbers]:
   speedup_PxR = np.array(
     [[points.speedup(r), *speedups(r, verifier)] for r in group]
   )
-  good_PxR = quality_PxR >= quality_PxR[group.index(verifier)]
+  tested = choice.tested(group)
+  good_Px1 = np.array([[tested.reaches(r)] for r in group])
   fast_PxR = speedup_PxR >= 1
   found = {}
   for method in points.by_method(group):
@@ -74,8 +78,10 @@ def numbers(group: list[dict]) -> dict[str, Numbers]:
     quality = _estimate(quality_PxR[rows], fast_PxR[rows])
     if metrics.get(verifier['metric']).binary:
       quality = _widened(quality, verifier['num_examples'])
-    speedup = _estimate(speedup_PxR[rows], good_PxR[rows])
-    found[method] = Numbers(speedup, quality)
+    speedup = _estimate(speedup_PxR[rows], good_Px1[rows])
+    own = [r for r in group if r['method'] == method]
+    verdict = tested.verdict(own) if speedup.value is None else ''
+    found[method] = Numbers(speedup, quality, verdict)
   return found
 
 

@@ -59,12 +59,14 @@ class Bounds:
     most_K: bound on the share lost on others, 0 of a lossless method.
     error_K: standard error of one example's loss: the bound falls with it.
     width: of the bounds, in standard errors.
+    shares: 1, and the number at hand over that of the others.
   """
 
   loss_K: np.ndarray
   most_K: np.ndarray
   error_K: np.ndarray
   width: float
+  shares: float
 
   def needed(self, k: int, allowed: float) -> float:
     """Returns how many examples could promise a point, inf where none can.
@@ -78,7 +80,7 @@ class Bounds:
       return math.inf
     # Of n examples and as many others the error is that of one, times
     # sqrt(2 / n).
-    return 2 * (self.width * self.error_K[k] / spare) ** 2
+    return self.shares * (self.width * self.error_K[k] / spare) ** 2
 
 
 def group(records: Sequence[dict], verifier: dict) -> Group:
@@ -98,13 +100,13 @@ def group(records: Sequence[dict], verifier: dict) -> Group:
   )
 
 
-def bounds(own: Group, rows: np.ndarray, others: int) -> Bounds:
+def bounds(own: Group, rows: np.ndarray, others: int | None = None) -> Bounds:
   """Returns bounds on the losses of all points.
 
   Args:
     own: Group.
     rows: indices of the examples at hand.
-    others: number of the examples to come.
+    others: number of the examples to come; None is all that there could be.
   """
   metric = metrics.get(own.verifier['metric'])
   base = own.index(own.verifier)
@@ -119,13 +121,13 @@ def bounds(own: Group, rows: np.ndarray, others: int) -> Bounds:
     [statistics_KxNxS, unseen_KxS[:, None]], axis=1
   )
   N = statistics_KxNxS.shape[1]
-  loss_KxR = [
-    _losses(metric, statistics_KxNxS, base, size, seed)
-    for size, seed in ((N, _HERE), (max(others, 1), _THERE))
-  ]
+  here_KxR = _losses(metric, statistics_KxNxS, base, N, _HERE)
   sums_Kx1xS = statistics_KxNxS.sum(1)[:, None]
-  loss_K = _of_sums(metric, sums_Kx1xS, base)[:, 0]
-  error_KxR = loss_KxR[0] + loss_KxR[1] - 2 * loss_K[:, None]
+  loss_K = _bounded(_of_sums(metric, sums_Kx1xS, base))[:, 0]
+  error_KxR = here_KxR - loss_K[:, None]
+  if others is not None:
+    there_KxR = _losses(metric, statistics_KxNxS, base, others, _THERE)
+    error_KxR = error_KxR + there_KxR - loss_K[:, None]
   spread_K = error_KxR.std(1)
   tested_K = ~own.lossless_K & (spread_K > 0)
   width = 0.0
@@ -136,8 +138,9 @@ def bounds(own: Group, rows: np.ndarray, others: int) -> Bounds:
   return Bounds(
     loss_K=np.where(own.lossless_K, 0, seen_K[:, 0]),
     most_K=np.where(own.lossless_K, 0, loss_K + width * spread_K),
-    error_K=loss_KxR[0].std(1) * math.sqrt(N),
+    error_K=here_KxR.std(1) * math.sqrt(N),
     width=width,
+    shares=1.0 if others is None else 1 + len(rows) / others,
   )
 
 
@@ -156,7 +159,15 @@ def _losses(metric, statistics_KxNxS, base, size, seed):
     size, np.full(N, 1 / N), size=bootstrap.RESAMPLES
   ).astype(float)
   sums_KxRxS = count_RxN @ statistics_KxNxS
-  return _of_sums(metric, sums_KxRxS, base)
+  return _bounded(_of_sums(metric, sums_KxRxS, base))
+
+
+def _bounded(loss):
+  """Losses, of which a gain counts as twice the quality at most.
+
+  A resample may have no right answer of the verifier's at all.
+  """
+  return np.maximum(loss, -1.0)
 
 
 def _of_sums(metric, sums_KxRxS, base):

@@ -28,18 +28,7 @@ def _certain(row):
 
 
 @pytest.fixture
-def no_error(monkeypatch):
-  """What was lost here is lost elsewhere."""
-
-  def bounds(own, rows, others):
-    loss_K = np.where(own.lossless_K, 0, promise.loss(own, rows))
-    return promise.Bounds(loss_K, loss_K, np.zeros(len(loss_K)), 0.0)
-
-  monkeypatch.setattr(promise, 'bounds', bounds)
-
-
-@pytest.fixture
-def records(no_error):
+def records():
   """The halves disagree on what keeps quality."""
   return [
     _record('verifier_alone', scores=_scores(20, 16)),
@@ -112,7 +101,7 @@ def test_it_is_the_even_half_that_chooses(records):
   )
 
 
-def test_the_loss_is_relative_and_its_bound_counts(no_error):
+def test_the_loss_is_relative_and_its_bound_counts():
   verifier = _record('verifier_alone', scores=_scores(200, 200, 250))
   # 196 and 190 of 200 are 2% and 5% less; 0.8 of all is the verifier's.
   good = _record('opt', 0.1, 5, 0.5, _scores(196, 196, 250))
@@ -130,14 +119,14 @@ def test_the_loss_is_relative_and_its_bound_counts(no_error):
   ]
 
 
-def test_all_parameters_are_named(no_error):
+def test_all_parameters_are_named():
   records = [_record('verifier_alone', scores=_scores(20, 16))]
   records += [_point('two', {'alpha': 0.1, 'beta': 2}, 0.5, 20, 16)]
   for table in (advice.best(records), advice.by_method(records)):
     assert [row[4:6] for row in table.rows][-1] == ['two', 'α 0.1, β 2']
 
 
-def test_ties(no_error):
+def test_ties():
   verifier = _record('verifier_alone', scores=_scores(10, 10))
   ties = [
     _point('a', 0.1, 0.5, 10, 10),
@@ -159,9 +148,7 @@ def test_ties(no_error):
     ([0.25, 1.0] * 3, 'even', '1.67×'),
   ],
 )
-def test_latency_is_of_the_half_where_it_was_timed(
-  no_error, timed, choice, speedup
-):
+def test_latency_is_of_the_half_where_it_was_timed(timed, choice, speedup):
   scores, count = _scores(20, 20), len(timed)
   records = [
     _record('verifier_alone', scores=scores, latency=[1.0] * count),
@@ -172,7 +159,7 @@ def test_latency_is_of_the_half_where_it_was_timed(
   assert (row[4], _certain(row)[11]) == (choice, speedup)
 
 
-def test_quality_is_of_the_corpus(no_error):
+def test_quality_is_of_the_corpus():
   """BLEU of summed counts, not a mean over sentences."""
 
   def bleu(rule, gamma, latency, even):
@@ -217,6 +204,7 @@ def test_quality_is_of_the_corpus(no_error):
     assert choice.record['method'] == method
 
 
+@pytest.mark.bounds
 def test_few_examples_promise_nothing_but_what_is_lossless():
   """As good as the verifier on all 40 examples, and twice as fast."""
   records = [
@@ -230,7 +218,7 @@ def test_few_examples_promise_nothing_but_what_is_lossless():
   # Without any loss seen, some number would do; with 25 % lost none.
   assert rows[0][12] == '–'
   assert rows[3][12].startswith('opt, α 0.1, γ 5: ')
-  number = int(rows[3][12].split()[-2])
+  number = int(rows[3][12].split()[-1].replace(',', ''))
   assert 100 < number < 1000
   opt = advice.by_method(records).rows[-1]
   assert opt[4:8] == ['opt', '–', '–', 'undecided: ' + _of(opt[7])]
@@ -242,6 +230,7 @@ def _of(text):
   return text.removeprefix('undecided: ')
 
 
+@pytest.mark.bounds
 def test_many_examples_promise_a_faster_point():
   many = 4000
   records = [
@@ -271,7 +260,7 @@ def test_many_examples_promise_a_faster_point():
     ([0.5] * 40, [16.0, 24.0, 16.0, 24.0], 4 / 20 / 3**0.5),
   ],
 )
-def test_how_far_the_speed_up_may_be_off(no_error, timed, seconds, error):
+def test_how_far_the_speed_up_may_be_off(timed, seconds, error):
   scores = _scores(20, 20)
   records = [
     _record('verifier_alone', scores=scores),
@@ -315,7 +304,7 @@ def test_each_cell_and_sampling_has_its_own(records):
   ('odd', 'cells'),
   [(0, ['0.000', '0.000', '0.0%']), (1, ['0.050', '0.000', '-inf%'])],
 )
-def test_a_verifier_that_is_never_right(no_error, odd, cells):
+def test_a_verifier_that_is_never_right(odd, cells):
   records = [
     _record('verifier_alone', scores=_scores(0, 0)),
     _point('opt', 0.1, 0.25, 0, odd),
@@ -324,7 +313,7 @@ def test_a_verifier_that_is_never_right(no_error, odd, cells):
   assert row[5:12] == ['α 0.1', '5', *cells, 'yes', '4.00× ± 0.0%']
 
 
-def test_no_loss_has_no_sign(no_error):
+def test_no_loss_has_no_sign():
   verifier = _record('verifier_alone', example_statistics=[[5000, 10000]] * 2)
   gain = _record('opt', 0.1, 5, 0.5, example_statistics=[[5001, 10000]] * 2)
   assert advice.best([verifier, gain]).rows[0][9:11] == ['0.0%', 'yes']

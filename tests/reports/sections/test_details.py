@@ -49,7 +49,7 @@ def test_both_numbers_exactly(make_record):
     + ['0.900 ± 0.020', '–', '–', '1.00×']
   )
   assert cells['drafter_alone'] == (
-    ['not reached', *'––––––', '0.400 ± 0.020', '–', '–'] + ['16.00×']
+    ['inferior', *'––––––', '0.400 ± 0.020', '–', '–'] + ['16.00×']
   )
   assert cells['opt'] == (
     ['2.50× ± 5.8%', '–', 'α 0.25', '5', '3.46', '0.062', '70.0']
@@ -78,7 +78,7 @@ def test_neither_reached(make_record):
     make_record('opt', 0.5, 5, quality=0.89, latency=1.01),
   ]
   assert _cells(details.table(records))['opt'] == (
-    ['not reached', *'––––––', 'not reached', *'–––']
+    ['inferior', *'––––––', 'not reached', *'–––']
   )
 
 
@@ -89,28 +89,29 @@ def test_ties(make_record):
     make_record('opt', 0.2, 5, quality=0.95, latency=0.5),
     make_record('opt', 0.3, 5, quality=0.95, latency=0.75),
   ]
-  assert choice.fastest(group, 0.9)['parameters'] == {
-    'alpha': 0.1
-  }  # the better, the earlier
-  assert choice.fastest(group, 0.95)['parameters'] == {
-    'alpha': 0.1
-  }  # equal is reached
-  assert choice.fastest(group, 0.951) is None
+
+  def fastest(quality):
+    alone = make_record('verifier_alone', quality=quality)
+    return choice.fastest(group, choice.tested([alone, *group]))
+
+  assert fastest(0.9)['parameters'] == {'alpha': 0.1}  # the better, the earlier
+  assert fastest(0.95)['parameters'] == {'alpha': 0.1}  # equal is reached
+  assert fastest(0.951) is None
+  assert choice.tested(group) is choice.fastest(group, None) is None
   assert choice.best(group[::-1])['parameters'] == {
     'alpha': 0.2
   }  # the faster, the earlier
 
 
-@pytest.mark.parametrize(
-  ('quality', 'cell'), [(0.91, '2.00× ± 0.0%'), (0.89, 'not reached')]
-)
-def test_strict_above_and_below_the_verifier(make_record, quality, cell):
+@pytest.mark.parametrize('quality', [0.91, 0.89])
+def test_strict_above_and_below_the_verifier(make_record, quality):
+  """By its law it is neither."""
   records = [
     make_record('verifier_alone', quality=0.9),
     make_record('strict', None, 5, quality=quality, latency=0.5),
   ]
   row = _cells(details.table(records))['strict']
-  assert row[0] == cell
+  assert row[0] == '2.00× ± 0.0%'
   assert row[7:] == [f'{quality:.3f} ± 0.020', '–', '5', '2.00×']
 
 
@@ -134,9 +135,9 @@ def test_each_sampling_has_its_own_verifier(make_record):
   ]
   greedy, sampled = _markdown(records).split('Temperature ')[1:]
   assert greedy.startswith('0:\n')
-  assert 'not reached' in greedy
+  assert 'inferior' in greedy
   assert sampled.startswith('1:\n')
-  assert 'not reached' not in sampled
+  assert 'inferior' not in sampled
 
 
 def test_by_plan(make_record):
@@ -150,7 +151,7 @@ def test_by_plan(make_record):
   ]
   assert _cells(details.by_plan(records)) == {
     'opt': ['1.25× ± 0.0%', '2.50×'],
-    'drafter': ['not reached', 'not reached'],
+    'drafter': ['–', 'inferior'],
   }
   assert 'γ = 1' in _markdown(records)
   scheduled = make_record(
@@ -193,17 +194,17 @@ def test_an_unfinished_sweep_says_so(make_record):
   records = [make_record('strict', None, 5, quality=0.9, latency=0.5)]
   text = _markdown(records)
   assert 'verifier alone has no record here yet' in text
-  assert 'not reached' in text
+  assert 'unknown' in text
 
 
-def test_the_caption_allows_for_no_error(make_record):
+def test_the_margin_is_told(make_record):
   records = [
     make_record('verifier_alone', quality=0.9),
     make_record('opt', 0.1, 5, quality=0.8999, latency=0.5),
   ]
-  assert _cells(details.table(records))['opt'][0] == 'not reached'
+  assert _cells(details.table(records))['opt'][0] == 'inferior'
   caption = ' '.join(details.tabulated(records)[-1].split())
-  assert 'as measured, with no allowance for sampling error' in caption
+  assert "shown to lose at most 2% of the verifier's exact_match" in caption
 
 
 def test_what_was_timed_is_told(make_record):

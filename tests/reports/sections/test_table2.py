@@ -51,14 +51,15 @@ def test_bleu_has_one_decimal():
   assert table.rows[1][2].startswith('43.2 [')
 
 
-def test_what_is_not_reached_says_in_how_many_resamples_it_is():
+@pytest.mark.bounds
+def test_what_is_not_shown_says_how_many_examples_would():
   records = _cell('word_problems')
-  worse = synthetic.record('chow', 0.1, 5, latency=0.5, scores=[*SCORES[:7], 0])
+  same = synthetic.record('chow', 0.1, 5, latency=0.5, scores=SCORES)
   never = synthetic.record('diff', 0.1, 5, latency=0.5, scores=[0] * 8)
-  (table,) = table2.summary([*records, worse, never]).values()
+  (table,) = table2.summary([*records, same, never]).values()
   rows = {row[0]: row[1:] for row in table.rows}
-  assert rows['chow'][0].startswith('not reached (')
-  assert rows['diff'][0] == 'not reached'
+  assert rows['chow'][0].startswith('undecided: n ≈ ')
+  assert rows['diff'][0] == 'inferior'
 
 
 def test_samplings_apart_and_the_unfinished_left_out():
@@ -88,7 +89,8 @@ def test_the_caption_tells_what_intervals_are():
   (table,) = table2.summary(_cell('word_problems')).values()
   caption = table.caption
   for part in (
-    'for a latency also over the trials',
+    'at most 2% of it, all bounds holding together with 95% confidence',
+    'for a latency over timed examples and trials',
     'percentiles are over the resamples in which a point qualifies',
     'Choosing the fastest of many points biases it upwards a little; the '
     'interval includes the choice',

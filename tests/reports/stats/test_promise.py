@@ -7,6 +7,7 @@ from speccascade.reports.stats import promise
 from speccascade.tasks import metrics
 from tests.reports import synthetic
 
+pytestmark = pytest.mark.bounds
 ALL = np.arange
 
 
