@@ -13,7 +13,13 @@ from typing import NamedTuple, Protocol
 from etils import epath
 
 from speccascade.reports.render import page, tables
-from speccascade.reports.sections import advice, calibration, details, table2
+from speccascade.reports.sections import (
+  advice,
+  calibration,
+  details,
+  lengths,
+  table2,
+)
 from speccascade.reports.stats import cells, law, points
 from speccascade.storage import files
 
@@ -43,6 +49,7 @@ class Part(NamedTuple):
 PARTS: tuple[Part, ...] = (
   Part(table2.section),
   Part(details.section, each_cell=True),
+  Part(lengths.section, each_cell=True),
   Part(calibration.section),
   Part(advice.section),
 )

@@ -23,7 +23,8 @@ Latency: the speed-up over the verifier alone at its quality, the fastest of the
 parameters and draft plans swept that are shown to lose at most
 {choice.MARGIN:.0%} of it, all bounds holding together with
 {promise.LEVEL:.0%} confidence; a lossless method loses nothing, by its law.
-Undecided: about how many examples would show one; inferior: each lost more.
+Undecided: about how many examples would show one, if it loses as much on them;
+loses more: each does, as measured.
 Quality: the best at no more than the verifier's latency. In brackets: the 95 %
 interval of a bootstrap over the examples, and for a latency over timed examples
 and trials, that makes the choice of the fastest or best anew; its percentiles

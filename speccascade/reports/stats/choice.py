@@ -36,14 +36,14 @@ class Tested(NamedTuple):
   def verdict(self, group: Sequence[dict]) -> str:
     """Says of points, none of which is, what is known.
 
-    'inferior' where each lost more than the margin, else how many examples
+    'loses more' where each lost more than the margin, else how many examples
     would show the one that needs the fewest, if it loses as much on them.
     """
     needed = [
       self.bounds.needed(self.own.index(r), MARGIN + _ROUNDING) for r in group
     ]
     least = min(needed, default=math.inf)
-    return 'inferior' if math.isinf(least) else f'undecided: {number(least)}'
+    return 'loses more' if math.isinf(least) else f'undecided: {number(least)}'
 
 
 def number(examples: float) -> str:

@@ -49,7 +49,7 @@ def test_both_numbers_exactly(make_record):
     + ['0.900 ± 0.020', '–', '–', '1.00×']
   )
   assert cells['drafter_alone'] == (
-    ['inferior', *'––––––', '0.400 ± 0.020', '–', '–'] + ['16.00×']
+    ['loses more', *'––––––', '0.400 ± 0.020', '–', '–'] + ['16.00×']
   )
   assert cells['opt'] == (
     ['2.50× ± 5.8%', '–', 'α 0.25', '5', '3.46', '0.062', '70.0']
@@ -78,7 +78,7 @@ def test_neither_reached(make_record):
     make_record('opt', 0.5, 5, quality=0.89, latency=1.01),
   ]
   assert _cells(details.table(records))['opt'] == (
-    ['inferior', *'––––––', 'not reached', *'–––']
+    ['loses more', *'––––––', 'not reached', *'–––']
   )
 
 
@@ -135,9 +135,9 @@ def test_each_sampling_has_its_own_verifier(make_record):
   ]
   greedy, sampled = _markdown(records).split('Temperature ')[1:]
   assert greedy.startswith('0:\n')
-  assert 'inferior' in greedy
+  assert 'loses more' in greedy
   assert sampled.startswith('1:\n')
-  assert 'inferior' not in sampled
+  assert 'loses more' not in sampled
 
 
 def test_by_plan(make_record):
@@ -151,7 +151,7 @@ def test_by_plan(make_record):
   ]
   assert _cells(details.by_plan(records)) == {
     'opt': ['1.25× ± 0.0%', '2.50×'],
-    'drafter': ['–', 'inferior'],
+    'drafter': ['–', 'loses more'],
   }
   assert 'γ = 1' in _markdown(records)
   scheduled = make_record(
@@ -202,7 +202,7 @@ def test_the_margin_is_told(make_record):
     make_record('verifier_alone', quality=0.9),
     make_record('opt', 0.1, 5, quality=0.8999, latency=0.5),
   ]
-  assert _cells(details.table(records))['opt'][0] == 'inferior'
+  assert _cells(details.table(records))['opt'][0] == 'loses more'
   caption = ' '.join(details.tabulated(records)[-1].split())
   assert "shown to lose at most 2% of the verifier's exact_match" in caption
 

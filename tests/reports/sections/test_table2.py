@@ -59,7 +59,7 @@ def test_what_is_not_shown_says_how_many_examples_would():
   (table,) = table2.summary([*records, same, never]).values()
   rows = {row[0]: row[1:] for row in table.rows}
   assert rows['chow'][0].startswith('undecided: n ≈ ')
-  assert rows['diff'][0] == 'inferior'
+  assert rows['diff'][0] == 'loses more'
 
 
 def test_samplings_apart_and_the_unfinished_left_out():

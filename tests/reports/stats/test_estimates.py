@@ -27,12 +27,14 @@ def test_equal_quality_is_reached_in_every_resample():
   assert quality.reached == 1
 
 
-def test_a_point_that_is_a_little_worse_is_inferior_or_undecided(monkeypatch):
+def test_a_point_that_is_a_little_worse_is_loses_more_or_is_undecided(
+  monkeypatch,
+):
   worse = [1, 1, 1, 0, 1, 0, 1, 1, 1, 0]
   group = _group(synthetic.record('opt', 0.1, 5, latency=0.5, scores=worse))
   speedup, _, verdict = estimates.numbers(group)['opt']
   assert (speedup.value, speedup.reached) == (None, 0)
-  assert verdict == 'inferior'  # An eighth is lost.
+  assert verdict == 'loses more'  # An eighth is lost.
   monkeypatch.setattr(choice, 'MARGIN', 0.13)
   assert estimates.numbers(group)['opt'].speedup.value == 2
 
