@@ -262,8 +262,8 @@ def test_all_tables_and_figures_are_on_the_page(written):
   html = (out / 'report.html').read_text()
   assert html.count('<img ') == 3
   grids = (out / 'tables.tex').read_text().count(r'\begin{table}')
-  # Table 2 of two temperatures, two tables and lengths of each, two tables on the
-  # calibration and two on the choice.
+  # Table 2 of two temperatures, two tables and lengths of each, two tables on
+  # the calibration and two on the choice.
   assert html.count('<table>') == grids == 2 + 2 * 2 + 2 + 2 + 2
 
 
