@@ -16,6 +16,7 @@ from speccascade.reports.render import page, tables
 from speccascade.reports.sections import (
   advice,
   calibration,
+  control,
   details,
   lengths,
   table2,
@@ -40,10 +41,12 @@ class Part(NamedTuple):
     make: makes a section.
     each_cell: whether each pair and task has a section of its own; otherwise
       one is made of all records.
+    pooled: whether lossless methods have one quality, see `law.pooled`.
   """
 
   make: MakeSection
   each_cell: bool = False
+  pooled: bool = True
 
 
 PARTS: tuple[Part, ...] = (
@@ -52,6 +55,7 @@ PARTS: tuple[Part, ...] = (
   Part(lengths.section, each_cell=True),
   Part(calibration.section),
   Part(advice.section),
+  Part(control.section, pooled=False),
 )
 
 
@@ -96,15 +100,15 @@ def write(records: list[dict], out: epath.PathLike, dpi: float = _DPI) -> str:
 def sections(records: list[dict]) -> list[page.Section]:
   """Returns the sections of PARTS.
 
-  Lossless methods have one quality in all of them, see `law.pooled`.
+  Lossless methods have one quality in those that say so, see `law.pooled`.
 
   Raises:
     ValueError: as `write`.
   """
   if not records:
     raise ValueError('no records to report')
-  records = law.pooled(records)
-  groups = cells.by_cell(records)
+  pooled = law.pooled(records)
+  groups = cells.by_cell(pooled)
   prefixes = file_prefixes(groups)
   found = []
   for part in PARTS:
@@ -114,7 +118,7 @@ def sections(records: list[dict]) -> list[page.Section]:
         for cell, own in groups.items()
       ]
     else:
-      found.append(part.make(records))
+      found.append(part.make(pooled if part.pooled else records))
   return [section for section in found if section is not None]
 
 

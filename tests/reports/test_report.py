@@ -263,8 +263,8 @@ def test_all_tables_and_figures_are_on_the_page(written):
   assert html.count('<img ') == 3
   grids = (out / 'tables.tex').read_text().count(r'\begin{table}')
   # Table 2 of two temperatures, two tables and lengths of each, two tables on
-  # the calibration and two on the choice.
-  assert html.count('<table>') == grids == 2 + 2 * 2 + 2 + 2 + 2
+  # the calibration, two on the choice, and the control.
+  assert html.count('<table>') == grids == 2 + 2 * 2 + 2 + 2 + 2 + 1
 
 
 def test_a_part_may_have_nothing_to_say(monkeypatch, sweep):
@@ -309,7 +309,7 @@ def test_methods_of_any_parameters_and_traits(tmp_path):
     make('own', {'window': 3}, 5, 0.3, [1, 1, 0, 1], **own),
   ]
   text = report.write(records, tmp_path, _DPI)
-  summary, cell, _, calibration, choice = report.sections(records)
+  summary, cell, _, calibration, choice, _ = report.sections(records)
   # At the verifier's quality: one plan of own does, as does each point of two.
   speedups = {row[0]: row[1].split(' ')[0] for row in summary.body[1].rows}
   assert (speedups['two'], speedups['own']) == ('3.33×', '3.33×')
