@@ -36,6 +36,7 @@ _AT_HAND = _MODULES | {
   'time', 'types', 'typing', 'unicodedata', 'warnings',
 }  # fmt: skip
 _STEP = 1 << 16
+_MOST_BYTES = 1 << 32  # Of the judge's own memory.
 
 
 class _Failed(Exception):
@@ -211,6 +212,7 @@ def main():
   """Judges jobs until stdin ends."""
   confinement.die_with_parent()
   resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+  resource.setrlimit(resource.RLIMIT_AS, (_MOST_BYTES, _MOST_BYTES))
   for name in sorted(_AT_HAND):
     importlib.import_module(name)
   for line in sys.stdin:

@@ -5,6 +5,7 @@ See `docs/execution.md` for what contains it, and what it cannot contain.
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -109,14 +110,7 @@ def means() -> list[str]:
     ValueError: as `run_all`.
   """
   check()
-  judge = _start()
-  try:
-    job = {**json.loads(program('', ())), 'folder': '/'}
-    job['limits'] = dataclasses.asdict(Limits())
-    outcome = _ask(judge, job, Limits().wall_s)
-    return [] if outcome is None else outcome[2]
-  finally:
-    _stop(judge)
+  return list(_confined())
 
 
 def check() -> None:
@@ -125,6 +119,33 @@ def check() -> None:
     raise ValueError(
       f'code that a model wrote is run on {lacks}; score it elsewhere'
     )
+  _confined()
+
+
+@functools.cache
+def _confined():
+  """What confines a program that is right; raises ValueError if it fails.
+
+  Else no program could pass, which would look like a poor model.
+  """
+  judge = _start()
+  try:
+    own = program('def f(): return 1', ['assert f() == 1'])
+    job = {**json.loads(own), 'folder': '/'}
+    job['limits'] = dataclasses.asdict(Limits())
+    passed, reason, found = _ask(judge, job, Limits().wall_s) or (
+      False,
+      'the judge did not answer',
+      [],
+    )
+  finally:
+    _stop(judge)
+  if not passed:
+    raise ValueError(
+      f'a program cannot be confined here ({reason}); score what a model wrote '
+      'elsewhere'
+    )
+  return tuple(found)
 
 
 def _start():

@@ -25,7 +25,12 @@ _TEXTS = {
   'bytearray': (bytearray, bytearray.hex, bytearray.fromhex),
   'complex': (complex, complex.__repr__, complex),
   'decimal': (decimal.Decimal, str, decimal.Decimal),
-  'fraction': (fractions.Fraction, str, fractions.Fraction),
+  'fraction': (
+    fractions.Fraction,
+    lambda x: f'{x.numerator}/{x.denominator}',
+    # Not of any text: '1e999999999' would take forever.
+    lambda text: fractions.Fraction(*map(int, text.split('/'))),
+  ),
   'datetime': (
     datetime.datetime,
     datetime.datetime.isoformat,

@@ -6,6 +6,18 @@ whatever outlives them. FOLDERS are open to all.
 """
 
 MARK = 'speccascade-hostile-mark'
+# They end by a limit, which is the same for every user.
+SLOW = {
+  'endless output',
+  'endless loop',
+  'endless sleep in f',
+  'endless items',
+  'changes the harness',
+  'threads without end',
+  'deep recursion',
+  'many descriptors',
+  'traps signals',
+}
 FOLDERS = ('/tmp', '/var/tmp', '/dev/shm', '.')
 
 _HEAD = f"""
