@@ -239,9 +239,8 @@ def _catch_up(cascade, params, state, unsure_B, logits_Bx1xV):
     _, cache = carry
     at_BxT = seen_B[:, None] + jnp.arange(width)
     block_BxT = jnp.take_along_axis(token_BxM, jnp.minimum(at_BxT, N), 1)
-    logits_BxTxV, cache = cascade.verifier.extend(params, cache, block_BxT)
     last_B = jnp.clip(behind_B - 1, 0, width - 1)
-    return jnp.take_along_axis(logits_BxTxV, last_B[:, None, None], 1), cache
+    return cascade.verifier.extend(params, cache, block_BxT, last_B)
 
   carry, narrower, read = (logits_Bx1xV, state.verifier_cache), 0, 0
   for width in _widths(N):

@@ -97,7 +97,11 @@ class Model(Protocol):
     """
 
   def extend(
-    self, params: dict[str, Any], cache: cache_lib.Cache, token_BxT: jax.Array
+    self,
+    params: dict[str, Any],
+    cache: cache_lib.Cache,
+    token_BxT: jax.Array,
+    at_B: jax.Array | None = None,
   ) -> tuple[jax.Array, cache_lib.Cache]:
     """Appends a block to each row.
 
@@ -105,9 +109,12 @@ class Model(Protocol):
       params: from `init`.
       cache: from `prefill` or `extend`; `cache.rewind` may shorten its rows.
       token_BxT: int32, T at most the `block` of `prefill`.
+      at_B: the one token of each row whose logits are wanted; None is all.
+        Those of a long block may not fit.
 
     Returns:
-      (logits_BxTxV after each of the tokens, the cache T tokens longer).
+      (logits_BxTxV after each of the tokens, or logits_Bx1xV; the cache T
+      tokens longer).
     """
 
 

@@ -97,6 +97,13 @@ def merge_heads(module, x_BxTxNxH, width):
   return jnp.tensordot(x_BxTxNxH, w_NxHxD.astype(x_BxTxNxH.dtype), 2)
 
 
+def chosen(x_BxTxD, at_B):
+  """Returns x_Bx1xD of one token of each row; of all where `at_B` is None."""
+  if at_B is None:
+    return x_BxTxD
+  return jnp.take_along_axis(x_BxTxD, at_B[:, None, None], 1)
+
+
 def unembed(x_BxTxD, table_VxD):
   """Returns logits_BxTxV, float32 or wider, sharded as the table over V."""
   logits_BxTxV = jnp.einsum(

@@ -30,7 +30,7 @@ class TableModel:
     rows = jnp.arange(len(length_B))
     return cache, token_BxS[rows, held_B]
 
-  def extend(self, table_VxVxV, cache, token_BxT):
+  def extend(self, table_VxVxV, cache, token_BxT, at_B=None):
     T = token_BxT.shape[1]
     rows_Bx1 = jnp.arange(token_BxT.shape[0])[:, None]
     position_BxT = cache.length_B[:, None] + jnp.arange(T)
@@ -44,7 +44,10 @@ class TableModel:
       0,
     )
     cache = cache.replace(length_B=cache.length_B + T, keys=(seen_BxS[None],))
-    return table_VxVxV[before_BxT, token_BxT], cache
+    logits_BxTxV = table_VxVxV[before_BxT, token_BxT]
+    if at_B is not None:
+      logits_BxTxV = jnp.take_along_axis(logits_BxTxV, at_B[:, None, None], 1)
+    return logits_BxTxV, cache
 
 
 def table(vocab_size, seed, spread=1.5):

@@ -133,7 +133,9 @@ class Constant:
   def prefill(self, logits_V, token_BxS, length_B, *, new_tokens, block):
     return cache_lib.Cache(length_B, (), (), ()), token_BxS[:, 0]
 
-  def extend(self, logits_V, cache, token_BxT):
+  def extend(self, logits_V, cache, token_BxT, at_B=None):
+    if at_B is not None:
+      token_BxT = token_BxT[:, :1]
     shape = (*token_BxT.shape, self.vocab_size)
     return jnp.broadcast_to(logits_V, shape), cache
 

@@ -64,10 +64,11 @@ def test_catching_up_is_one_block():
 
 
 class _Model:
-  def extend(self, params, cache, token_BxT):
+  def extend(self, params, cache, token_BxT, at_B):
     with jax.named_scope('first_layer'):
       x_BxTxV = params[token_BxT] @ params
-    return x_BxTxV * cache, cache + token_BxT.shape[1]
+    x_Bx1xV = jnp.take_along_axis(x_BxTxV, at_B[:, None, None], 1)
+    return x_Bx1xV * cache, cache + token_BxT.shape[1]
 
 
 def _catch_up(params, cache, token_BxM, length_B, unsure_B, done_B):

@@ -153,6 +153,25 @@ def test_blocks_and_rewinds_equal_one_pass(case):
   assert (done_B == NEW).all()
 
 
+@pytest.mark.parametrize('name', ['gemma2', 't5'])
+def test_the_logits_of_one_token_of_each_row(make_case, name):
+  """Of either kind of model; the cache is that of the whole block."""
+  family = registry.FAMILIES[name]
+  case = make_case(family, family.examples[0])
+  cache, _ = _prefill(case.model, case.params, case.prompt_BxS, LENGTH_B)
+  block = case.fed_BxT[:, :BLOCK]
+  want_BxTxV, whole = _extend(case.model, case.params, cache, block)
+  at_B = np.arange(B) % BLOCK
+  got_Bx1xV, same = jax.jit(case.model.extend)(
+    case.params, cache, block, jnp.asarray(at_B)
+  )
+  assert got_Bx1xV.shape == (B, 1, case.model.vocab_size)
+  np.testing.assert_allclose(
+    got_Bx1xV[:, 0], want_BxTxV[np.arange(B), at_B], rtol=0, atol=1e-10
+  )
+  jax.tree.map(np.testing.assert_array_equal, whole, same)
+
+
 def test_other_tokens_after_a_rewind_equal_a_fresh_cache(case):
   fresh, _ = _prefill(case.model, case.params, case.prompt_BxS, LENGTH_B)
   block = case.fed_BxT[:, :BLOCK]

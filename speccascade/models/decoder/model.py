@@ -76,15 +76,18 @@ class Decoder:
     last_B = jnp.take_along_axis(token_BxS, held_B[:, None], axis=1)[:, 0]
     return cache, last_B
 
-  def extend(self, params, cache, token_BxT):
-    """Appends a block; returns (logits_BxTxV after its tokens, cache)."""
+  def extend(self, params, cache, token_BxT, at_B=None):
+    """Appends a block; returns (logits_BxTxV after its tokens, cache).
+
+    Of one token of each row, logits_Bx1xV, if `at_B` says which.
+    """
     x_BxTxD, (keys, values) = layers.apply(
       self.config, params, token_BxT, cache
     )
     cache = cache.replace(
       length_B=cache.length_B + token_BxT.shape[1], keys=keys, values=values
     )
-    return self._logits(params, x_BxTxD), cache
+    return self._logits(params, common.chosen(x_BxTxD, at_B)), cache
 
   def _logits(self, params, x_BxTxD):
     table_VxD = params['embedding' if self.config.tied else 'lm_head']

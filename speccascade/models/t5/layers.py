@@ -99,6 +99,7 @@ def write(
   token_BxT: jax.Array,
   memory: cache_lib.Memory,
   cache: cache_lib.Cache | None = None,
+  at_B: jax.Array | None = None,
 ) -> tuple[jax.Array, tuple[Any, Any] | None]:
   """Decodes a block after an input.
 
@@ -108,6 +109,7 @@ def write(
     token_BxT: int32 tokens of the decoder.
     memory: from `read`.
     cache: of the decoder's tokens before them; None is an empty one.
+    at_B: the token of each row whose logits are wanted; None is all.
 
   Returns:
     (logits_BxTxV, the cache's (keys, values) with the block; None without).
@@ -152,7 +154,7 @@ def write(
   for place, (_, layer_params) in enumerate(stacking.tail(own), len(stacks)):
     x_BxTxD, new = step((x_BxTxD, old[place]), (layer_params, 0), place)
     stacks.append(new)
-  x_BxTxD = _normed(cfg, own, x_BxTxD)
+  x_BxTxD = _normed(cfg, own, common.chosen(x_BxTxD, at_B))
   if cfg.scales_output:
     x_BxTxD *= cfg.embed_dim**-0.5
   table_VxD = params['embedding' if cfg.tied_embeddings else 'lm_head']

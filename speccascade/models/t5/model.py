@@ -90,10 +90,13 @@ class T5:
     )
     return cache, jnp.full_like(token_BxS[:, 0], self.config.start_token)
 
-  def extend(self, params, cache, token_BxT):
-    """Appends a block; returns (logits_BxTxV after its tokens, cache)."""
+  def extend(self, params, cache, token_BxT, at_B=None):
+    """Appends a block; returns (logits_BxTxV after its tokens, cache).
+
+    Of one token of each row, logits_Bx1xV, if `at_B` says which.
+    """
     logits_BxTxV, (keys, values) = layers.write(
-      self.config, params, token_BxT, cache.memory, cache
+      self.config, params, token_BxT, cache.memory, cache, at_B
     )
     cache = cache.replace(
       length_B=cache.length_B + token_BxT.shape[1], keys=keys, values=values
