@@ -60,6 +60,8 @@ def start(tmp_path):
       stderr=subprocess.PIPE,
       text=True,
       start_new_session=True,
+      # A job in the background of a shell ignores it, and its children do.
+      preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
   return run
