@@ -20,6 +20,7 @@ import numpy as np
 from speccascade.tasks import metrics
 
 RESAMPLES = 400  # A standard error is then known to 1 / sqrt(800), 3.5 %.
+_INTERVAL = (2.5, 97.5)  # Percentiles.
 
 
 def resamples(
@@ -37,6 +38,28 @@ def resamples(
     int array index_RxN, read-only: the examples of each resample.
   """
   return _drawn(num_examples, count, seed)
+
+
+def interval(values_R: Sequence[float]) -> tuple[float, float]:
+  """Returns the ends of the 95 % interval of a number over resamples."""
+  low, high = np.percentile(values_R, _INTERVAL)
+  return float(low), float(high)
+
+
+def counts(num_examples: int, size: int, seed: int) -> np.ndarray:
+  """Draws any number of examples with replacement.
+
+  Args:
+    num_examples: N, to draw from.
+    size: number of the examples of a resample.
+    seed: as of `resamples`.
+
+  Returns:
+    float array count_RxN: how often each resample has each example.
+  """
+  rng = np.random.default_rng(seed)
+  share_N = np.full(num_examples, 1 / num_examples)
+  return rng.multinomial(size, share_N, size=RESAMPLES).astype(float)
 
 
 def sums(values_N: Sequence[float], index_RxN: np.ndarray) -> np.ndarray:

@@ -23,6 +23,21 @@ def test_resamples_draw_with_replacement():
   assert bootstrap.resamples(3).shape == (bootstrap.RESAMPLES, 3)
 
 
+def test_the_interval_of_95_percent():
+  low, high = bootstrap.interval(np.arange(1001))
+  assert (low, high) == (25, 975)
+
+
+def test_counts_draw_any_number():
+  count_RxN = bootstrap.counts(5, 20, seed=3)
+  assert count_RxN.shape == (bootstrap.RESAMPLES, 5)
+  assert set(count_RxN.sum(1)) == {20}
+  assert count_RxN.mean() == 4
+  assert count_RxN.var() == pytest.approx(20 * 0.2 * 0.8, rel=0.1)
+  np.testing.assert_array_equal(count_RxN, bootstrap.counts(5, 20, seed=3))
+  assert (count_RxN != bootstrap.counts(5, 20, seed=4)).any()
+
+
 def test_the_error_of_a_ratio_is_that_of_the_delta_method():
   value, error = bootstrap.ratio(_A_N, _B_N)
   assert value == pytest.approx(_A_N.sum() / _B_N.sum())

@@ -17,7 +17,7 @@ from speccascade.tasks import metrics
 
 LOSSES = (0.0, 0.01, 0.02, 0.05)  # Of the verifier's quality.
 _LOSS_OF_METHODS = 0.01
-_FEWEST_TIMED = 4  # Of a half; under that all timed examples count.
+FEWEST_TIMED = 4  # Of a half; under that all timed examples count.
 _ROUNDING = 1e-9  # Of a loss.
 
 _CAPTION = f"""\
@@ -30,7 +30,7 @@ examples, which took no part in the choice. Held: whether the loss there is at
 most the allowed one too. {{needs}} ± of a speed-up is its relative standard
 error over resamples of timed examples and trials. Latency is of the timed
 examples of the half, or of all of them where it has fewer than
-{_FEWEST_TIMED}. {law.NOTE}"""
+{FEWEST_TIMED}. {law.NOTE}"""
 _NEEDS = """Faster with: the fastest point that lost no more than allowed on the
 even examples, and about how many n to choose by would promise it, if it loses
 as much on them."""
@@ -232,7 +232,7 @@ def _half(record, verifier, start):
 def _timed(record, start):
   """The timed examples behind the latency of a half."""
   own = slice(start, None, 2)
-  enough = len(record['example_seconds'][own]) >= _FEWEST_TIMED
+  enough = len(record['example_seconds'][own]) >= FEWEST_TIMED
   return own if enough else slice(None)
 
 

@@ -4,14 +4,10 @@ Both sample one law. Where intervals of their difference leave out none in more
 than 1 in 20 tables, the decoding or the statistics are wrong.
 """
 
-import numpy as np
-
 from speccascade.reports.render import page, tables
 from speccascade.reports.sections import lengths
 from speccascade.reports.stats import cells, estimates, points
-from speccascade.tasks import metrics
-
-_INTERVAL = (2.5, 97.5)  # Percentiles.
+from speccascade.tasks import bootstrap, metrics
 
 _CAPTION = """\
 Strict and the verifier alone sample the same law, so that each difference is
@@ -46,7 +42,7 @@ def section(records: list[dict]) -> page.Section | None:
 def _cells(verifier, strict):
   text = metrics.get(verifier['metric']).text
   difference_R = estimates.qualities(strict) - estimates.qualities(verifier)
-  low, high = np.percentile(difference_R, _INTERVAL)
+  low, high = bootstrap.interval(difference_R)
   ratio, *ends = lengths.ratio(strict, verifier)
   told = [
     name

@@ -15,9 +15,10 @@ Speed-up: the latency of the verifier alone over that of the point, ± its
 standard error over the trials, which time the same prompts; other prompts would
 vary it further. Same quality: the fastest point of the method that is shown to
 lose at most {choice.MARGIN:.0%} of the verifier's {{metric}}, as in Table 2;
-over strict (its speed-up over that of strict with its fastest draft
-plan), blocks, rejected and length (tokens per verifier call, share of tokens
-rejected, mean tokens an example) are of that point. Same latency: the best
+over strict (its speed-up over that of strict with its fastest draft plan),
+acceptance rate (accepted over draft tokens), acceptance length (tokens per
+verifier call), rejection rate (share of tokens rejected) and tokens (mean of an
+answer) are of that point. Same latency: the best
 point no slower than the verifier. ± of a quality is its standard error over the
 examples. {law.NOTE}"""
 
@@ -136,9 +137,10 @@ def table(records: list[dict]) -> tables.Table:
     'over strict',
     'parameters',
     'γ',
-    'blocks',
-    'rejected',
-    'length',
+    'acceptance rate',
+    'acceptance length',
+    'rejection rate',
+    'tokens',
     'quality, same latency',
     'parameters',
     'γ',
@@ -152,7 +154,7 @@ def table(records: list[dict]) -> tables.Table:
       method,
       *(
         _fastest_cells(choice.fastest(group, tested), strict)
-        or [_verdict(group, tested), *'––––––']
+        or [_verdict(group, tested), *'–––––––']
       ),
       *_best_cells(choice.best(group)),
     ]
@@ -193,10 +195,16 @@ def _fastest_cells(record, strict):
     f'{points.speedup(record) / strict:.2f}×' if strict else '–',
     points.parameters(record) or '–',
     points.plan(record) or '–',
+    _acceptance_rate(record['counts']),
     f'{record["block_efficiency"]:.2f}',
     f'{record["rejection_rate"]:.3f}',
     f'{record["output_length"]:.1f}',
   ]
+
+
+def _acceptance_rate(counts):
+  drafted = counts['drafted']
+  return f'{counts["accepted"] / drafted:.3f}' if drafted else '–'
 
 
 def _best_cells(record):

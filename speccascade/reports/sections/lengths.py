@@ -8,21 +8,24 @@ and without the credit for either.
 import numpy as np
 
 from speccascade.reports.render import page, tables
-from speccascade.reports.stats import choice, points
+from speccascade.reports.stats import choice, estimates, points
 from speccascade.tasks import bootstrap
 
-_INTERVAL = (2.5, 97.5)  # Percentiles.
-
-_CAPTION = """\
+_CAPTION = f"""\
 Of each method the fastest point at the verifier's quality, as in Table 2;
 where none is shown to be, the best that is no slower than the verifier.
 Tokens: mean of an answer, its end included. Beside the verifier's: their ratio
-on the same examples, in brackets its 95 % interval by the paired bootstrap.
-Cut: the share of answers that reach the most tokens allowed. Per answer: the
-verifier's seconds over the point's, the speed-up of the other tables. Per
-token: that times the ratio of the tokens that were timed. Length-adjusted: the
-lesser of both, so that neither writing more nor writing less counts as speed.
-Over strict: the same over strict with its fastest draft plan."""
+on the same examples. Cut: the share of answers that reach the most tokens
+allowed. Per answer: the verifier's seconds over the point's, the speed-up of
+the other tables. Per token: that times the ratio of the tokens that were timed.
+Length-adjusted: the lesser of both, so that neither writing more nor writing
+less counts as speed. Over strict: the same over strict with its fastest draft
+plan. Over control: the same over the fastest point of strict or of truncating
+the verifier, then following it losslessly ({', '.join(points.CONTROLS[1:])}),
+that is shown to lose at most {choice.MARGIN:.0%} of the verifier's quality or,
+where the point itself is not, of the point's; – where none is shown. In
+brackets: 95 % intervals of
+the paired bootstrap over examples, and of speed-ups over trials too."""
 
 
 def section(records: list[dict]) -> page.Section | None:
@@ -44,19 +47,21 @@ def table(records: list[dict]) -> tables.Table:
     records: of one pair, task and sampling, the verifier alone among them.
   """
   tested = choice.tested(records)
-  (verifier, *_) = [r for r in records if r['method'] == points.VERIFIER]
+  verifier = tested.own.verifier
   strict = max(
-    (adjusted(r, verifier) for r in records if r['method'] == points.STRICT),
+    (r for r in records if r['method'] == points.STRICT),
+    key=lambda r: adjusted(r, verifier)[0],
     default=None,
   )
   rows = []
   for method, group in points.by_method(records).items():
     record = choice.fastest(group, tested) or choice.best(group)
     if record is not None:
-      rows.append([method, *_cells(record, verifier, strict)])
+      control = choice.control(record, records, tested)
+      rows.append([method, *_cells(record, verifier, (strict, control))])
   columns = ['method', 'parameters', 'γ', 'tokens', "beside the verifier's"]
   columns += ['cut', 'per answer', 'per token', 'length-adjusted']
-  return tables.Table([*columns, 'over strict'], rows)
+  return tables.Table([*columns, 'over strict', 'over control'], rows)
 
 
 def ratio(record: dict, verifier: dict) -> tuple[float, float, float]:
@@ -64,8 +69,7 @@ def ratio(record: dict, verifier: dict) -> tuple[float, float, float]:
   own_N, base_N = (np.array(r['example_tokens']) for r in (record, verifier))
   index_RxN = bootstrap.resamples(len(own_N))
   ratio_R = bootstrap.sums(own_N, index_RxN) / bootstrap.sums(base_N, index_RxN)
-  low, high = np.percentile(ratio_R, _INTERVAL)
-  return float(own_N.sum() / base_N.sum()), float(low), float(high)
+  return float(own_N.sum() / base_N.sum()), *bootstrap.interval(ratio_R)
 
 
 def cut(record: dict) -> float | None:
@@ -77,32 +81,52 @@ def cut(record: dict) -> float | None:
   return sum(number >= limit for number in tokens) / len(tokens)
 
 
-def per_token(record: dict, verifier: dict) -> float | None:
-  """Returns the speed-up in tokens a second; None where none were counted."""
+def per_answer(record: dict, verifier: dict) -> np.ndarray:
+  """Returns the speed-up over the verifier, then that of each resample."""
+  return np.array(
+    [points.speedup(record), *estimates.speedups(record, verifier)]
+  )
+
+
+def per_token(record: dict, verifier: dict) -> np.ndarray | None:
+  """Returns `per_answer` in tokens a second; None where none were counted."""
   if record['timed_tokens'] is None or verifier['timed_tokens'] is None:
     return None
-  tokens = sum(record['timed_tokens']) / sum(verifier['timed_tokens'])
-  return points.speedup(record) * tokens
+  own, base = (
+    np.array([sum(r['timed_tokens']), *estimates.tokens(r)])
+    for r in (record, verifier)
+  )
+  return per_answer(record, verifier) * own / base
 
 
-def adjusted(record: dict, verifier: dict) -> float:
+def adjusted(record: dict, verifier: dict) -> np.ndarray:
   """Returns the lesser of the speed-ups per answer and per token."""
-  own = points.speedup(record)
-  return min(own, per_token(record, verifier) or own)
+  answer, token = per_answer(record, verifier), per_token(record, verifier)
+  return answer if token is None else np.minimum(answer, token)
 
 
-def _cells(record, verifier, strict):
-  share, tokens = cut(record), per_token(record, verifier)
+def _cells(record, verifier, others):
+  share, own = cut(record), adjusted(record, verifier)
   middle, low, high = ratio(record, verifier)
-  own = adjusted(record, verifier)
   return [
     points.parameters(record) or '–',
     points.plan(record) or '–',
     f'{record["output_length"]:.1f}',
     f'{middle:.3f} [{low:.3f}, {high:.3f}]',
     '–' if share is None else f'{share:.1%}',
-    f'{points.speedup(record):.2f}×',
-    '–' if tokens is None else f'{tokens:.2f}×',
-    f'{own:.2f}×',
-    '–' if strict is None else f'{own / strict:.2f}×',
+    _speedup(per_answer(record, verifier)),
+    _speedup(per_token(record, verifier)),
+    _speedup(own),
+    *(
+      _speedup(None if other is None else own / adjusted(other, verifier))
+      for other in others
+    ),
   ]
+
+
+def _speedup(values):
+  """The first value and the interval of the others."""
+  if values is None:
+    return '–'
+  low, high = bootstrap.interval(values[1:])
+  return f'{values[0]:.2f}× [{low:.2f}, {high:.2f}]'

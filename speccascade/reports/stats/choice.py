@@ -63,11 +63,7 @@ def tested(records: Sequence[dict]) -> Tested | None:
     None where the verifier alone has no record yet.
   """
   alone = [r for r in records if r['method'] == points.VERIFIER]
-  if not alone:
-    return None
-  own = promise.group(records, alone[0])
-  rows = np.arange(own.statistics_KxNxS.shape[1])
-  return Tested(own, promise.bounds(own, rows))
+  return _beside(alone[0], records) if alone else None
 
 
 def fastest(group: Sequence[dict], tested: Tested | None) -> dict | None:
@@ -79,6 +75,26 @@ def fastest(group: Sequence[dict], tested: Tested | None) -> dict | None:
   return max(
     reached, key=lambda r: (points.speedup(r), r['quality']), default=None
   )
+
+
+def control(
+  record: dict, records: Sequence[dict], tested: Tested
+) -> dict | None:
+  """Returns the fastest of `points.CONTROLS` at the quality of a point, if any.
+
+  Args:
+    record: of any point.
+    records: of its pair, task and sampling.
+    tested: what `tested` returned for them.
+
+  Returns:
+    The fastest control at the verifier's quality, if the point is; else the
+    fastest that is shown to lose no more than `MARGIN` of the point's.
+  """
+  controls = [r for r in records if r['method'] in points.CONTROLS]
+  if not tested.reaches(record):
+    tested = _beside(record, [record, *controls])
+  return fastest(controls, tested)
 
 
 def best(group: Sequence[dict]) -> dict | None:
@@ -101,3 +117,10 @@ def shown(records: Sequence[dict]) -> list[dict]:
       own = [r for r in group if points.plan(r) == plan]
       found.append(fastest(own, all_))
   return [r for r in found if r is not None]
+
+
+def _beside(base, records):
+  """Tests the points of records beside one of them."""
+  own = promise.group(records, base)
+  rows = np.arange(own.statistics_KxNxS.shape[1])
+  return Tested(own, promise.bounds(own, rows))

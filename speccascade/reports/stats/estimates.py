@@ -3,9 +3,9 @@
 Which points are at the verifier's quality, `choice` tests once. Each resample
 draws the same examples for all points and makes the rest of the choice anew:
 the fastest of them, and the best of those that are fast enough. Examples of
-quality, timed examples and trials are drawn independently. A record
-has the seconds of a trial over all its examples only, so the trials drawn scale
-a resample of examples by one factor.
+quality, timed examples and trials are drawn independently. A record has the
+seconds of a trial over all its examples only, so the trials drawn scale a
+resample of examples by one factor.
 
 Letters: P points, N examples, T trials, R resamples.
 """
@@ -17,8 +17,7 @@ import numpy as np
 from speccascade.reports.stats import choice, points
 from speccascade.tasks import bootstrap, metrics
 
-_INTERVAL = (2.5, 97.5)  # Percentiles.
-_Z = 1.96  # Of the normal distribution, for the same interval.
+_Z = 1.96  # Of the normal distribution, for the bootstrap's interval.
 _TIMED, _TRIALS = 1, 2  # Seeds; examples of quality have the default.
 
 
@@ -125,6 +124,16 @@ def speedups(
   return seconds(beside, rows) / seconds(record, rows)
 
 
+def tokens(record: dict) -> np.ndarray:
+  """Returns the tokens of each of those resamples, an array of R.
+
+  Args:
+    record: whose timed tokens were counted.
+  """
+  index_RxN = bootstrap.resamples(len(record['timed_tokens']), seed=_TIMED)
+  return bootstrap.sums(record['timed_tokens'], index_RxN)
+
+
 def qualities(record: dict, rows: slice = slice(None)) -> np.ndarray:
   """Returns the quality of each resample of the examples, an array of R.
 
@@ -167,11 +176,11 @@ def _estimate(value_PxR, allowed_PxR):
   best_R = np.where(allowed_PxR, value_PxR, -np.inf).max(0)
   value, *resampled = best_R
   reached = [x for x in resampled if np.isfinite(x)]
-  low, high = np.percentile(reached, _INTERVAL) if reached else (np.nan,) * 2
+  low, high = bootstrap.interval(reached) if reached else (np.nan, np.nan)
   return Estimate(
     value=None if np.isinf(value) else float(value),
-    low=float(low),
-    high=float(high),
+    low=low,
+    high=high,
     reached=len(reached) / len(resampled),
   )
 

@@ -12,6 +12,8 @@ VERIFIER = 'verifier_alone'
 DRAFTER = 'drafter_alone'
 STRICT = 'strict'
 MODELS = (VERIFIER, DRAFTER)
+# The verifier is truncated, then followed losslessly; strict truncates nothing.
+CONTROLS = (STRICT, 'top_p', 'top_k', 'min_p')
 
 _SYMBOLS = {'alpha': 'α', 'beta': 'β', 'tau': 'τ'}
 

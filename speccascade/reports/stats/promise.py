@@ -9,7 +9,8 @@ under one paired bootstrap. One example more, which the verifier has right and
 the point wrong, stands for what was not seen: without any difference among n
 examples, the bound of 95 % is then that of the rule of three, 3 / n.
 
-A lossless method needs no bound: its law is the verifier's.
+A lossless method needs no bound: its law is the verifier's. Where another
+point stands in for the verifier, to be compared with, none is lossless.
 
 Letters: K points of different text, N examples, S statistics, R resamples.
 """
@@ -33,10 +34,10 @@ class Group:
 
   Attributes:
     records: all of them.
-    verifier: the verifier alone.
+    verifier: the verifier alone, or the point that stands in for it.
     texts: {`points.text` of a record: its index k}.
     statistics_KxNxS: of each text.
-    lossless_K: whether its law is the verifier's.
+    lossless_K: whether its law is known to be the verifier's.
   """
 
   records: tuple[dict, ...]
@@ -84,13 +85,20 @@ class Bounds:
 
 
 def group(records: Sequence[dict], verifier: dict) -> Group:
-  """Returns the group of records of as many examples as the verifier's."""
+  """Returns the group of records of as many examples as the verifier's.
+
+  Args:
+    records: of one pair, task and sampling.
+    verifier: one of them, which the others are compared with.
+  """
   texts, statistics, lossless = {}, [], []
   for record in records:
     if points.text(record) not in texts:
       texts[points.text(record)] = len(statistics)
       statistics.append(record['example_statistics'])
-      lossless.append(record['traits']['lossless'])
+      lossless.append(
+        record['traits']['lossless'] and verifier['traits']['lossless']
+      )
   return Group(
     tuple(records),
     verifier,
@@ -111,12 +119,9 @@ def bounds(own: Group, rows: np.ndarray, others: int | None = None) -> Bounds:
   metric = metrics.get(own.verifier['metric'])
   base = own.index(own.verifier)
   statistics_KxNxS = own.statistics_KxNxS[:, rows]
-  unseen_KxS = np.repeat(
-    statistics_KxNxS[base].mean(0)[None], len(statistics_KxNxS), 0
-  )
-  verifier_S = metric.best(unseen_KxS[base])
-  unseen_KxS = np.array([metric.worst(x_S) for x_S in unseen_KxS])
-  unseen_KxS[base] = verifier_S
+  mean_KxS = statistics_KxNxS.mean(1)  # Two samples of a text weigh double.
+  unseen_KxS = np.array([metric.worst(x_S) for x_S in mean_KxS])
+  unseen_KxS[base] = metric.best(mean_KxS[base])
   statistics_KxNxS = np.concatenate(
     [statistics_KxNxS, unseen_KxS[:, None]], axis=1
   )
@@ -153,11 +158,7 @@ def loss(own: Group, rows: np.ndarray) -> np.ndarray:
 
 def _losses(metric, statistics_KxNxS, base, size, seed):
   """Losses in resamples of `size` examples, KxR."""
-  N = statistics_KxNxS.shape[1]
-  rng = np.random.default_rng(seed)
-  count_RxN = rng.multinomial(
-    size, np.full(N, 1 / N), size=bootstrap.RESAMPLES
-  ).astype(float)
+  count_RxN = bootstrap.counts(statistics_KxNxS.shape[1], size, seed)
   sums_KxRxS = count_RxN @ statistics_KxNxS
   return _bounded(_of_sums(metric, sums_KxRxS, base))
 

@@ -45,18 +45,18 @@ def test_both_numbers_exactly(make_record):
   cells = _cells(details.table(records))
   assert list(cells) == ['verifier_alone', 'drafter_alone', 'opt', 'chow']
   assert cells['verifier_alone'] == (
-    ['1.00× ± 0.0%', '–', '–', '–', '4.00', '0.125', '61.2']
+    ['1.00× ± 0.0%', '–', '–', '–', '0.600', '4.00', '0.125', '61.2']
     + ['0.900 ± 0.020', '–', '–', '1.00×']
   )
   assert cells['drafter_alone'] == (
-    ['loses more', *'––––––', '0.400 ± 0.020', '–', '–'] + ['16.00×']
+    ['loses more', *'–––––––', '0.400 ± 0.020', '–', '–'] + ['16.00×']
   )
   assert cells['opt'] == (
-    ['2.50× ± 5.8%', '–', 'α 0.25', '5', '3.46', '0.062', '70.0']
+    ['2.50× ± 5.8%', '–', 'α 0.25', '5', '0.600', '3.46', '0.062', '70.0']
     + ['0.950 ± 0.020', 'α 0.1', '5', '1.60×']
   )
   assert cells['chow'] == (
-    ['0.80× ± 0.0%', '–', 'α 0.1', '3', '4.00', '0.125', '61.2']
+    ['0.80× ± 0.0%', '–', 'α 0.1', '3', '0.600', '4.00', '0.125', '61.2']
     + ['0.800 ± 0.020', 'α 0.9', '3', '2.00×']
   )
 
@@ -68,8 +68,9 @@ def test_all_parameters_are_named(make_record):
     make_record('two', two, 5, quality=0.9, latency=0.5),
   ]
   table = details.table(records)
-  assert [i for i, c in enumerate(table.columns) if c == 'parameters'] == [3, 9]
-  assert table.rows[1][3] == table.rows[1][9] == 'α 0.25, β 2'
+  named = [i for i, c in enumerate(table.columns) if c == 'parameters']
+  assert named == [3, 10]
+  assert table.rows[1][3] == table.rows[1][10] == 'α 0.25, β 2'
 
 
 def test_neither_reached(make_record):
@@ -78,7 +79,7 @@ def test_neither_reached(make_record):
     make_record('opt', 0.5, 5, quality=0.89, latency=1.01),
   ]
   assert _cells(details.table(records))['opt'] == (
-    ['loses more', *'––––––', 'not reached', *'–––']
+    ['loses more', *'–––––––', 'not reached', *'–––']
   )
 
 
@@ -112,7 +113,7 @@ def test_strict_above_and_below_the_verifier(make_record, quality):
   ]
   row = _cells(details.table(records))['strict']
   assert row[0] == '2.00× ± 0.0%'
-  assert row[7:] == [f'{quality:.3f} ± 0.020', '–', '5', '2.00×']
+  assert row[8:] == [f'{quality:.3f} ± 0.020', '–', '5', '2.00×']
 
 
 def test_over_strict_at_its_fastest(make_record):

@@ -35,16 +35,52 @@ def records():
   ]
 
 
+def _speeds(row):
+  """What comes before the intervals."""
+  return [cell.split(' ')[0] for cell in row[5:9]]
+
+
 def test_no_credit_for_length(records):
   rows = {row[0]: row[1:] for row in lengths.table(records).rows}
-  assert rows['verifier_alone'][5:] == ['1.00×', '1.00×', '1.00×', '0.50×']
+  assert _speeds(rows['verifier_alone']) == ['1.00×', '1.00×', '1.00×', '0.50×']
   assert rows['strict'][1:3] == ['5', '25.0']
-  assert rows['strict'][5:] == ['2.00×', '2.00×', '2.00×', '1.00×']
-  assert rows['long'][5:] == ['2.00×', '4.00×', '2.00×', '1.00×']
-  assert rows['short'][5:] == ['2.00×', '1.00×', '1.00×', '0.50×']
+  assert _speeds(rows['strict']) == ['2.00×', '2.00×', '2.00×', '1.00×']
+  assert _speeds(rows['long']) == ['2.00×', '4.00×', '2.00×', '1.00×']
+  assert _speeds(rows['short']) == ['2.00×', '1.00×', '1.00×', '0.50×']
   assert [rows[name][4] for name in ('verifier_alone', 'long', 'short')] == (
     ['25.0%', '75.0%', '0.0%']
   )
+
+
+def test_intervals_are_paired(records):
+  """Methods have the same error, which their ratio does not."""
+  for record in records[1:]:
+    scale = record['example_seconds'][0]
+    record['example_seconds'] = [scale * x for x in (0.1, 0.3, 1.0, 2.6)]
+  rows = {row[0]: row[1:] for row in lengths.table(records).rows}
+  low, high = rows['long'][5].split('[')[1].rstrip(']').split(', ')
+  assert float(low) < 1.3
+  assert float(high) > 4
+  assert rows['long'][8] == '1.00× [1.00, 1.00]'
+
+
+def test_beside_the_control_at_the_same_quality(records):
+  """The fastest control is too poor; strict is one, too."""
+  timed = [10, 20, 30, 40]
+  records += [
+    _record('top_p', 0.9, 5, 0.4, timed, timed),
+    _record('top_p', 0.5, 5, 0.2, timed, timed)
+    | {'example_statistics': [[0, 1]] * 4, 'quality': 0.0},
+    # As poor as that control.
+    _record('poor', 0.1, 5, 0.1, timed, timed)
+    | {'example_statistics': [[0, 1]] * 4, 'quality': 0.0},
+  ]
+  rows = {row[0]: row[1:] for row in lengths.table(records).rows}
+  over = {name: row[9].split(' ')[0] for name, row in rows.items()}
+  assert over['long'] == '0.80×'
+  assert over['strict'] == '0.80×'
+  assert over['top_p'] == '1.00×'
+  assert over['poor'] == '2.00×'
 
 
 def test_the_ratio_is_paired(records):
@@ -59,7 +95,8 @@ def test_what_old_records_do_not_tell(records):
   for record in records:
     record |= {'timed_tokens': None, 'max_new_tokens': None}
   rows = {row[0]: row[1:] for row in lengths.table(records).rows}
-  assert rows['long'][4:] == ['–', '2.00×', '–', '2.00×', '1.00×']
+  assert rows['long'][4] == '–'
+  assert _speeds(rows['long']) == ['2.00×', '–', '2.00×', '1.00×']
 
 
 def test_without_the_verifier_there_is_nothing_beside_it(records):

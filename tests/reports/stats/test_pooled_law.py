@@ -116,7 +116,7 @@ def test_all_tables_have_the_pooled_quality(records, tmp_path, monkeypatch):
   own = found['Task word_problems, pair word_problems']
   table = [b for b in own if isinstance(b, tables.Table)][1]
   assert _row(table, 'strict')[1] == '2.50× ± 0.0%'
-  assert _row(table, 'verifier_alone')[8].startswith('0.625 ±')
+  assert _row(table, 'verifier_alone')[9].startswith('0.625 ±')
   chosen = found['Which method, parameters and draft plan'][1]
   warm = [row for row in chosen.rows if 'temperature 1' in row]
   # Of the odd examples 4 and 2 of 4 are right.

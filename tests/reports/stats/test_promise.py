@@ -41,6 +41,25 @@ def test_without_a_difference_the_bound_is_about_the_rule_of_three(n):
   assert bounds.most_K[2] < as_many < 2 * bounds.most_K[2]
 
 
+def test_two_pooled_samples_leave_as_little_unseen():
+  right = np.ones(200)
+  one, two = _group(right, right, right), _group(right, right, right)
+  two.statistics_KxNxS[:2] *= 2  # Of the verifier and strict.
+  a, b = (promise.bounds(own, ALL(200), 200).most_K[2] for own in (one, two))
+  assert b == pytest.approx(a)
+
+
+def test_only_the_verifier_has_lossless_methods():
+  """A point that stands in for it is compared with, strict as well."""
+  rng = np.random.default_rng(0)
+  own = _group(*(rng.random((3, 300)) < 0.5))
+  beside = promise.group(own.records, own.records[2])
+  assert beside.lossless_K.tolist() == [False] * 3
+  bounds = promise.bounds(beside, ALL(300))
+  assert bounds.loss_K[2] == 0
+  assert min(bounds.most_K[:2]) > max(bounds.loss_K[:2]) > 0.01
+
+
 def test_what_is_lossless_loses_nothing():
   rng = np.random.default_rng(0)
   own = _group(*(rng.random((3, 300)) < 0.5))
