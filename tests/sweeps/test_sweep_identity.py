@@ -17,8 +17,8 @@ _PACKAGE = pathlib.Path(speccascade.__file__).parent
 # What no result depends on. Of the runs, records have a schema of their own.
 _ELSEWHERE = (
   'config', 'generation', 'reports', 'runs', 'storage', 'studies',
-  'sweeps/compilation', 'sweeps/config', 'sweeps/identity', 'sweeps/run',
-  'timing/loop', 'training',
+  'sweeps/compilation', 'sweeps/config', 'sweeps/identity', 'sweeps/paper',
+  'sweeps/run', 'timing/loop', 'training',
 )  # fmt: skip
 
 

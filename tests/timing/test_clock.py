@@ -39,4 +39,5 @@ def test_no_other_module_reads_a_clock():
     for file in root.rglob('*.py')
     if re.search(r'(import|from) (time|timeit)\b', file.read_text())
   }
-  assert readers == {'timing/clock.py'}
+  # The judge of programs runs outside the package.
+  assert readers == {'timing/clock.py', 'execution/judge.py'}
