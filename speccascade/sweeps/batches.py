@@ -78,33 +78,51 @@ def load(
       f'leaves pair {pair.name} no room for a prompt; use a pair of longer '
       'context'
     )
+  limit = min(limit, task.max_input_tokens or limit)
   longest = limit if max_prompt_tokens is None else max_prompt_tokens
-  rendered, texts = prompt_texts(pair.tokenizer, task, examples)
+  rendered, texts = prompt_texts(pair.tokenizer, task, examples, limit)
   token_ExS, length_E = tokenizers.encode_prompts(
-    pair.tokenizer,
-    texts,
-    min(longest, limit, task.max_input_tokens or limit),
-    keep=task.keep if task.max_input_tokens else None,
-    rendered=rendered,
+    pair.tokenizer, texts, min(longest, limit), rendered=rendered
   )
   return Workload(pair, task, examples, token_ExS, length_E)
 
 
 def prompt_texts(
-  tokenizer: tokenizers.Tokenizer, task: Any, examples: Sequence
+  tokenizer: tokenizers.Tokenizer, task: Any, examples: Sequence, limit: int
 ) -> tuple[bool, list[str]]:
   """Returns whether prompts are chats that are rendered, and their texts.
 
+  Args:
+    tokenizer: of the pair.
+    task: Task, which says whether documents are cut.
+    examples: of the task.
+    limit: the most tokens of a prompt, to which its document is cut.
+
   Raises:
-    ValueError: they are to be chats, and the tokenizer has no template.
+    ValueError: they are to be chats, and the tokenizer has no template; or a
+      prompt has no room for its document.
   """
-  prompts = [example.prompt for example in examples]
   chat = tokenizer.template is not None if task.chat is None else task.chat
-  if not chat:
-    return False, prompts
-  return True, [
-    tokenizer.chat([{'role': 'user', 'content': text}]) for text in prompts
-  ]
+  own = 0 if chat else len(tokenizer.beginning) + len(tokenizer.ending)
+
+  def write(prompt):
+    if not chat:
+      return prompt
+    return tokenizer.chat([{'role': 'user', 'content': prompt}])
+
+  def text(example):
+    if task.max_input_tokens is None or not example.document:
+      return write(example.prompt)
+    parts = example.prompt, example.document
+    try:
+      return tokenizers.fit(tokenizer, write, *parts, limit - own)
+    except ValueError as error:
+      raise ValueError(
+        f'example {example.id} of {task.name}: {error}; raise '
+        'task_args.max_input_tokens or lower task_args.shots'
+      ) from None
+
+  return chat, [text(example) for example in examples]
 
 
 def answer(workload: Workload, token_N: Sequence[int]) -> str:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from speccascade.tasks import metrics
 from speccascade.tasks.example import Example
@@ -36,8 +36,8 @@ class Task(Protocol):
     stop: strings that an answer ends before.
     chat: whether a prompt is what a user says, to be put into the chat template
       of the tokenizer; None is if there is one.
-    max_input_tokens: to which longer prompts are cut; None refuses them.
-    keep: the side that is kept of a prompt that is cut.
+    max_input_tokens: the most of a prompt, to which its document is cut; None
+      cuts none.
   """
 
   name: str
@@ -46,7 +46,6 @@ class Task(Protocol):
   stop: tuple[str, ...]
   chat: bool | None
   max_input_tokens: int | None
-  keep: Literal['start', 'end']
 
   def example(self, split: str, index: int) -> Example:
     """Returns one example; raises ValueError if there is no such example."""
@@ -99,7 +98,6 @@ class SourceTask:
     others: names and functions of the scores that are told beside the metric:
       of an output and its reference.
     max_input_tokens: see `Task`.
-    keep: likewise.
   """
 
   name: str
@@ -111,7 +109,6 @@ class SourceTask:
   chat: bool | None = False
   others: tuple[tuple[str, Score], ...] = ()
   max_input_tokens: int | None = None
-  keep: Literal['start', 'end'] = 'start'
 
   def example(self, split: str, index: int) -> Example:
     """Returns one example; raises ValueError if there is no such example."""

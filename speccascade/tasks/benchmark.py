@@ -7,7 +7,7 @@ arguments, and a run is repeated by its config alone.
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from speccascade.tasks import base, prompts, rows
 from speccascade.tasks.example import Example
@@ -29,6 +29,7 @@ class Record(NamedTuple):
 
 
 Parse = Callable[[str, Mapping], Iterable[Record]]
+Read = Callable[[rows.Data, str, int | None], list[rows.Row]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,10 +46,8 @@ class Spec:
     subset: of the dataset.
     extract: returns what is compared, of an output.
     others: see `base.SourceTask`.
-    max_input_tokens: to which longer prompts are cut; None refuses them.
-    keep: the side that is kept of a prompt that is cut.
-    read: returns the rows of a split.
-    shots_split: of the shots, by default.
+    document: the field that is cut in prompts that are too long; '' for none.
+    read: returns the rows of a split, see `rows.read`.
     make: makes the task of its fields.
     runs_code: whether scoring runs code that a model wrote.
   """
@@ -62,10 +61,8 @@ class Spec:
   subset: str = ''
   extract: Callable[[str], str] = base.whole
   others: tuple[tuple[str, base.Score], ...] = ()
-  max_input_tokens: int | None = None
-  keep: Literal['start', 'end'] = 'start'
-  read: Callable[[rows.Data, str], list[rows.Row]] = rows.read
-  shots_split: str = 'train'
+  document: str = ''
+  read: Read = rows.read
   make: Callable[..., base.Task] = base.SourceTask
   runs_code: bool = False
 
@@ -80,15 +77,15 @@ class Source:
     data: where its records are.
     form: of prompts.
     shots_data: where the records of shots are.
-    shots_split: their split.
+    document: as of `Spec`.
   """
 
-  read: Callable[[rows.Data, str], list[rows.Row]]
+  read: Read
   parse: Parse
   data: rows.Data
   form: prompts.Form
   shots_data: rows.Data
-  shots_split: str
+  document: str
 
   def example(self, split: str, index: int) -> Example:
     """Returns one example; raises ValueError if there is no such example."""
@@ -101,14 +98,17 @@ class Source:
     record = found[index]
     shots = self._shots(found)
     prompt = self.form.write(record.fields, shots)
-    return Example(index, prompt, record.target, record.reference)
+    document = record.fields.get(self.document, '')
+    if document not in prompt:  # A template may leave it out.
+      document = ''
+    return Example(index, prompt, record.target, record.reference, document)
 
   def _shots(self, asked):
     number = self.form.shots
     if not number:
       return ()
-    where = self.read, self.parse, self.shots_data, self.shots_split
-    shots = _records(*where)[:number]
+    where = self.read, self.parse, self.shots_data, self.form.shots_split
+    shots = _records(*where, first=number)[:number]
     if shots == asked[:number]:
       raise ValueError(
         f'shots={number} would show the answers of the first examples; name '
@@ -118,8 +118,9 @@ class Source:
 
 
 @functools.cache
-def _records(read, parse, data, split):
-  return [r for where, row in read(data, split) for r in parse(where, row)]
+def _records(read, parse, data, split, first=None):
+  found = read(data, split, first)
+  return [record for where, row in found for record in parse(where, row)]
 
 
 def forget() -> None:
@@ -163,11 +164,11 @@ def task(
     separator: likewise.
     shots: likewise.
     shots_path: where the shots are; '' is where the examples are.
-    shots_split: of those; '' is the benchmark's.
-    chat: see `prompts.Form`.
+    shots_split: see `prompts.Form`; '' is the style's.
+    chat: likewise.
     stop: likewise.
     max_new_tokens: of an answer; 0 is the benchmark's.
-    max_input_tokens: to which longer prompts are cut; 0 is the benchmark's.
+    max_input_tokens: see `prompts.Form`; 0 is the style's.
     execute: whether code that a model wrote may be run here, in a sandbox, by
       a benchmark that scores it.
   """
@@ -193,23 +194,20 @@ def task(
     shots=shots,
     chat=chat,
     stop=stop,
+    shots_split=shots_split or None,
+    max_input_tokens=max_input_tokens or None,
   )
   form = prompts.changed(spec.forms[style], **given)
   own = dataset or spec.dataset, subset or ('' if dataset else spec.subset)
-  data = rows.Data(path, *own)
-  of_shots = (
-    rows.Data(shots_path or path, *own),
-    shots_split or spec.shots_split,
-  )
+  data, of_shots = (rows.Data(x, *own) for x in (path, shots_path or path))
   return spec.make(
     name=spec.name,
     metric=metric or spec.metrics[0],
     max_new_tokens=max_new_tokens or spec.max_new_tokens,
-    source=Source(spec.read, spec.parse, data, form, *of_shots),
+    source=Source(spec.read, spec.parse, data, form, of_shots, spec.document),
     extract=spec.extract,
     stop=form.stop,
     chat=form.chat,
     others=spec.others,
-    max_input_tokens=max_input_tokens or spec.max_input_tokens,
-    keep=spec.keep,
+    max_input_tokens=form.max_input_tokens,
   )

@@ -15,15 +15,15 @@ from speccascade.tasks import benchmark, files, prompts, rows, summaries
 _HIGHLIGHT = '@highlight'
 
 
-def _read(data, split):
+def _read(data, split, first=None):
   folder = epath.Path(data.path) if data.path else None
   if folder is None or not folder.is_dir():
-    return rows.read(data, split)
+    return rows.read(data, split, first)
   own = folder / split if (folder / split).is_dir() else folder
   stories = sorted(own.glob('*.story'))
   if not stories:
-    return rows.read(data, split)
-  return [(str(file), _story(file)) for file in stories]
+    return rows.read(data, split, first)
+  return [(str(file), _story(file)) for file in stories[:first]]
 
 
 def _story(file):
@@ -49,19 +49,26 @@ SPEC = benchmark.Spec(
   parse=_parse,
   read=_read,
   forms={
-    'input': prompts.Form(question='{article}', answer='{target}', chat=False),
+    'input': prompts.Form(
+      question='{article}',
+      answer='{target}',
+      chat=False,
+      max_input_tokens=1024,
+    ),
     'few_shot': prompts.Form(
       question='Summarize this article.\n\n{article}\n\nSummary:',
       chat=False,
       stop=('\n\n',),
+      max_input_tokens=1024,
     ),
     'chat': prompts.Form(
       question='Summarize this article in three or four short sentences.\n\n'
       '{article}',
       chat=True,
+      max_input_tokens=1024,
     ),
   },
   others=summaries.OTHERS,
-  max_input_tokens=1024,
+  document='article',
 )
 task = functools.partial(benchmark.task, SPEC)

@@ -13,9 +13,12 @@ class Example:
     target: the text that a model learns to write after the prompt.
     reference: what the task's metric compares an output with; a tuple where
       several outputs are right.
+    document: the part of the prompt that may lose its end where the prompt is
+      too long; '' for none.
   """
 
   id: int
   prompt: str
   target: str
   reference: str | tuple[str, ...]
+  document: str = ''

@@ -8,10 +8,11 @@ Models that reason before they answer end in 'The answer is 5.', as Wei et al.
 import functools
 import re
 
-from speccascade.tasks import answers, benchmark, prompts, rows
+from speccascade.tasks import answers, benchmark, gsm8k_shots, prompts, rows
 from speccascade.tasks.example import Example
 
 INVALID = '[invalid]'
+_COT = 'cot'  # A style, and the split of its shots.
 _ANSWER = re.compile(r'#### (\-?[0-9\.\,]+)')
 _SAID = re.compile(
   r'(?:[Tt]he (?:final )?answer is:? *\**(?:\\\()? ?\$?|\\boxed\{\$?)'
@@ -57,6 +58,13 @@ def _strict(output, reference):
   return answers.exact_match(strict(output), (reference,))
 
 
+def _read(data, split, first=None):
+  if split == _COT:
+    where = 'the shots of Wei et al.'
+    return [(where, row) for row in gsm8k_shots.ROWS[:first]]
+  return rows.read(data, split, first)
+
+
 def _parse(where, row):
   question, answer = (
     rows.text(where, row, name) for name in ('question', 'answer')
@@ -65,8 +73,13 @@ def _parse(where, row):
   reference = extract_answer(solution)
   if reference == INVALID:
     raise ValueError(f"{where}: the answer has no '#### number'")
-  fields = {'question': question}
-  yield benchmark.Record(fields, solution, answers.number(reference))
+  number = answers.number(reference)
+  fields = {
+    'question': question,
+    'thought': solution[: solution.index('####')].strip(),
+    'number': number,
+  }
+  yield benchmark.Record(fields, solution, number)
 
 
 SPEC = benchmark.Spec(
@@ -76,12 +89,21 @@ SPEC = benchmark.Spec(
   dataset='openai/gsm8k',
   subset='main',
   parse=_parse,
+  read=_read,
   forms={
     'few_shot': prompts.Form(
       question='Question: {question}\nAnswer:',
       shots=5,
       chat=False,
       stop=('Question:', 'Q:'),
+    ),
+    _COT: prompts.Form(
+      question='Q: {question}\nA:',
+      answer=' {thought} The answer is {number}.',
+      shots=len(gsm8k_shots.ROWS),
+      shots_split=_COT,
+      chat=False,
+      stop=('Q:',),
     ),
     'chat': prompts.Form(
       question='{question}\n\nThink step by step. End with a line that says '

@@ -45,9 +45,13 @@ class CodeTask(base.SourceTask):
 
 
 def code(text: str) -> str:
-  """Returns the first fenced block of an answer, or all of it without any."""
+  """Returns the first fenced block of an answer, or all of it without any.
+
+  '[BEGIN]' and '[DONE]' are as a fence.
+  """
+  text = text.partition('[DONE]')[0].rpartition('[BEGIN]')[-1]
   found = _FENCE.search(text)
-  return found[1] if found else text.removeprefix('[BEGIN]')
+  return found[1] if found else text
 
 
 def _verdict(outcome):
@@ -66,16 +70,16 @@ def _run(programs):
   return [_known[p] for p in programs]
 
 
-def _read(data, split):
+def _read(data, split, first=None):
   if split not in _SPLITS:
     raise ValueError(f'split {split!r}: MBPP has {", ".join(_SPLITS)}')
   found = [
     (rows.field(where, row, 'task_id', int), where, row)
-    for where, row in rows.read(data, split)
+    for where, row in rows.read(data, split)  # All: they are not in order.
   ]
   own = [x for x in found if x[0] in _SPLITS[split]]
   own.sort(key=lambda x: (x[0] not in _SHOTS, x[0]))
-  return [(where, row) for _, where, row in own]
+  return [(where, row) for _, where, row in own[:first]]
 
 
 def _parse(where, row):
@@ -107,6 +111,7 @@ SPEC = benchmark.Spec(
       shots=3,
       chat=False,
       stop=('[DONE]',),
+      shots_split='prompt',
     ),
     'chat': prompts.Form(
       question='{text}\n\nYour code should pass these tests:\n\n{tests}\n\n'
@@ -115,7 +120,6 @@ SPEC = benchmark.Spec(
     ),
   },
   extract=code,
-  shots_split='prompt',
   make=CodeTask,
   runs_code=True,
 )

@@ -23,6 +23,9 @@ class Form:
     chat: whether it is what a user says, to be put into the chat template of
       the tokenizer; None is if there is one.
     stop: strings that an answer ends before.
+    shots_split: the split of the shots.
+    max_input_tokens: the most of a prompt, to which its document is cut; None
+      cuts none.
   """
 
   question: str
@@ -32,6 +35,8 @@ class Form:
   shots: int = 0
   chat: bool | None = None
   stop: tuple[str, ...] = ()
+  shots_split: str = 'train'
+  max_input_tokens: int | None = None
 
   def __post_init__(self):
     if self.shots < 0:

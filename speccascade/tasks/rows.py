@@ -1,12 +1,14 @@
 """Records of benchmarks: from a file by path, or a Hugging Face dataset.
 
-Formats: JSON lines, a JSON list, and Parquet. Records are mappings, as the
+Formats: JSON lines, a JSON list, CSV and Parquet. Records are mappings, as the
 file has them; the tasks know their fields.
 """
 
+import csv
 import dataclasses
 import functools
 import importlib
+import itertools
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +21,7 @@ from speccascade.tasks import files
 Row = tuple[str, Mapping[str, Any]]  # Words that say where it is, and itself.
 
 _EXTRA = "pip install 'speccascade[datasets]'"
-_ENDINGS = ('.jsonl', '.json', '.parquet')
+_ENDINGS = ('.jsonl', '.json', '.csv', '.parquet')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Data:
   """Where the records of a task are.
 
   Attributes:
-    path: a file, or a folder of `{split}.jsonl`, `.json` or `.parquet`.
+    path: a file, or a folder of `{split}.jsonl`, or another of _ENDINGS.
     dataset: a Hugging Face name, if path is ''.
     subset: of the dataset; '' is its default.
   """
@@ -44,16 +46,21 @@ class Data:
       )
 
 
-def read(data: Data, split: str) -> list[Row]:
+def read(data: Data, split: str, first: int | None = None) -> list[Row]:
   """Returns the records of a split.
+
+  Args:
+    data: where they are.
+    split: its name.
+    first: how many, as of a training split of millions; None is all.
 
   Raises:
     ValueError: there are none, or they cannot be read.
   """
   if data.path:
-    return _read(_file(epath.Path(data.path), split))
+    return _read(_file(epath.Path(data.path), split), first)
   where = ' '.join(filter(None, (data.dataset, data.subset, split)))
-  return _numbered(where, _dataset(data.dataset, data.subset, split))
+  return _numbered(where, _dataset(data.dataset, data.subset, split, first))
 
 
 def field(where: str, row: Mapping, name: str, kind: type = str) -> Any:
@@ -123,18 +130,24 @@ def _file(path, split):
 
 
 @functools.cache
-def _read(file):
+def _read(file, first):
   if file.suffix == '.parquet':
-    return _numbered(str(file), _parquet(file))
-  lines = list(files.lines(file))
+    return _numbered(str(file), _parquet(file, first))
+  if file.suffix == '.csv':
+    return _numbered(str(file), _csv(file, first))
+  # A '.json' may be one value, or lines.
+  lines = files.lines(file)
   if file.suffix == '.json':
+    lines = list(lines)
     try:
       found = json_text.loads('\n'.join(line for _, line in lines))
     except json.JSONDecodeError as error:
       if len(lines) == 1:
         raise ValueError(f'{file} is not valid JSON: {error}') from None
     else:
-      return _numbered(str(file), found if isinstance(found, list) else [found])
+      found = found if isinstance(found, list) else [found]
+      return _numbered(str(file), found[:first])
+  lines = itertools.islice(lines, first)
   return _objects((where, _parse(where, line)) for where, line in lines)
 
 
@@ -163,13 +176,21 @@ def _parse(where, line):
   raise ValueError(f'{where} is not valid JSON: {reason}')
 
 
-def _parquet(file):
+def _csv(file, first):
+  lines = (f'{line}\n' for _, line in files.lines(file))
+  try:
+    return list(itertools.islice(csv.DictReader(lines, strict=True), first))
+  except csv.Error as error:
+    raise ValueError(f'{file} is not valid CSV: {error}') from None
+
+
+def _parquet(file, first):
   if not file.exists():
     raise ValueError(f'there is no file {file}; path names it, or its folder')
   parquet = _optional('pyarrow.parquet', str(file))
   try:
     with file.open('rb') as opened:
-      return parquet.read_table(opened).to_pylist()
+      return parquet.read_table(opened).slice(0, first).to_pylist()
   except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError.
     raise ValueError(
       f'{file} is not a whole Parquet file: {str(error).splitlines()[0]}'
@@ -177,10 +198,13 @@ def _parquet(file):
 
 
 @functools.cache
-def _dataset(name, subset, split):
+def _dataset(name, subset, split, first):
   datasets = _optional('datasets', f'dataset {name!r}')
   try:
-    return datasets.load_dataset(name, subset or None, split=split)
+    found = datasets.load_dataset(
+      name, subset or None, split=split, streaming=first is not None
+    )
+    return list(itertools.islice(found, first))
   except Exception as error:  # Of many kinds, of several libraries.
     reason = str(error).splitlines()[0] if str(error) else repr(error)
     raise ValueError(

@@ -5,24 +5,25 @@ aligned line by line: `{path}/{split}.en` and `.de`.
 """
 
 import functools
+import itertools
 
 from etils import epath
 
 from speccascade.tasks import benchmark, files, prompts, rows
 
 
-def _read(data, split):
+def _read(data, split, first=None):
   if not data.path:
-    return rows.read(data, split)
+    return rows.read(data, split, first)
   folder = epath.Path(data.path)
   if not folder.is_dir() or not (folder / f'{split}.en').exists():
     try:
-      return rows.read(data, split)
+      return rows.read(data, split, first)
     except ValueError:
       if not folder.is_dir():
         raise
   english, german = (
-    list(files.lines(folder / f'{split}.{language}'))
+    list(itertools.islice(files.lines(folder / f'{split}.{language}'), first))
     for language in ('en', 'de')
   )
   for where, line in (*english, *german):
@@ -54,6 +55,7 @@ SPEC = benchmark.Spec(
   dataset='wmt/wmt14',
   subset='de-en',
   parse=_parse,
+  document='source',
   read=_read,
   forms={
     'input': prompts.Form(question='{source}', answer='{target}', chat=False),
@@ -61,6 +63,7 @@ SPEC = benchmark.Spec(
       question='translate English to German: {source}',
       answer='{target}',
       chat=False,
+      max_input_tokens=80,
     ),
     'few_shot': prompts.Form(
       question='English: {source}\nGerman:', shots=5, chat=False, stop=('\n',)

@@ -22,20 +22,27 @@ SPEC = benchmark.Spec(
   dataset='EdinburghNLP/xsum',
   parse=_parse,
   forms={
-    'input': prompts.Form(question='{document}', answer='{target}', chat=False),
+    'input': prompts.Form(
+      question='{document}',
+      answer='{target}',
+      chat=False,
+      max_input_tokens=1024,
+    ),
     'few_shot': prompts.Form(
       question='{document}\n\nSummary in one sentence:',
       shots=1,
       chat=False,
       stop=('\n',),
+      max_input_tokens=2048,
     ),
     'chat': prompts.Form(
       question='{document}\n\nSummarize this text in one sentence.',
       chat=True,
       stop=('\n',),
+      max_input_tokens=1024,
     ),
   },
   others=summaries.OTHERS,
-  max_input_tokens=1024,
+  document='document',
 )
 task = functools.partial(benchmark.task, SPEC)

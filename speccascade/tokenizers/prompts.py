@@ -1,7 +1,7 @@
 """Batches of prompts as tokens."""
 
-from collections.abc import Sequence
-from typing import Literal
+import bisect
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -12,7 +12,6 @@ def encode_prompts(
   tokenizer: base.Tokenizer,
   texts: Sequence[str],
   max_length: int,
-  keep: Literal['start', 'end'] | None = None,
   rendered: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
   """Encodes prompts, each with the tokenizer's beginning and ending.
@@ -21,7 +20,6 @@ def encode_prompts(
     tokenizer: the tokenizer.
     texts: B prompts.
     max_length: S, the most tokens of a prompt.
-    keep: the side of a longer text that is kept; None refuses it.
     rendered: whether the texts are chats that `tokenizer.chat` rendered, with
       their own beginning.
 
@@ -30,20 +28,15 @@ def encode_prompts(
     length_B: int32, the number of tokens in each row, the beginning included.
 
   Raises:
-    ValueError: if a prompt has more than `max_length` tokens and is not to be
-      cut, or none.
+    ValueError: if a prompt has more than `max_length` tokens, or none.
   """
   before, after = tokenizer.beginning, tokenizer.ending
   if rendered:
     before = after = ()
-  room = max_length - len(before) - len(after)
   token_BxS = np.zeros((len(texts), max_length), np.int32)
   length_B = np.zeros(len(texts), np.int32)
   for row, text in enumerate(texts):
-    middle = tokenizer.encode(text)
-    if keep is not None and len(middle) > room >= 1:
-      middle = middle[-room:] if keep == 'end' else middle[:room]
-    tokens = [*before, *middle, *after]
+    tokens = [*before, *tokenizer.encode(text), *after]
     if len(tokens) > max_length:
       raise ValueError(
         f'prompt {row} has {len(tokens)} tokens, more than max_length '
@@ -57,3 +50,44 @@ def encode_prompts(
     token_BxS[row, : len(tokens)] = tokens
     length_B[row] = len(tokens)
   return token_BxS, length_B
+
+
+def fit(
+  tokenizer: base.Tokenizer,
+  write: Callable[[str], str],
+  prompt: str,
+  document: str,
+  max_length: int,
+) -> str:
+  """Returns a prompt with as much of its document as there is room for.
+
+  The end of the document is cut. What comes before and after it is kept, such
+  as shots and a question.
+
+  Args:
+    tokenizer: the tokenizer.
+    write: returns what is encoded of a prompt, as a chat.
+    prompt: which has the document in it.
+    document: not empty.
+    max_length: the most tokens of the text, without beginning and ending.
+
+  Raises:
+    ValueError: there is no room for any of it.
+  """
+  before, _, after = prompt.rpartition(document)
+
+  def text(size):
+    return write(before + document[:size] + after)
+
+  def length(size):
+    return len(tokenizer.encode(text(size)))
+
+  size = len(document)
+  if length(size) > max_length:
+    size = bisect.bisect_right(range(size), max_length, key=length) - 1
+  if size < 1:
+    raise ValueError(
+      f'the prompt has {length(0)} tokens beside its document, which leaves '
+      f'no room in {max_length}'
+    )
+  return text(size)

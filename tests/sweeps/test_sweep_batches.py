@@ -5,9 +5,12 @@ import types
 import numpy as np
 import pytest
 
+from speccascade import tokenizers
 from speccascade.decoding import schedules
 from speccascade.methods import choice as choice_lib
 from speccascade.sweeps import batches, points
+from speccascade.tasks.example import Example
+from tests.tokenizers import folders
 
 
 def test_there_are_few_widths_and_little_is_padded():
@@ -135,3 +138,37 @@ def test_calls_that_share_a_program_are_known():
   choice = choice_lib.Choice(tuple(s.of for s in some[:2]))
   of_any = [batches.program([s], plan, 1, 64, choice) for s in some]
   assert len(set(of_any)) == 1
+
+
+def _examples(*documents):
+  return [
+    Example(i, f'Of <{x}>: why?', 'a', 'a', x) for i, x in enumerate(documents)
+  ]
+
+
+@pytest.mark.parametrize('chat', [True, False, None])
+def test_the_question_after_a_document_that_is_cut_is_kept(tmp_path, chat):
+  tokenizer = tokenizers.load(folders.write(tmp_path))
+  task = types.SimpleNamespace(name='t', chat=chat, max_input_tokens=60)
+  examples = _examples('abc', 'x' * 500, 'def')
+  rendered, texts = batches.prompt_texts(tokenizer, task, examples, 60)
+  assert rendered == (chat is not False)
+  token_ExS, length_E = tokenizers.encode_prompts(
+    tokenizer, texts, 60, rendered=rendered
+  )
+  assert length_E[1] == 60 > length_E[0]
+  assert '<abc>: why?' in texts[0]
+  assert 'x>: why?' in texts[1]
+  if rendered:
+    assert texts[1].endswith('<|im_start|>assistant\n')
+  whole = types.SimpleNamespace(name='t', chat=chat, max_input_tokens=None)
+  _, texts = batches.prompt_texts(tokenizer, whole, examples, 60)
+  assert 'x' * 500 in texts[1]
+
+
+def test_a_prompt_without_room_for_its_document_is_named(tmp_path):
+  tokenizer = tokenizers.load(folders.write(tmp_path))
+  task = types.SimpleNamespace(name='t', chat=False, max_input_tokens=9)
+  message = r'^example 0 of t: .* no room in 8; raise task_args\.max_input_tok'
+  with pytest.raises(ValueError, match=message):
+    batches.prompt_texts(tokenizer, task, _examples('abc'), 9)

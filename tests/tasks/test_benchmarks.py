@@ -187,6 +187,7 @@ def test_mbpp_has_its_splits_and_its_shots(problems):
     ('```\na = 1', 'a = 1'),
     ('a = 1\n', 'a = 1\n'),
     ('[BEGIN]a = 1', 'a = 1'),
+    ('So [BEGIN]a = 1[DONE] b', 'a = 1'),
   ],
 )
 def test_the_code_of_an_answer(text, code):
@@ -259,6 +260,37 @@ def test_questions_that_measure_speed(tmp_path):
     assert [e.prompt for e in examples] == ['a?', 'c?']
     assert task.chat is None
     assert task.quality(['x', ' '], [e.reference for e in examples]) == 0.5
+
+
+def test_a_category_is_a_part_of_a_split(tmp_path):
+  rows = [{'category': c, 'turns': [f'{c}?']} for c in ('qa', 'code', 'qa')]
+  rows.append({'category': 'math', 'turns': ['FULL BENCHMARK DATA SHOULD BE ']})
+  rows[-1]['turns'][0] += 'FETCHED FROM THE SOURCE USING SPECDEC_BENCH'
+  _write(tmp_path, 'test.jsonl', rows)
+  task = tasks.load('speed_bench', {'path': str(tmp_path)})
+  prompts = [e.prompt for e in task.examples('test/qa', 2)]
+  assert prompts == ['qa?', 'qa?']
+  with pytest.raises(ValueError, match='has 2 examples; there is no'):
+    task.example('test/qa', 2)
+  with pytest.raises(ValueError, match="category 'a'; known: code, math, qa"):
+    task.example('test/a', 0)
+  with pytest.raises(ValueError, match='line 4 has a placeholder for its text'):
+    task.example('test', 0)
+
+
+def test_what_may_be_cut_is_the_document_that_is_asked_about(tmp_path):
+  rows = [{'document': f'News {n}.', 'summary': f'{n}'} for n in range(3)]
+  _write(tmp_path, 'test.jsonl', rows[:1])
+  _write(tmp_path, 'train.jsonl', rows[1:])
+  for style, limit in (('input', 1024), ('few_shot', 2048), ('chat', 1024)):
+    task = tasks.load('xsum', {'path': str(tmp_path), 'style': style})
+    example = task.example('test', 0)
+    assert (example.document, task.max_input_tokens) == ('News 0.', limit)
+    assert example.document in example.prompt
+  args = {'path': str(tmp_path), 'question': 'Why?', 'max_input_tokens': 9}
+  task = tasks.load('xsum', args)
+  assert (task.example('test', 0).document, task.max_input_tokens) == ('', 9)
+  assert task.settings()['max_input_tokens'] == 9
 
 
 def test_a_form_needs_its_shots():

@@ -80,6 +80,20 @@ def test_answers_that_are_said_and_the_last_number(text, strict, flexible):
   assert gsm8k.flexible(text) == flexible
 
 
+def test_the_worked_problems_need_no_other_file(tmp_path):
+  _task(tmp_path, ROW)
+  task = gsm8k.task(str(tmp_path / 'test.jsonl'), style='cot')
+  (example,) = task.examples('test', 1)
+  shots = example.prompt.split('\n\n')
+  assert len(shots) == 9
+  assert shots[0].startswith('Q: There are 15 trees in the grove.')
+  assert shots[0].endswith('been 21 - 15 = 6. The answer is 6.')
+  assert shots[-1] == f'Q: {ROW["question"]}\nA:'
+  said = [gsm8k.strict(shot) for shot in shots[:-1]]
+  assert said == '6 5 39 8 9 29 33 8'.split()
+  assert task.stop == ('Q:',)
+
+
 def test_an_answer_without_a_number_is_named(tmp_path):
   task = _task(tmp_path, ROW, {**ROW, 'answer': '3'})
   with pytest.raises(ValueError, match=r"jsonl, line 2: .* no '#### number'"):

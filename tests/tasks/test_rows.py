@@ -1,5 +1,6 @@
 """Records from files and from datasets."""
 
+import csv
 import json
 import sys
 import types
@@ -51,8 +52,32 @@ def test_parquet_gives_the_same_records(tmp_path):
   assert _texts(_data(tmp_path)) == want
   whole = (tmp_path / 'test.parquet').read_bytes()
   (tmp_path / 'torn.parquet').write_bytes(whole[:-20])
+  assert len(rows.read(_data(tmp_path), 'test', 1)) == 1
   with pytest.raises(ValueError, match=r'torn\.parquet is not a whole Parquet'):
     rows.read(_data(tmp_path), 'torn')
+
+
+def test_csv_gives_the_same_records(tmp_path):
+  with (tmp_path / 'test.csv').open('w', newline='') as file:
+    table = csv.DictWriter(file, ROW)
+    table.writeheader()
+    table.writerows([ROW, ROW | {'answer': 'b,\n"c"'}])
+  want = [('How many?', 'A green\u2028house.'), ('How many?', 'b,\n"c"')]
+  assert _texts(_data(tmp_path)) == want
+  assert len(rows.read(_data(tmp_path), 'test', 1)) == 1
+  (tmp_path / 'torn.csv').write_text('question\n"How')
+  with pytest.raises(ValueError, match=r'torn\.csv is not valid CSV: unexpect'):
+    rows.read(_data(tmp_path), 'torn')
+
+
+def test_no_more_than_the_first_records_are_read(tmp_path):
+  lines = [*map(json.dumps, [ROW] * 3), 'torn']
+  (tmp_path / 'test.jsonl').write_text('\n'.join(lines))
+  (tmp_path / 'list.json').write_text(json.dumps([ROW] * 4))
+  for split in ('test', 'list'):
+    assert len(rows.read(_data(tmp_path), split, 3)) == 3
+  with pytest.raises(ValueError, match='line 4 is not valid JSON'):
+    rows.read(_data(tmp_path), 'test')
 
 
 def test_a_library_that_is_missing_is_named(tmp_path, monkeypatch):
@@ -71,11 +96,12 @@ def datasets(monkeypatch):
   """A stand-in for the library; one of its datasets is not there."""
   asked = []
 
-  def load_dataset(name, subset, *, split):
-    asked.append((name, subset, split))
+  def load_dataset(name, subset, *, split, streaming):
+    asked.append((name, subset, split, streaming))
     if name == 'none/none':
       raise RuntimeError('no such dataset\nand more')
-    return [{'text': f'{split} {n}'} for n in range(3)]
+    found = ({'text': f'{split} {n}'} for n in range(3))
+    return found if streaming else list(found)
 
   module = types.SimpleNamespace(load_dataset=load_dataset)
   monkeypatch.setitem(sys.modules, 'datasets', module)
@@ -87,10 +113,11 @@ def test_datasets_are_read_by_name(datasets):
   (where, row), *_ = rows.read(data, 'test')
   assert (where, row) == ('org/data main test, record 1', {'text': 'test 0'})
   rows.read(data, 'test')
-  rows.read(rows.Data(dataset='org/data'), 'train')
+  # Of a training split the first are streamed, the rest is not downloaded.
+  assert len(rows.read(rows.Data(dataset='org/data'), 'train', 2)) == 2
   assert datasets == [
-    ('org/data', 'main', 'test'),
-    ('org/data', None, 'train'),
+    ('org/data', 'main', 'test', False),
+    ('org/data', None, 'train', True),
   ]
   with pytest.raises(
     ValueError, match="dataset='none/none'.*: no such dataset;"

@@ -151,7 +151,7 @@ def test_outputs_and_references_must_pair(outputs, references):
     ('', {}, "^unknown task ''; known: aime"),
     ('word_problems', {'sed': 1}, "argument 'sed'; word_problems takes .seed"),
     ('spec_bench', {}, r"^task_args: path='\.\.\.' must name the file"),
-    ('gsm8k', {'path': '.', 'style': 'cot'}, "style='cot': gsm8k has few_shot"),
+    ('gsm8k', {'path': '.', 'style': 'co'}, "style='co': gsm8k has few_shot"),
     ('gsm8k', {'path': '.', 'shots': -1}, 'shots=-1 must not be negative'),
     ('gsm8k', {'path': '.', 'stop': ('',)}, 'must be a tuple of texts'),
     ('gsm8k', {'path': '.', 'question': '{'}, "^question='{' is no template"),

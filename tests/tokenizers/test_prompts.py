@@ -39,22 +39,32 @@ def test_the_prompt_that_is_too_long_is_named(tokenizer):
     tokenizers.encode_prompts(tokenizer, texts, length - 1)
 
 
-@pytest.mark.parametrize('keep', ['start', 'end'])
-def test_a_side_of_longer_prompts_is_kept(tokenizer, keep):
-  token_BxS, length_B = tokenizers.encode_prompts(tokenizer, TEXTS, 8, keep)
-  for row, length, text in zip(token_BxS, length_B, TEXTS, strict=True):
-    tokens = tokenizer.encode(text)
-    kept = tokens[-7:] if keep == 'end' else tokens[:7]
-    assert row[:length].tolist() == [tokenizers.BOS, *kept]
-  assert length_B.tolist() == [7, 1, 8]
-
-
-def test_beginning_and_ending_are_never_cut(with_ending):
-  token_BxS, _ = tokenizers.encode_prompts(with_ending, ['thea'] * 3, 3, 'end')
-  pieces = list(map(with_ending.piece, token_BxS[2]))
-  assert pieces == ['he', 'a', '</s>'] or pieces == ['▁the', 'a', '</s>']
+def test_beginning_and_ending_count(with_ending):
+  token_BxS, _ = tokenizers.encode_prompts(with_ending, ['thea'] * 3, 3)
+  assert list(map(with_ending.piece, token_BxS[2])) == ['▁the', 'a', '</s>']
   with pytest.raises(ValueError, match='^prompt 0 has 3 tokens, more than max'):
-    tokenizers.encode_prompts(with_ending, ['thea'], 1, 'end')
+    tokenizers.encode_prompts(with_ending, ['thea'], 2)
+
+
+@pytest.mark.parametrize('most', [12, 20, 30, 99])
+def test_the_end_of_a_document_is_cut_and_what_is_after_it_kept(
+  tokenizer, most
+):
+  document = 'Tom has 3 pens. ' * 5
+  prompt = f'{document}? Tom.\n{document}How many?'
+  shots = len(tokenizer.encode(f'{document}? Tom.\n'))
+  room = shots + most
+  text = tokenizers.fit(tokenizer, str.upper, prompt, document, 10_000)
+  assert text == prompt.upper()
+  text = tokenizers.fit(tokenizer, lambda x: x, prompt, document, room)
+  assert text.startswith(f'{document}? Tom.\nTom')
+  assert text.endswith('How many?')
+  assert room - 3 < len(tokenizer.encode(text)) <= room or text == prompt
+
+
+def test_a_prompt_without_room_for_its_document_is_refused(tokenizer):
+  with pytest.raises(ValueError, match='tokens beside its document, which lea'):
+    tokenizers.fit(tokenizer, str, 'Tom has 3 pens.', 'Tom', 2)
 
 
 def test_rendered_chats_bring_their_own_beginning(tmp_path):
