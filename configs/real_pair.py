@@ -3,12 +3,14 @@
 python experiments/sweep.py --config=configs/real_pair.py:0 \
     --workdir=results/real_pair_0
 
-The argument is temperature[,models[,data]]: 0 or 1; the folder of
+The argument is temperature[,models[,data[,task]]]: 0 or 1; the folder of
 qwen2.5-coder-0.5b-instruct and -1.5b-instruct, without which they are taken
 from the hub; that of gsm8k/test.jsonl and mbpp/mbpp.jsonl, without which they
-are Hugging Face datasets. Scoring MBPP runs code that the models write.
+are Hugging Face datasets; one of the tasks, as to run the other beside it on
+another GPU. Scoring MBPP runs code that the models write, in a sandbox.
 
-Every method and rule, over 500 problems of each. About 25 minutes on an H200.
+Every method and rule, over 500 problems of each. About 25 minutes a task on an
+H100.
 """
 
 import ml_collections
@@ -49,14 +51,16 @@ _MODELS = {
   'drafter': 'Qwen/Qwen2.5-Coder-0.5B-Instruct',
   'verifier': 'Qwen/Qwen2.5-Coder-1.5B-Instruct',
 }
-_TOKENS = 640  # So that under 5 % of the verifier's answers are cut.
+_TOKENS = 512  # So that under 5 % of the verifier's answers are cut.
 _DATA = {'gsm8k': 'gsm8k/test.jsonl', 'mbpp': 'mbpp/mbpp.jsonl'}
 
 
 def get_config(arg='0'):
-  temperature, models, data = [*arg.split(','), '', ''][:3]
-  if temperature not in ('0', '1') or arg.count(',') > 2:
-    raise ValueError(f'{arg!r}: the argument is 0 or 1[,models[,data]]')
+  temperature, models, data, only = [*arg.split(','), '', '', ''][:4]
+  if temperature not in ('0', '1') or arg.count(',') > 3:
+    raise ValueError(f'{arg!r}: the argument is 0 or 1[,models[,data[,task]]]')
+  if only and only not in _DATA:
+    raise ValueError(f'task {only!r}: it is one of {", ".join(_DATA)}')
   own = dict(_MODELS)
   if models:
     own = {
@@ -65,6 +69,8 @@ def get_config(arg='0'):
     }
   cells = {}
   for task, file in _DATA.items():
+    if only not in ('', task):
+      continue
     args = {'style': 'chat', 'max_new_tokens': _TOKENS}
     args |= {'path': f'{data}/{file}'} if data else {}
     cells[task] = config_lib.template(
@@ -72,7 +78,6 @@ def get_config(arg='0'):
       **own,
       pair=None,
       dtype='bfloat16',
-      stacked=True,
       task=task,
       task_args=args | ({'execute': True} if task == 'mbpp' else {}),
       num_examples=500,
@@ -81,10 +86,10 @@ def get_config(arg='0'):
         for name, points in _METHODS.items()
         if temperature == '1' or name not in _SAMPLED
       },
-      gammas=(5,),
+      gammas=(3, 5, 8),
       temperatures=(float(temperature),),
       batch_size=400,
-      latency_examples=2,
-      trials=2,
+      latency_examples=6,
+      trials=1,
     )
   return ml_collections.ConfigDict({'cells': cells})

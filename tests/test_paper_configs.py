@@ -130,6 +130,9 @@ def test_the_real_pair(temperature):
     assert sweep.temperatures == (float(temperature),)
     assert sweep.drafter == 'models/qwen2.5-coder-0.5b-instruct'
     tasks.load(sweep.task, {**sweep.task_args})
-  for arg in ('2', '0,a,b,c'):
+  for arg in ('2', '0,a,b,mbpp,c'):
     with pytest.raises(ValueError, match='the argument is 0 or 1'):
       _REAL.get_config(arg)
+  assert set(_REAL.get_config('1,a,b,mbpp').cells) == {'mbpp'}
+  with pytest.raises(ValueError, match="task 'x': it is one of gsm8k, mbpp"):
+    _REAL.get_config('1,a,b,x')

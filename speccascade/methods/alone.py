@@ -19,6 +19,7 @@ class Alone:
   drafts = False
   plan_changes_text = False
   divergence_rejects = False
+  family = 'models'
 
   @property
   def name(self) -> str:

@@ -26,6 +26,7 @@ class Method(Protocol):
     lossless: whether it samples the verifier's own distribution.
     role: 'drafter' or 'verifier', the model that decodes alone; None where
       both do.
+    family: methods of one family share a panel of figures.
   """
 
   name: str
@@ -35,6 +36,7 @@ class Method(Protocol):
   divergence_rejects: bool
   lossless: bool
   role: str | None
+  family: str
 
 
 class Drafting(Method, defer.Defers, Protocol):

@@ -38,6 +38,11 @@ class Ratio:
     return self.rule.parameters
 
   @property
+  def family(self) -> str:
+    """The module of the rule."""
+    return self.rule.__module__.rpartition('.')[2]
+
+  @property
   def lossless(self) -> bool:
     """Whether the rule is."""
     return self.rule.lossless

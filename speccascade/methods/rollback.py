@@ -27,6 +27,7 @@ class Rollback:
   divergence_rejects = False
   lossless = False
   role = None
+  family = 'cascades'
 
   def defer(self, draft, verified, values, u_BxGxU):
     """See `decoding.defer.Defers`."""

@@ -39,6 +39,7 @@ class SequenceCascade:
   divergence_rejects = False
   lossless = False
   role = None
+  family = 'cascades'
 
   def decode(self, models, params, request, max_new_tokens, eos_ids):
     """Generates with the drafter, then anew with the verifier where unsure.

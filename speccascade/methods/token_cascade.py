@@ -68,6 +68,7 @@ class TokenCascade:
   divergence_rejects = True
   lossless = False
   role = None
+  family = 'cascades'
 
   def decode(self, models, params, request, max_new_tokens, eos_ids):
     """See `base.Standalone`.

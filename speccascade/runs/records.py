@@ -14,6 +14,7 @@ from etils import epath
 from speccascade.storage import field_types, json_text, lines
 
 SCHEMA = 2  # Of the records that are written.
+POSITIONS = 16  # Tokens that share a place of `positions`.
 
 _NULL = field_types.NULL
 _NUMBER = field_types.NUMBER
@@ -47,6 +48,7 @@ FIELDS = {
   'method': str,
   'parameters': field_types.Items(dict, _NUMBER),  # of the method, or {}
   'traits': TRAITS,
+  'family': (str, _NULL),  # methods of one share a panel
   'gamma': (int, _NULL),  # draft length; null where no draft plan applies
   'schedule': (str, _NULL),  # 'fixed', or the one that shortens drafts
   'schedule_parameter': (*_NUMBER, _NULL),
@@ -63,6 +65,8 @@ FIELDS = {
   'example_statistics': field_types.Items(list, _NUMBERS),  # of the metric
   'example_tokens': _INTS,  # generated, EOS included
   'example_rejected': _INTS,  # of them; 0 for a model alone
+  # (of the drafter, all) of each POSITIONS tokens of the answers; [] if alone
+  'positions': field_types.Items(list, _INTS),
   'output_length': _NUMBER,  # mean tokens per example, EOS included
   'latency_examples': int,  # prompts timed in each trial, at batch 1
   'seconds': _NUMBERS,  # per trial, over all timed examples
@@ -89,6 +93,8 @@ FIELDS = {
 # Fields that may be missing, and what they become.
 _UNKNOWN = {
   'more': {},
+  'family': None,
+  'positions': [],
   'max_new_tokens': None,
   'timed_tokens': None,
   'timed_calls': None,

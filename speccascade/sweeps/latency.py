@@ -13,6 +13,7 @@ Letters: T trials, P prompts.
 
 import collections
 import dataclasses
+import functools
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -26,7 +27,7 @@ from speccascade.methods import choice as choice_lib
 from speccascade.storage import field_types, json_text, lines
 from speccascade.sweeps import batches, outputs
 from speccascade.sweeps import points as points_lib
-from speccascade.timing import clock
+from speccascade.timing import clock, warm
 
 Point = tuple[points_lib.Setting, schedules.Plan | None]
 Key = tuple[float, float, int, int]  # Temperature, top-p, trial and example.
@@ -192,8 +193,10 @@ def measure(
     example: batches.prompts(workload, [example])
     for example in sorted({turn.key[-1] for turn in turns})
   }
-  for point, example in programs(workload, turns).values():
-    _answer(workload, prompts[example], *point, choice)
+  warm.up(
+    functools.partial(_answer, workload, prompts[example], *point, choice)
+    for point, example in programs(workload, turns).values()
+  )
   for key, points in turns:
     told = {
       setting.id(plan): _answer(

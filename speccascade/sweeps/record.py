@@ -92,6 +92,7 @@ def of_point(
     'method': setting.method,
     'parameters': setting.parameters,
     'traits': base.traits(setting.of),
+    'family': setting.of.family,
     'gamma': plan and plan.gamma,
     'schedule': plan and plan.schedule,
     'schedule_parameter': plan and plan.parameter,
@@ -202,11 +203,23 @@ def of_outputs(
     'more': _more(texts),
     'example_tokens': tokens,
     'example_rejected': rejected,
+    'positions': [] if role else _positions(texts),
     'output_length': sum(tokens) / len(texts),
     'counts': counts,
     'block_efficiency': sum(tokens) / calls if calls else 1.0,
     'rejection_rate': counts['rejected'] / sum(tokens),
   }
+
+
+def _positions(texts):
+  """(tokens of the drafter, tokens) at each place of the answers."""
+  size = records.POSITIONS
+  longest = max(x['tokens'] for x in texts)
+  parts = [
+    [x['from_drafter'][start : start + size] for x in texts]
+    for start in range(0, longest, size)
+  ]
+  return [[sum(x.count('1') for x in own), sum(map(len, own))] for own in parts]
 
 
 def _more(texts):

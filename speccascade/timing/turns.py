@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from speccascade.timing import clock
+from speccascade.timing import clock, warm
 
 _TIMES = 10  # A run takes so many times as long as one of no turns, or
 _SECONDS = 1  # its turns take so long, or it has
@@ -63,8 +63,9 @@ def measure(
   Returns:
     {name: Turn}.
   """
-  for loop in loops.values():
-    loop.run(loop.start(), 0)  # Compiles.
+  warm.up(
+    lambda loop=loop: loop.run(loop.start(), 0) for loop in loops.values()
+  )
   turns = {name: _enough_alone(loop, least) for name, loop in loops.items()}
   found, left = {}, loops
   while left:

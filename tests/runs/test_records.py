@@ -31,6 +31,8 @@ def _record(name, **changes):
     'seed': 0,
     'max_new_tokens': 128,
     'more': {'f1': 0.5},
+    'family': 'token',
+    'positions': [[57, 62], [62, 60]],
     'num_examples': 2,
     'metric': 'exact_match',
     'quality': 0.951,
@@ -152,8 +154,10 @@ _MISSING = {
   'relative_latency': [1.2 / 4.0, 1.25 / 5.0],
   'versions': {},
   'more': {},
+  'positions': [],
 } | dict.fromkeys(
   (
+    'family',
     'max_new_tokens',
     'timed_tokens',
     'timed_calls',

@@ -54,6 +54,7 @@ def test_summary_of_three_ragged_outputs_by_hand():
   assert fields['example_statistics'] == [[1.0, 1], [0.0, 1], [1.0, 1]]
   assert fields['example_tokens'] == [4, 2, 5]
   assert fields['example_rejected'] == [1, 2, 0]
+  assert fields['positions'] == [[8, 11]]
   # The bootstrap's variance is p (1 - p) / 3, off by sqrt(1 / 800) = 3.5 % as
   # it has 400 resamples.
   assert fields['quality_stderr'] == pytest.approx((2 / 27) ** 0.5, rel=0.14)
@@ -149,3 +150,20 @@ def test_a_point_is_named_by_its_method_and_plan():
   assert (fields['gamma'], fields['schedule']) == (4, 'confidence')
   alone = points.like(setting, methods.VERIFIER_ALONE)
   assert record.of_point(alone, None)['gamma'] is None
+
+
+def test_positions_are_counted_over_answers_that_are_as_long():
+  outputs = [
+    _output(1.0, '1' * 16 + '01', 1),
+    _output(0.0, '0' + '1' * 31 + '0', 2),
+    _output(1.0, '10', 1),
+  ]
+  fields = record.of_outputs(
+    outputs, 'exact_match', _setting('token_v3', 0.5), schedules.Plan(1)
+  )
+  assert fields['positions'] == [[32, 34], [17, 18], [0, 1]]
+  alone = [{k: x[k] for k in ('statistics', 'tokens')} for x in outputs]
+  fields = record.of_outputs(
+    alone, 'exact_match', _setting('verifier_alone'), None
+  )
+  assert fields['positions'] == []

@@ -1,0 +1,34 @@
+"""First runs, side by side."""
+
+import os
+import threading
+
+import pytest
+
+from speccascade.timing import warm
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason='one core')
+def test_each_runs_once_beside_the_others():
+  both = threading.Barrier(2, timeout=60)
+  seen = []
+
+  def run(name):
+    seen.append(name)
+    both.wait()  # Alone, it would wait for ever.
+
+  warm.up(lambda name=name: run(name) for name in 'abcd')
+  assert sorted(seen) == list('abcd')
+
+
+def test_what_the_first_raised_is_told_when_all_have_ended():
+  ended = []
+
+  def run(n):
+    if n in (1, 2):
+      raise ValueError(f'{n} failed')
+    ended.append(n)
+
+  with pytest.raises(ValueError, match='^1 failed'):
+    warm.up(lambda n=n: run(n) for n in range(4))
+  assert sorted(ended) == [0, 3]
