@@ -40,6 +40,7 @@ setuptools.setup(
     'numpy>=2.0',
     'optax>=0.2.6',
     'orbax-checkpoint>=0.12.8,<0.13',
+    'plotly>=6.0',  # Its plotly.js goes into pages, for values on hover.
     'protobuf>=7.36.1',  # Of the sentencepiece that is pinned.
     'pydantic>=2.9',
     'pydantic-core',

@@ -11,9 +11,9 @@ from speccascade.reports.stats import calibration, cells, points
 def draw(records: list[dict]) -> figure.Figure:
   """Draws a row for each pair and task: rejections, then latency.
 
-  The colour of a dot is its method's. Under rejections each text has one dot;
-  under latency each point has one, whose marker is the draft plan's. Expected
-  and measured values agree on the line.
+  The colour of a dot is that of its method's family. Under rejections each
+  text has one dot; under latency each point has one, whose marker is the draft
+  plan's. Expected and measured values agree on the line.
 
   Raises:
     ValueError: no record has a predicted latency.
@@ -23,10 +23,9 @@ def draw(records: list[dict]) -> figure.Figure:
     raise ValueError(
       'no record predicts its latency; calibrate with records of methods'
     )
-  used = {record['method'] for group in groups.values() for record in group}
-  # Colours of all methods, so that they are the same in every figure.
-  colors = styles.dots(styles.drawn(records))
-  colors = {method: style for method, style in colors.items() if method in used}
+  colors = styles.dots(
+    dict.fromkeys(points.family(r) for own in groups.values() for r in own)
+  )
   markers = styles.plan_markers(calibration.select(records))
   legend = _legend(colors, markers)
   fig = figure.Figure(
@@ -51,14 +50,14 @@ def draw(records: list[dict]) -> figure.Figure:
 
 def _rejections(ax, group, colors):
   texts = calibration.texts(group)
-  for method, own in points.by_method(texts).items():
+  for family, own in _by_family(texts).items():
     _dots(
       ax,
       map(calibration.expected_rejection_rate, own),
       (r['rejection_rate'] for r in own),
       map(calibration.rejection_error, own),
       marker='o',
-      **colors[method],
+      **colors[family],
     )
   ax.set_xlabel('rejection rate, expected: mean D_TV')
   ax.set_ylabel('rejection rate, measured')
@@ -67,18 +66,25 @@ def _rejections(ax, group, colors):
 def _latencies(ax, group, of_cell, colors, markers):
   looks = collections.defaultdict(list)
   for record in group:
-    looks[record['method'], points.plan(record)].append(record)
-  for (method, plan), own in looks.items():
+    looks[points.family(record), points.plan(record)].append(record)
+  for (family, plan), own in looks.items():
     _dots(
       ax,
       [calibration.predicted_latency(r, of_cell) for r in own],
       map(points.relative_latency, own),
       map(points.latency_error, own),
       marker=markers[plan],
-      **colors[method],
+      **colors[family],
     )
   ax.set_xlabel('latency, predicted (the verifier: 1)')
   ax.set_ylabel('latency, measured')
+
+
+def _by_family(records):
+  found = collections.defaultdict(list)
+  for record in records:
+    found[points.family(record)].append(record)
+  return found
 
 
 def _dots(ax, x, y, y_error, **style):
@@ -100,8 +106,8 @@ def _finish(ax):
 def _legend(colors, markers):
   dot = dict(linestyle='none', markersize=4.5)
   handles = [
-    lines.Line2D([], [], label=escape.label(method), marker='o', **dot, **style)
-    for method, style in colors.items()
+    lines.Line2D([], [], label=escape.label(family), marker='o', **dot, **style)
+    for family, style in colors.items()
   ]
   handles += [
     lines.Line2D(

@@ -1,193 +1,140 @@
-"""The paper's two figures: quality against latency and against rejections."""
+"""Pictures of `panels`: quality against latency and against rejections."""
 
-import collections
+from matplotlib import colors, figure, ticker
 
-from matplotlib import figure, lines
+from speccascade.reports.render import escape, labels, panels, styles
 
-from speccascade.reports.render import styles
-from speccascade.reports.stats import points
-from speccascade.tasks import metrics
-
-# Of the lines of one method.
-_DASHES = ('-', '--', ':', '-.', (0, (8, 3)), (0, (5, 1, 1, 1, 1, 1)))
+_COLUMNS = 4, 3  # Of a chart with more panels a row than the first.
+_WIDTH, _HEIGHT = 3.1, 2.7  # Inches of a panel.
+_HEAD = 0.35  # Of what stands above a row.
+_DOT = 4.5
 
 
-def quality_latency(records: list[dict]) -> figure.Figure:
-  """Draws quality against latency: a row a sampling, a column a draft plan.
+def draw(chart: panels.Chart) -> figure.Figure:
+  """Draws a chart: its rows below each other, their panels side by side.
 
-  A line runs through the values of a method's first parameter; a method with
-  more has a line for each combination of the others.
-
-  Args:
-    records: of one pair and task.
+  Bars are 95 % intervals. The grey steps are the frontier of all methods, the
+  dotted line is the verifier's quality, and an open triangle at the border is a
+  point that the view leaves out.
   """
-  plans = points.plans(records) or [None]  # None: the models' lines alone.
-  curves = _curves(records, lambda r: points.parameters_text(_later(r)))
-  drawn = [
-    (plan, {label: _under(own, plan) for label, own in curves.items()})
-    for plan in plans
-  ]
-  fig, axes = _panels(records, drawn, points.relative_latency)
-  for ax in axes[-1]:
-    ax.set_xlabel('latency relative to the verifier alone')
-  for ax in axes.flat:
-    ax.set_xlim(ax.get_xlim())  # The verifier's latency only if in view.
-    ax.axvline(1, color='0.7', linewidth=1, zorder=0)
-  fig.suptitle(_title(records) + ', batch 1', fontsize='large')
-  return fig
-
-
-def quality_rejection(records: list[dict]) -> figure.Figure:
-  """Draws quality against rejection rate: a panel a sampling.
-
-  Points of one draft plan stand for all where plans share a text. A method
-  whose text depends on the plan has a line for each plan.
-
-  Args:
-    records: of one pair and task.
-  """
-  plans = points.plans(records)
-  plan = next(iter([p for p in plans if p.isdigit()][-1:] or plans), None)
-  curves = _curves(records, _later_and_plan)
-  drawn = {
-    label: own
-    if any(r['traits']['plan_changes_text'] for r in own)
-    else _under(own, plan)
-    for label, own in curves.items()
-  }
-  fig, axes = _panels(records, [(plan, drawn)], lambda r: r['rejection_rate'])
-  axes[-1, 0].set_xlabel('rejection rate (share of emitted tokens)')
-  fig.suptitle(_title(records), fontsize='large')
-  return fig
-
-
-def _later(record):
-  """The parameters after the first."""
-  return dict(list(record['parameters'].items())[1:])
-
-
-def _later_and_plan(record):
-  """The parameters after the first, and the plan if the text depends on it."""
-  parts = [points.parameters_text(_later(record))]
-  if record['traits']['plan_changes_text'] and record['gamma'] is not None:
-    parts.append(f'γ = {points.plan(record)}')
-  return ', '.join(filter(None, parts))
-
-
-def _curves(records, tail):
-  """{(method, tail): records} of the methods drawn, a curve's tail a text."""
-  curves = collections.defaultdict(list)
-  groups = points.by_method(records)
-  for method in styles.drawn(records):
-    # In the order of the later parameters, whatever the order of the records.
-    for record in sorted(groups[method], key=lambda r: points.values(r)[1:]):
-      curves[method, tail(record)].append(record)
-  return dict(curves)
-
-
-def _under(group, plan):
-  """The records of a plan, and those that have none."""
-  return [r for r in group if points.plan(r) in (plan, None)]
-
-
-def _panels(records, drawn, x):
-  """Draws a panel for each sampling (rows) and plan (columns).
-
-  Args:
-    records: of one pair and task.
-    drawn: (plan, {curve: its records}) of each column.
-    x: a function of a record.
-  """
-  looks = _styles(records, [*drawn[0][1]])
-  rows = points.by_sampling(records)
+  columns = _columns(max(len(row.panels) for row in chart.rows))
+  heights = [-(-len(row.panels) // columns) for row in chart.rows]
   fig = figure.Figure(
-    # As high as the panels need, and the legend beside them.
     figsize=(
-      2.6 + 3.4 * len(drawn),
-      max(0.9 + 3.1 * len(rows), 0.5 + 0.22 * len(looks)),
+      max(_WIDTH * columns + 0.4, 5.0),
+      _HEIGHT * sum(heights) + _HEAD * (len(heights) + 1) + 0.3,
     ),
     layout='constrained',
   )
-  axes = fig.subplots(
-    len(rows), len(drawn), sharex='col', sharey='row', squeeze=False
+  fig.suptitle(escape.label(chart.title), fontsize='medium')
+  parts = fig.subfigures(
+    len(heights), squeeze=False, height_ratios=[h + 0.15 for h in heights]
   )
-  for row, (sampling, group) in zip(axes, rows.items(), strict=True):
-    for ax, (plan, curves) in zip(row, drawn, strict=True):
-      for model in _models(group):
-        ax.axhline(model['quality'], color='0.4', linestyle=':', zorder=1)
-      for curve, own in curves.items():
-        own = [r for r in own if points.sampling(r) == sampling]
-        _line(ax, own, x, label=_label(curve), **looks[curve])
-      ax.grid(color='0.93')
-      ax.set_axisbelow(True)
-      ax.spines[['top', 'right']].set_visible(False)
-      title = f'{sampling}' if plan is None else f'{sampling}, γ = {plan}'
-      ax.set_title(title, fontsize='medium')
-    row[0].set_ylabel(records[0]['metric'].replace('_', ' '))
-    _label_models(row[-1], group)
-  handles = [
-    lines.Line2D([], [], label=_label(curve), **look)
-    for curve, look in looks.items()
-  ]
-  fig.legend(handles=handles, loc='outside right center', frameon=False)
-  return fig, axes
+  drawn = []
+  for part, row, height in zip(parts[:, 0], chart.rows, heights, strict=True):
+    part.suptitle(escape.label(row.title), fontsize='small')
+    axes = part.subplots(height, columns, squeeze=False)
+    for i, ax in enumerate(axes.flat):
+      if i >= len(row.panels):
+        ax.remove()
+        continue
+      drawn.append((ax, row.panels[i], _panel(ax, row.panels[i])))
+    for own in axes[:, 0]:
+      own.set_ylabel(escape.label(chart.y_label), fontsize='small')
+  fig.supxlabel(escape.label(chart.x_label), fontsize='small')
+  fig.draw_without_rendering()
+  fig.set_layout_engine('none')  # Labels have their places in this one.
+  for ax, panel, looks in drawn:
+    _label(ax, panel, looks)
+  return fig
 
 
-def _line(ax, group, x, **style):
-  """Draws a curve through the values of the parameters, in order."""
-  group = sorted(group, key=points.values)
-  ax.errorbar(
-    [x(r) for r in group],
-    [r['quality'] for r in group],
-    [r['quality_stderr'] for r in group],
-    elinewidth=0.6,
-    **style,
-  )
+def _columns(number):
+  """How many panels stand side by side, so that few places are empty."""
+  if number <= max(_COLUMNS):
+    return number
+  return min(_COLUMNS, key=lambda n: -number % n)
 
 
-def _label_models(ax, group):
-  """Names the models' lines at the right of a row's last panel."""
-  for model in _models(group):
-    quality = metrics.get(model['metric']).text(model['quality'])
-    ax.annotate(
-      model['method'].removesuffix('_alone') + f'\n{quality}',
-      (1, model['quality']),
-      xycoords=ax.get_yaxis_transform(),
-      xytext=(4, 0),
-      textcoords='offset points',
-      va='center',
-      fontsize='small',
-      color='0.3',
+def _panel(ax, panel):
+  """Draws a panel but for its labels; returns the look of each line."""
+  ax.set(xlim=panel.view.x, ylim=panel.view.y)
+  ax.set_title(escape.label(panel.title), fontsize='small')
+  ax.tick_params(labelsize='x-small')
+  ax.xaxis.set_major_locator(ticker.MaxNLocator(5))
+  ax.yaxis.set_major_locator(ticker.MaxNLocator(5))
+  ax.grid(color='0.93')
+  ax.set_axisbelow(True)
+  ax.spines[['top', 'right']].set_visible(False)
+  ax.axvline(1, color='0.85', linewidth=1, zorder=0)
+  if panel.verifier is not None:
+    ax.axhline(panel.verifier, color='0.4', linestyle=':', linewidth=1)
+  if panel.frontier:
+    x, y = zip(*panel.frontier, strict=True)
+    right = max(panel.view.x[1], x[-1])
+    ax.step([*x, right], [*y, y[-1]], where='post', color='0.8', zorder=1)
+  looks = styles.lines([line.label for line in panel.lines])
+  for line in panel.lines:
+    look = looks[line.label]
+    _draw(ax, line, look)
+    for point in line.points:
+      if border := panels.on_border(panel.view, point):
+        ax.plot(
+          *border,
+          marker=_towards(panel.view, point),
+          markersize=6,
+          markerfacecolor='none',
+          color=look['color'],
+          clip_on=False,
+          zorder=5,
+        )
+  if number := panels.outside(panel):
+    ax.set_title(
+      f'{number} outside', loc='right', fontsize='x-small', color='0.45'
     )
+  return looks
 
 
-def _models(group):
-  return [r for r in group if r['method'] in points.MODELS]
+def _draw(ax, line, look):
+  if len(line.points) < 2:
+    look = look | dict(linestyle='none')  # A point, not a line.
+  ax.errorbar(
+    [p.x for p in line.points],
+    [p.y for p in line.points],
+    [p.y_error for p in line.points],
+    label=line.label,
+    elinewidth=0.6,
+    ecolor=colors.to_rgba(look['color'], 0.5),
+    **look,
+  )
 
 
-def _label(curve):
-  """A curve's name: 'opt', 'lossy_beta, β 2'."""
-  return ', '.join(filter(None, curve))
+def _towards(view, point):
+  """The triangle that points to where a point is."""
+  (left, right), (low, high) = view
+  if point.y < low:
+    return 'v'
+  if point.y > high:
+    return '^'
+  return '<' if point.x < left else '>'
 
 
-def _styles(records, curves):
-  """The look of each curve: its method's, with dashes of its own."""
-  looks = styles.lines(styles.drawn(records))
-  groups = points.by_method(records)
-  seen = collections.Counter()
-  made = {}
-  for curve in curves:
-    method = curve[0]
-    dashes = _DASHES[seen[method] % len(_DASHES)]
-    if not any(r['parameters'] for r in groups[method]):
-      dashes = 'none'  # A point, not a line.
-    made[curve] = looks[method] | dict(linestyle=dashes)
-    seen[method] += 1
-  return made
-
-
-def _title(records):
-  first = records[0]
-  return (
-    f'{first["task"]}: {first["num_examples"]} examples, pair {first["pair"]}'
+def _label(ax, panel, looks):
+  """Names each line beside its last point, or another of its points."""
+  dots = [
+    panels.on_border(panel.view, p) or (p.x, p.y)
+    for line in panel.lines
+    for p in line.points
+  ]
+  labels.place(
+    ax,
+    [
+      labels.Label(
+        line.label,
+        looks[line.label]['color'],
+        [(p.x, p.y) for p in reversed(line.points)],
+      )
+      for line in panel.lines
+    ],
+    dots,
   )

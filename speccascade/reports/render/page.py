@@ -1,7 +1,8 @@
 """A report's sections as one HTML page, as Markdown, and their figures.
 
-The page needs nothing else: styles and images are inside. Headings, paragraphs,
-cells and captions are plain text, which is escaped here and in `tables`.
+The page needs nothing else: styles, images and scripts are inside. Headings,
+paragraphs, cells and captions are plain text, which is escaped here and in
+`tables`.
 """
 
 import base64
@@ -13,9 +14,10 @@ import matplotlib as mpl
 from matplotlib import figure as figure_lib
 from matplotlib import text as text_lib
 
-from speccascade.reports.render import escape, tables
+from speccascade.reports.render import escape, panels, plots, tables
 
-# Nothing is fetched or run, should something pass for markup after all.
+# Nothing is fetched, and nothing is run but the page's own scripts, should
+# something pass for markup after all.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 _STYLE = """\
@@ -43,6 +45,10 @@ img {
   max-width: 100%; height: auto; padding: .5rem; box-sizing: border-box;
   background: #ffffff; border: 1px solid var(--line);
 }
+.row { display: grid; gap: .5rem;
+  grid-template-columns: repeat(auto-fill, minmax(19rem, 1fr)); }
+.plot { height: 340px; background: #ffffff; border: 1px solid var(--line); }
+summary { color: var(--faint); font-size: .875rem; }
 figcaption {
   max-width: 50rem; padding-top: .5rem;
   color: var(--faint); font-size: .875rem;
@@ -73,12 +79,14 @@ class Figure(NamedTuple):
     draw: returns the figure.
     caption: plain text under it.
     alt: plain text in its place.
+    chart: what it shows, for a page whose readers ask for values.
   """
 
   name: str
   draw: Callable[[], figure_lib.Figure]
   caption: str
   alt: str
+  chart: panels.Chart | None = None
 
 
 class Section(NamedTuple):
@@ -131,12 +139,20 @@ def html(
     images: the PNG of each of the sections' figures, by its name.
   """
   title = escape.html(title)
+  drawn = []  # All plots of the page.
+  body = [
+    _section(i, x, images, drawn) for i, x in enumerate(sections, start=1)
+  ]
+  scripts, digests = plots.scripts(drawn) if drawn else ('', [])
+  policy = _POLICY
+  if digests:
+    policy += '; script-src ' + ' '.join(f"'{digest}'" for digest in digests)
   lines = [
     '<!DOCTYPE html>',
     '<html lang="en">',
     '<head>',
     '<meta charset="utf-8">',
-    f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
+    f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
     '<meta name="viewport" content="width=device-width, initial-scale=1">',
     f'<title>{title}</title>',
     f'<style>\n{_STYLE}</style>',
@@ -145,8 +161,9 @@ def html(
     f'<h1>{title}</h1>',
     _contents(sections),
     '<main>',
-    *(_section(i, x, images) for i, x in enumerate(sections, start=1)),
+    *body,
     '</main>',
+    scripts,
     '</body>',
     '</html>',
   ]
@@ -163,12 +180,12 @@ def _contents(sections):
   )
 
 
-def _section(number, section, images):
+def _section(number, section, images, drawn):
   return '\n'.join(
     [
       f'<section id="section-{number}">',
       f'<h2>{_heading(section)}</h2>',
-      *(_html_block(block, images) for block in section.body),
+      *(_html_block(block, images, drawn) for block in section.body),
       '</section>',
     ]
   )
@@ -186,14 +203,34 @@ def _markdown_block(block):
   return f'![{escape.markdown(block.alt)}]({block.name})'
 
 
-def _html_block(block, images):
+def _html_block(block, images, drawn):
   if isinstance(block, str):
     return f'<p>{escape.html(block)}</p>'
   if isinstance(block, tables.Table):
     return tables.html(block).rstrip()
   image = base64.b64encode(images[block.name]).decode()
+  image = (
+    f'<img src="data:image/png;base64,{image}" alt="{escape.html(block.alt)}">'
+  )
+  if block.chart is not None:
+    image = _with_plots(block.chart, image, drawn)
   return (
-    f'<figure>\n<img src="data:image/png;base64,{image}" '
-    f'alt="{escape.html(block.alt)}">\n'
+    f'<figure>\n{image}\n'
     f'<figcaption>{escape.html(block.caption)}</figcaption>\n</figure>'
   )
+
+
+def _with_plots(chart, image, drawn):
+  """Places for a chart's plots, which join all of the page; its image."""
+  lines = []
+  for title, row in plots.of_chart(chart):
+    places = range(len(drawn), len(drawn) + len(row))
+    drawn += row
+    lines += [
+      f'<p>{escape.html(title)}</p>',
+      '<div class="row">',
+      *(f'<div class="{plots.CLASS}" data-plot="{i}"></div>' for i in places),
+      '</div>',
+    ]
+  summary = '<summary>The same as a picture</summary>'
+  return '\n'.join([*lines, '<details>', summary, image, '</details>'])

@@ -1,61 +1,61 @@
-"""One colour for each method and one marker for each plan, in every figure."""
+"""Looks that differ, also to colour-blind readers."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from speccascade.reports.stats import points
 
-# Paul Tol's "muted" scheme, distinct for colour-blind readers, and a grey.
+# Okabe and Ito's, but for the yellow, which white paper swallows; and a brown.
 COLORS = (
-  '#332288',
-  '#CC6677',
-  '#117733',
-  '#88CCEE',
-  '#DDAA33',
-  '#AA4499',
-  '#44AA99',
-  '#882255',
-  '#999933',
-  '#888888',
+  '#0072B2',
+  '#D55E00',
+  '#009E73',
+  '#CC79A7',
+  '#E69F00',
+  '#56B4E9',
+  '#6B4226',
 )
 MARKERS = 'os^DvPX<>p'
+_DASHES = ('-', '--', '-.', (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)), (0, (8, 3)))
 _FILLS = ('full', 'none', 'left', 'top')
 
 
-def drawn(records: list[dict]) -> list[str]:
-  """Returns the methods of records, the models alone left out."""
-  return [m for m in points.by_method(records) if m not in points.MODELS]
-
-
 def lines(names: Iterable[str]) -> dict[str, dict]:
-  """Gives each name a line of its own colour and marker; strict is black.
+  """Gives each line of a panel its own colour, marker and dashes.
+
+  Args:
+    names: of lines, at most one more than there are COLORS; strict is black.
 
   Returns:
-    {name: keywords of a plotted line}. Past the last colour they begin again,
-    with other markers.
+    {name: keywords of a plotted line}.
   """
-  styles = {}
-  for name, i, turn in _turns(names):
-    marker = MARKERS[(i + 3 * turn) % len(MARKERS)]
-    look = dict(color=COLORS[i], marker=marker, markersize=4.5)
-    if name == points.STRICT:
-      look = dict(color='black', marker='*', markersize=12, zorder=4)
-    styles[name] = look | dict(linewidth=1.2)
-  return styles
+  others = [name for name in names if name != points.STRICT]
+  look = dict(color='black', marker='*', markersize=9, linewidth=1.2, zorder=4)
+  found = {points.STRICT: look | dict(linestyle='-')}
+  for i, name in enumerate(others):
+    found[name] = dict(
+      color=COLORS[i],
+      marker=MARKERS[i],
+      linestyle=_DASHES[i % len(_DASHES)],
+      markersize=4.5,
+      linewidth=1.2,
+    )
+  return {name: found[name] for name in names}
 
 
 def dots(names: Iterable[str]) -> dict[str, dict]:
-  """Gives each name the colour that `lines` does, for dots of any marker.
+  """Gives each name its own colour, for dots of any marker.
 
   Returns:
     {name: keywords of a plotted dot}. Past the last colour they begin again,
     as rings, then as half dots.
   """
-  styles = {}
-  for name, i, turn in _turns(names):
-    styles[name] = dict(color=COLORS[i], fillstyle=_FILLS[turn % len(_FILLS)])
-    if name == points.STRICT:
-      styles[name] = dict(color='black', fillstyle='full')
-  return styles
+  return {
+    name: dict(
+      color=COLORS[i % len(COLORS)],
+      fillstyle=_FILLS[i // len(COLORS) % len(_FILLS)],
+    )
+    for i, name in enumerate(names)
+  }
 
 
 def plan_markers(records: list[dict]) -> dict[str | None, str]:
@@ -67,11 +67,3 @@ def plan_markers(records: list[dict]) -> dict[str | None, str]:
   if any(record['gamma'] is None for record in records):
     markers[None] = '*'
   return markers
-
-
-def _turns(names: Iterable[str]) -> Iterator[tuple[str, int, int]]:
-  """Yields each name, its colour and how often all colours were used before."""
-  i = 0
-  for name in names:
-    yield name, i % len(COLORS), i // len(COLORS)
-    i += name != points.STRICT

@@ -3,7 +3,7 @@
 import functools
 import math
 
-from speccascade.reports.render import figures, page, tables
+from speccascade.reports.render import figures, page, panels, tables
 from speccascade.reports.stats import cells, choice, law, points
 from speccascade.tasks import metrics
 
@@ -22,10 +22,18 @@ answer) are of that point. Same latency: the best
 point no slower than the verifier. ± of a quality is its standard error over the
 examples. {law.NOTE}"""
 
-_LATENCY = f'Quality against latency relative to the verifier alone. {law.NOTE}'
-_REJECTION = f"""\
-Quality against the share of emitted tokens that were rejected, under one draft
-plan; under each plan for a method whose text depends on it. {law.NOTE}"""
+_LATENCY = """\
+Quality against latency relative to the verifier alone, each point under its
+fastest draft plan."""
+_REJECTION = """\
+Quality against the share of emitted tokens that were rejected, under any draft
+plan; under each for a method whose text depends on it."""
+_PANELS = f"""\
+A panel for each family of methods, strict in all of them; a line runs through
+the values of a method's first parameter, its name at the largest. Bars are 95 %
+intervals of the quality. Dotted: the verifier's quality. Grey steps: the best
+quality of any method at each place. An open triangle at the border is a point
+outside the view. {law.NOTE}"""
 
 
 def section(records: list[dict]) -> page.Section:
@@ -35,13 +43,14 @@ def section(records: list[dict]) -> page.Section:
     ValueError: as `tabulated`.
   """
   body = tabulated(records)
-  for name, draw, caption in (
-    ('quality_latency', figures.quality_latency, _LATENCY),
-    ('quality_rejection', figures.quality_rejection, _REJECTION),
+  for name, chart, caption in (
+    ('quality_latency', panels.latency, _LATENCY),
+    ('quality_rejection', panels.rejection, _REJECTION),
   ):
-    caption = ' '.join(caption.split())
-    draw = functools.partial(draw, records)
-    body.append(page.Figure(f'{name}.png', draw, caption, caption))
+    caption = ' '.join(f'{caption} {_PANELS}'.split())
+    chart = chart(records)
+    draw = functools.partial(figures.draw, chart)
+    body.append(page.Figure(f'{name}.png', draw, caption, caption, chart))
   cell = cells.cell(records[0])
   return page.Section(f'Task {cell.task}, pair {cell.pair}', body)
 

@@ -61,6 +61,11 @@ def by_method(records: list[dict]) -> dict[str, list[dict]]:
   return {method: group for method, group in groups.items() if group}
 
 
+def family(record: dict) -> str:
+  """Returns the family of the method, which shares a panel of figures."""
+  return record['family'] or 'methods'
+
+
 def parameters(record: dict) -> str:
   """Returns the method's parameters: '', 'α 0.5', 'α 0.5, β 2'."""
   return parameters_text(record['parameters'])

@@ -34,10 +34,12 @@ def cells():
     synthetic.record('verifier_alone'),
     synthetic.record('drafter_alone', latency=0.1),
     synthetic.record('token_cascade', 0.1, latency=0.9, **unknown),
-    _point('strict', 0.1, 0.5, divergence=90.0, example_rejected=[80, 20]),
-    _point('strict', 0.1, 0.4, gamma=5, divergence=90.0),
-    _point('opt', 0.05, 0.4, predicted_seconds=0.6),
-    _point('opt', 0.0, 0.3, pair='other', task='translation'),
+    _point(
+      'strict', 0.1, 0.5, divergence=90.0, example_rejected=[80, 20], family='a'
+    ),
+    _point('strict', 0.1, 0.4, gamma=5, divergence=90.0, family='a'),
+    _point('opt', 0.05, 0.4, predicted_seconds=0.6, family='b'),
+    _point('opt', 0.0, 0.3, pair='other', task='translation', family='b'),
   ]
 
 
@@ -84,40 +86,33 @@ def test_one_trial_has_no_error_bar():
   assert math.isnan(error)
 
 
-def test_methods_have_colours_and_plans_shapes(cells):
+def test_families_have_colours_and_plans_shapes(cells):
   fig = calibration.draw(cells)
   looks = [
     (colors.to_hex(line.get_color()), line.get_marker())
     for ax in fig.axes
     for *_, line in _dots(ax)
   ]
-  strict, opt = '#000000', looks[1][0]
-  assert opt not in (strict, '#888888')
+  a, b = (look[0] for look in looks[:2])
+  assert a != b
   assert looks == [
-    *[(strict, 'o'), (opt, 'o')],
-    *[(strict, 'o'), (strict, 's'), (opt, 'o')],
-    *[(opt, 'o'), (opt, 'o')],
+    *[(a, 'o'), (b, 'o')],
+    *[(a, 'o'), (a, 's'), (b, 'o')],
+    *[(b, 'o'), (b, 'o')],
   ]
   handles = {h.get_label(): h for h in fig.legends[0].legend_handles}
-  assert list(handles) == ['strict', 'opt', 'γ = 3', 'γ = 5']
-  assert colors.to_hex(handles['opt'].get_color()) == opt
+  assert list(handles) == ['a', 'b', 'γ = 3', 'γ = 5']
+  assert colors.to_hex(handles['b'].get_color()) == b
   assert handles['γ = 5'].get_marker() == 's'
 
 
-def test_many_methods_look_apart_and_as_with_fewer():
-  records = [_point(f'rule_{i}', 0.1, 0.5) for i in range(25)]
-  records.insert(3, _point('strict', 0.1, 0.5))
-
-  def looks(records):
-    return {
-      h.get_label(): (colors.to_hex(h.get_color()), h.get_fillstyle())
-      for h in calibration.draw(records).legends[0].legend_handles[:-1]
-    }
-
-  assert len(set(looks(records).values())) == len(records) == 26
-  # A method that has no prediction yet keeps its colour for later.
-  without = [records[0] | {'predicted_seconds': None}, *records[1:]]
-  assert looks(without).items() < looks(records).items()
+def test_many_families_look_apart():
+  records = [
+    _point(f'rule_{i}', 0.1, 0.5, family=f'family_{i}') for i in range(25)
+  ]
+  handles = calibration.draw(records).legends[0].legend_handles[:-1]
+  looks = {(colors.to_hex(h.get_color()), h.get_fillstyle()) for h in handles}
+  assert len(looks) == len(handles) == 25
 
 
 def test_identity_line_and_limits(cells):
@@ -131,7 +126,7 @@ def test_identity_line_and_limits(cells):
 
 def test_nothing_is_clipped():
   records = [
-    _point(f'some_long_rule_{i}', 0.1, 0.5, gamma)
+    _point(f'rule_{i}', 0.1, 0.5, gamma, family=f'some_long_family_{i}')
     for i in range(17)
     for gamma in range(1, 7)
   ]

@@ -1,9 +1,12 @@
-"""Tests of the figures of quality."""
+"""Pictures of panels."""
 
+import itertools
+
+import numpy as np
 import pytest
 from matplotlib import colors
 
-from speccascade.reports.render import figures
+from speccascade.reports.render import figures, panels, styles
 
 
 def _lines(ax):
@@ -11,164 +14,162 @@ def _lines(ax):
   return {c.get_label(): c.lines[0] for c in ax.containers}
 
 
-def _dotted(ax):
-  return sorted(
-    line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == ':'
-  )
+def _all_axes(fig):
+  return [ax for part in fig.subfigs for ax in part.axes]
 
 
-def test_latency_has_a_panel_for_each_sampling_and_gamma(sweep):
-  fig = figures.quality_latency(sweep)
-  assert [ax.get_title() for ax in fig.axes] == [
-    f'temperature {t}, γ = {gamma}' for t in (0, 1) for gamma in (1, 5)
-  ]
-  for ax in fig.axes:
-    assert list(_lines(ax)) == ['strict', 'token_v3', 'drafter', 'opt']
-    assert _dotted(ax) == [0.5, 0.9]
-  assert 'relative to the verifier' in fig.axes[-1].get_xlabel()
-  assert fig.axes[0].get_ylabel() == 'exact match'
-
-
-def test_a_line_runs_through_the_alphas_in_order(sweep):
-  fig = figures.quality_latency(sweep)
-  line = _lines(fig.axes[0])['token_v3']  # recorded as 0.5, 0, 0.25
-  assert line.get_xdata() == pytest.approx([0.8, 0.775, 0.75])
-  assert line.get_ydata() == pytest.approx([0.9, 0.875, 0.85])
-  at_gamma_5 = _lines(fig.axes[1])['token_v3']
-  assert at_gamma_5.get_xdata()[0] == pytest.approx(0.8 / 5**0.5)
-
-
-def test_error_bars_are_one_standard_error(sweep):
-  panel = figures.quality_latency(sweep).axes[0]
-  bars = panel.containers[1].lines[2][0].get_segments()
-  assert bars[0][:, 1] == pytest.approx([0.88, 0.92])
-
-
-def test_rejection_has_a_panel_for_each_sampling(sweep):
-  fig = figures.quality_rejection(sweep)
-  titles = [ax.get_title() for ax in fig.axes]
-  assert titles == ['temperature 0, γ = 5', 'temperature 1, γ = 5']
-  line = _lines(fig.axes[1])['opt']
-  assert line.get_xdata() == pytest.approx([0.2, 0.15, 0.1])
-  assert line.get_ydata() == pytest.approx([0.9, 0.85, 0.8])
-  assert _dotted(fig.axes[1]) == [0.5, 0.9]
-  assert 'rejection rate' in fig.axes[1].get_xlabel()
-
-
-def test_a_method_looks_the_same_everywhere_and_like_no_other(make_record):
-  rules = [f'rule_{i}' for i in range(10)]
+def _crowded(make_record):
+  """Seven families of five methods each, whose points lie close together."""
   records = [
-    make_record(rule, alpha, gamma, latency=0.5)
-    for gamma in (1, 3)
-    for rule in ['strict', *rules]
-    for alpha in ([None] if rule == 'strict' else [0.1, 0.2])
+    make_record('verifier_alone', quality=0.9),
+    make_record('drafter_alone', quality=0.3, latency=0.2),
+    make_record('strict', gamma=3, quality=0.9, latency=0.6),
   ]
-  looks = set()
-  for fig in (
-    figures.quality_latency(records),
-    figures.quality_rejection(records),
-  ):
-    handles = fig.legends[0].legend_handles
-    assert [h.get_label() for h in handles] == ['strict', *rules]
-    for lines in [*map(_lines, fig.axes), {h.get_label(): h for h in handles}]:
-      looks |= {
-        (rule, colors.to_hex(line.get_color()), line.get_marker())
-        for rule, line in lines.items()
-      }
-  assert len(looks) == 11
-  assert len({color for _, color, _ in looks}) == 11
-  assert len({marker for _, _, marker in looks}) == 11
-  assert ('strict', '#000000', '*') in looks
+  for n, m in itertools.product(range(7), range(5)):
+    records += [
+      make_record(
+        f'method_{n}_{m}',
+        alpha,
+        3,
+        0.9 - 0.05 * alpha - 0.002 * m,
+        0.6 - 0.1 * alpha + 0.003 * m,
+        family=f'family {n}',
+        rejection_rate=0.1 - 0.1 * alpha + 0.001 * m,
+      )
+      for alpha in (0.1, 0.5, 0.9)
+    ]
+  records.append(make_record('far', 0.1, 3, 0.1, 3.0, family='family 0'))
+  return records
 
 
-def test_a_line_for_each_of_the_later_parameters(make_record):
-  records = [
-    make_record(
-      'two', {'alpha': alpha, 'beta': beta}, 5, alpha, 0.5 + alpha + beta / 100
-    )
-    for alpha, beta in [(0.2, 2), (0.1, 0.5), (0.1, 2), (0.2, 0.5)]
+@pytest.fixture(scope='module')
+def crowded(make_record):
+  return _crowded(make_record)
+
+
+@pytest.fixture(scope='module', params=[panels.latency, panels.rejection])
+def drawn(request, crowded):
+  chart = request.param(crowded)
+  return chart, figures.draw(chart)
+
+
+def test_a_picture_has_all_panels_and_all_points(drawn):
+  chart, fig = drawn
+  (row,) = chart.rows
+  assert len(_all_axes(fig)) == len(row.panels) == 8  # One family has six.
+  for ax, panel in zip(_all_axes(fig), row.panels, strict=True):
+    assert ax.get_title() == panel.title
+    lines = _lines(ax)
+    assert list(lines) == [line.label for line in panel.lines]
+    for line in panel.lines:
+      x, y = lines[line.label].get_data()
+      assert x.tolist() == [p.x for p in line.points]
+      assert y.tolist() == [p.y for p in line.points]
+    assert ax.get_xlim() == pytest.approx(panel.view.x)
+    assert ax.get_ylim() == pytest.approx(panel.view.y)
+
+
+def test_no_colour_marker_or_dashes_are_used_twice_in_a_panel(drawn):
+  _, fig = drawn
+  for ax in _all_axes(fig):
+    lines = _lines(ax)
+    looks = [
+      (colors.to_hex(x.get_color()), x.get_marker()) for x in lines.values()
+    ]
+    assert len({color for color, _ in looks}) == len(looks) <= panels.MOST
+    assert len({marker for _, marker in looks}) == len(looks)
+    assert looks[0] == ('#000000', '*')
+
+
+def test_each_line_is_named_in_its_colour_and_no_name_hides_another(drawn):
+  _, fig = drawn
+  for ax in _all_axes(fig):
+    names = {t.get_text(): t for t in ax.texts}
+    assert names.keys() == _lines(ax).keys()
+    for name, line in _lines(ax).items():
+      assert names[name].get_color() == line.get_color()
+    boxes = [t.get_window_extent() for t in ax.texts]
+    for one, other in itertools.combinations(boxes, 2):
+      assert not one.overlaps(other)
+    for box in boxes:
+      assert fig.bbox.x0 <= box.x0
+      assert box.x1 <= fig.bbox.x1
+
+
+def test_points_outside_are_counted_and_shown_at_the_border(drawn):
+  chart, fig = drawn
+  (row,) = chart.rows
+  told = [ax.get_title(loc='right') for ax in _all_axes(fig)]
+  number = [panels.outside(panel) for panel in row.panels]
+  assert sum(number) >= 1
+  assert told == [f'{n} outside' if n else '' for n in number]
+  for ax, n in zip(_all_axes(fig), number, strict=True):
+    hollow = [x for x in ax.lines if x.get_markerfacecolor() == 'none']
+    assert len(hollow) == n
+
+
+def test_the_verifier_and_the_frontier_are_in_every_panel(drawn):
+  chart, fig = drawn
+  for ax, panel in zip(_all_axes(fig), chart.rows[0].panels, strict=True):
+    dotted = [x for x in ax.lines if x.get_linestyle() == ':' and
+              x.get_label().startswith('_')]  # fmt: skip
+    assert [x.get_ydata()[0] for x in dotted] == [panel.verifier]
+    (steps,) = [x for x in ax.lines if x.get_drawstyle() == 'steps-post']
+    x, y = steps.get_data()
+    assert list(zip(x, y, strict=True))[:-1] == list(panel.frontier)
+
+
+def test_samplings_stand_below_each_other(sweep):
+  fig = figures.draw(panels.latency(sweep))
+  titles = [part.get_suptitle() for part in fig.subfigs]
+  assert titles == [
+    f'temperature {t}: verifier 0.900, drafter 0.500' for t in (0, 1)
   ]
-  fig = figures.quality_latency([*records, make_record('opt', 0.1, 5)])
-  lines = _lines(fig.axes[0])
-  names = ['two, β 0.5', 'two, β 2', 'opt']
-  assert list(lines) == names
-  for name, beta in (('two, β 0.5', 0.5), ('two, β 2', 2)):
-    assert lines[name].get_ydata().tolist() == [0.1, 0.2]
-    expected = [0.6 + beta / 100, 0.7 + beta / 100]
-    assert lines[name].get_xdata() == pytest.approx(expected)
-  handles = fig.legends[0].legend_handles
-  assert [h.get_label() for h in handles] == names
-  one, other, _ = handles
-  assert one.get_color() == other.get_color()
-  assert [h.get_linestyle() for h in handles] == ['-', '--', '-']
 
 
-@pytest.mark.parametrize('plan_changes_text', [False, True])
-def test_rejections_are_of_every_plan_that_has_a_text(
-  make_record, plan_changes_text
-):
-  records = [
-    make_record(
-      'own',
-      alpha,
-      gamma,
-      rejection_rate=gamma / 100 + alpha,
-      plan_changes_text=plan_changes_text,
-    )
-    for gamma in (3, 5)
-    for alpha in (0.2, 0.1)
-  ]
-  records += [make_record('opt', 0.1, g, rejection_rate=0.1) for g in (3, 5)]
-  (ax,) = figures.quality_rejection(records).axes
-  drawn = {
-    name: [round(x, 2) for x in line.get_xdata()]
-    for name, line in _lines(ax).items()
-  }
-  own = {'own': [0.15, 0.25]}
-  if plan_changes_text:
-    own = {'own, γ = 3': [0.13, 0.23], 'own, γ = 5': [0.15, 0.25]}
-  assert drawn == own | {'opt': [0.1]}
-  # Latencies have a panel a plan anyway.
-  for ax in figures.quality_latency(records).axes:
-    assert list(_lines(ax)) == ['own', 'opt']
-
-
-def test_a_single_point_has_no_line_in_the_legend(sweep):
-  handles = figures.quality_latency(sweep).legends[0].legend_handles
-  styles = {h.get_label(): h.get_linestyle() for h in handles}
-  assert styles['strict'] == styles['drafter'] == 'None'
-  assert styles['opt'] == '-'
-
-
-def test_the_models_are_named_beside_their_lines(sweep):
-  fig = figures.quality_latency(sweep)
-  named = [[text.get_text() for text in ax.texts] for ax in fig.axes]
-  labels = ['verifier\n0.900', 'drafter\n0.500']
-  assert named == [[], labels, [], labels]
-
-
-def test_nothing_is_clipped(sweep):
-  for fig in (
-    figures.quality_latency(sweep),
-    figures.quality_rejection(sweep),
-    figures.quality_latency([r for r in sweep if r['gamma'] != 1]),
-  ):
-    fig.draw_without_rendering()
-    legend = fig.legends[0].get_window_extent()
-    for ax in fig.axes:
+def test_nothing_is_clipped(sweep, crowded):
+  for chart in (panels.latency(sweep), panels.rejection(crowded)):
+    fig = figures.draw(chart)
+    for ax in _all_axes(fig):
       tight = ax.get_tightbbox()
       assert fig.bbox.x0 <= tight.x0
-      assert tight.x1 <= legend.x0
-      assert legend.x1 <= fig.bbox.x1
-    title = fig.texts[0].get_window_extent() if fig.texts else None
-    assert title is None or title.width <= fig.bbox.width
+      assert tight.x1 <= fig.bbox.x1
+      assert fig.bbox.y0 <= tight.y0
+      assert tight.y1 <= fig.bbox.y1
 
 
-def test_models_alone_can_be_drawn(make_record):
-  records = [make_record('verifier_alone', quality=0.9)]
-  for fig in (
-    figures.quality_latency(records),
-    figures.quality_rejection(records),
-  ):
-    assert _dotted(fig.axes[0]) == [0.9]
-    assert fig.axes[0].get_title() == 'temperature 0'
+@pytest.mark.parametrize(
+  ('number', 'columns'),
+  [(1, 1), (4, 4), (5, 3), (6, 3), (7, 4), (8, 4), (9, 3)],
+)
+def test_few_places_are_empty(number, columns):
+  assert figures._columns(number) == columns
+
+
+# What a deuteranope and a protanope see of linear red, green and blue.
+# Source: Machado et al. 2009, table of severity 1.
+_DEUTAN = [[0.367, 0.861, -0.228], [0.28, 0.673, 0.047], [-0.012, 0.043, 0.969]]
+_PROTAN = [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [0, -0.048, 1.052]]
+_XYZ = np.array(
+  [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+)
+
+
+def _lab(linear):
+  """CIELAB of linear sRGB."""
+  x, y, z = np.cbrt(_XYZ @ linear.clip(0, 1) / _XYZ.sum(1))
+  return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize('seen', [np.eye(3), _DEUTAN, _PROTAN])
+def test_colours_of_a_panel_are_told_apart(seen):
+  """2.3 is a difference that can just be seen."""
+  shown = ['#000000', *styles.COLORS[: panels.MOST - 1]]
+  labs, seen = [], np.array(seen)
+  for color in shown:
+    rgb = np.array(colors.to_rgb(color))
+    labs.append(
+      _lab(seen @ np.where(rgb > 0.04, ((rgb + 0.055) / 1.055) ** 2.4, 0))
+    )
+  for one, other in itertools.combinations(labs, 2):
+    assert np.linalg.norm(one - other) > 10

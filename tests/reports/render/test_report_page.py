@@ -3,11 +3,13 @@
 import base64
 import html.parser
 import io
+import json
+import re
 
 import pytest
 from matplotlib import figure, image
 
-from speccascade.reports.render import page, tables
+from speccascade.reports.render import page, panels, plots, tables
 
 _VOID = {'meta', 'img'}
 
@@ -124,3 +126,21 @@ def test_layout_for_phones_print_and_the_dark(reader):
     '.number { text-align: right; font-variant-numeric: tabular-nums; }'
     in style
   )
+
+
+def test_plots_run_and_nothing_else_does(drawn, png, sweep):
+  chart = panels.latency(sweep)
+  figure_ = drawn._replace(chart=chart)
+  sections = [page.Section(name, [figure_]) for name in 'ab']
+  text = page.html('Report', sections, {'a.png': png})
+  policy = re.search(r'Security-Policy" content="(.*?)"', text)[1]
+  scripts = re.findall(r'<script>(.*?)</script>', text, re.DOTALL)
+  allowed = policy.partition('script-src ')[2].split()
+  assert allowed == [f"'{plots._digest(source)}'" for source in scripts]
+  assert policy.startswith("default-src 'none';")
+  places = re.findall(r'<div class="plot" data-plot="(\d+)">', text)
+  assert places == ['0', '1', '2', '3']  # Two samplings in each figure.
+  (data,) = re.findall(r'id="plots">(.*?)</script>', text)
+  assert len(json.loads(data)) == 4
+  assert text.count('<img src="data:image/png') == 2
+  assert not re.search(r'<script[^>]* src=|<link|<iframe', text)
