@@ -18,7 +18,9 @@ from speccascade.reports.sections import (
   calibration,
   control,
   details,
+  drafters,
   lengths,
+  positions,
   table2,
 )
 from speccascade.reports.stats import cells, law, points
@@ -53,6 +55,8 @@ PARTS: tuple[Part, ...] = (
   Part(table2.section),
   Part(details.section, each_cell=True),
   Part(lengths.section, each_cell=True),
+  Part(positions.section, each_cell=True),
+  Part(drafters.section),
   Part(calibration.section),
   Part(advice.section),
   Part(control.section, pooled=False),

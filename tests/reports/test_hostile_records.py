@@ -107,7 +107,7 @@ def test_names_are_no_markup(plain, tmp_path, name):
   figures = [
     x.name for s in sections for x in s.body if isinstance(x, page.Figure)
   ]
-  assert len(set(figures)) == 5
+  assert len(set(figures)) == 6
   for name in figures:
     assert re.fullmatch(r'\w[\w.-]{0,200}\.png', name, re.ASCII)
 

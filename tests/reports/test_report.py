@@ -113,8 +113,9 @@ def test_figures_of_a_pair_that_is_a_path_stay_in_the_folder(undrawn, tmp_path):
     for prefix in prefixes
     for curve in ('quality_latency', 'quality_rejection')
   ]
+  others = ['calibration.png', 'drafters.png']
   images = {path.name: path.read_bytes() for path in out.glob('*.png')}
-  assert images == {n: n.encode() for n in (*names, 'calibration.png')}
+  assert images == {n: n.encode() for n in (*names, *others)}
   assert all(f']({name})' in text for name in names)
   assert {path.name for path in tmp_path.iterdir()} == {'reports'}
   assert [path.name for path in out.parent.iterdir()] == ['out']

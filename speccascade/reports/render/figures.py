@@ -39,6 +39,8 @@ def draw(chart: panels.Chart) -> figure.Figure:
         ax.remove()
         continue
       drawn.append((ax, row.panels[i], _panel(ax, row.panels[i])))
+      if chart.x_mark is not None:
+        ax.axvline(chart.x_mark, color='0.85', linewidth=1, zorder=0)
     for own in axes[:, 0]:
       own.set_ylabel(escape.label(chart.y_label), fontsize='small')
   fig.supxlabel(escape.label(chart.x_label), fontsize='small')
@@ -66,7 +68,6 @@ def _panel(ax, panel):
   ax.grid(color='0.93')
   ax.set_axisbelow(True)
   ax.spines[['top', 'right']].set_visible(False)
-  ax.axvline(1, color='0.85', linewidth=1, zorder=0)
   if panel.verifier is not None:
     ax.axhline(panel.verifier, color='0.4', linestyle=':', linewidth=1)
   if panel.frontier:

@@ -89,12 +89,14 @@ class Chart(NamedTuple):
     x_label: of all panels.
     y_label: likewise.
     rows: one a sampling.
+    x_mark: where a line stands that x compares with; None for none.
   """
 
   title: str
   x_label: str
   y_label: str
   rows: tuple[Row, ...]
+  x_mark: float | None = None
 
 
 def latency(records: list[dict]) -> Chart:
@@ -104,7 +106,8 @@ def latency(records: list[dict]) -> Chart:
     records: of one pair and task.
   """
   label = 'latency relative to the verifier alone, batch 1'
-  return _chart(records, label, _fastest, points.relative_latency, _models)
+  chart = _chart(records, label, _fastest, points.relative_latency, _models)
+  return chart._replace(x_mark=1.0)
 
 
 def rejection(records: list[dict]) -> Chart:
@@ -137,10 +140,15 @@ def _chart(records, x_label, select, x, alone):
     rows.append(
       Row(_words(sampling, models), _panels(drawn, models, x, alone(group)))
     )
+  metric = records[0]['metric'].replace('_', ' ')
+  return Chart(title(records), x_label, metric, tuple(rows))
+
+
+def title(records: list[dict]) -> str:
+  """Returns what records of one pair and task were measured on."""
   first = records[0]
-  title = f'{first["task"]}: {first["num_examples"]} examples, '
-  title += f'pair {first["pair"]}'
-  return Chart(title, x_label, first['metric'].replace('_', ' '), tuple(rows))
+  task, pair = first['task'], first['pair']
+  return f'{task}: {first["num_examples"]} examples, pair {pair}'
 
 
 def _texts(group):
@@ -271,6 +279,12 @@ def _near(values: Sequence[float], middle: float) -> tuple[float, float]:
   ordered = sorted(abs(x - middle) for x in values)
   reach = _FURTHER * ordered[math.ceil(_SHARE * len(ordered)) - 1]
   return middle - reach, middle + reach
+
+
+def around(shown: Iterable[Point]) -> View:
+  """Returns a view of all points."""
+  x, y = zip(*((p.x, p.y) for p in shown), strict=True)
+  return View(_widened(x), _widened(y))
 
 
 def _widened(values):

@@ -23,18 +23,19 @@ def lines(names: Iterable[str]) -> dict[str, dict]:
   """Gives each line of a panel its own colour, marker and dashes.
 
   Args:
-    names: of lines, at most one more than there are COLORS; strict is black.
+    names: of lines; strict is black.
 
   Returns:
-    {name: keywords of a plotted line}.
+    {name: keywords of a plotted line}. Past the last colour they begin again,
+    with other markers.
   """
   others = [name for name in names if name != points.STRICT]
   look = dict(color='black', marker='*', markersize=9, linewidth=1.2, zorder=4)
   found = {points.STRICT: look | dict(linestyle='-')}
   for i, name in enumerate(others):
     found[name] = dict(
-      color=COLORS[i],
-      marker=MARKERS[i],
+      color=COLORS[i % len(COLORS)],
+      marker=MARKERS[i % len(MARKERS)],
       linestyle=_DASHES[i % len(_DASHES)],
       markersize=4.5,
       linewidth=1.2,

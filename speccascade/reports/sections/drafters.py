@@ -1,0 +1,136 @@
+"""How speed and quality move with the drafter's strength."""
+
+import functools
+
+from speccascade.reports.render import figures, page, panels, tables
+from speccascade.reports.sections import lengths
+from speccascade.reports.stats import cells, choice, points
+from speccascade.tasks import metrics
+
+_CAPTION = f"""\
+Acceptance: the share of tokens that are the drafter's under strict, which is
+1 - D_TV(p, q). Best: the fastest point of any method but strict that is shown
+to lose at most {choice.MARGIN:.0%} of the verifier's quality. Tokens: those of
+its answers over the verifier's."""
+_BEST = 'best other'
+
+
+def section(records: list[dict]) -> page.Section | None:
+  """Returns a table and a figure of several pairs; None of a single one."""
+  rows, charted = [], []
+  for sampling, group in points.by_sampling(records).items():
+    found = [
+      told
+      for cell, own in cells.by_cell(group).items()
+      if (told := _tell(cell, own)) is not None
+    ]
+    found.sort(key=lambda told: told['acceptance'])
+    rows += [[cell_text, str(sampling), *row] for cell_text, row in
+             ((told['name'], told['row']) for told in found)]  # fmt: skip
+    if len(found) > 1:
+      charted.append(_row(sampling, found))
+  if not charted:
+    return None
+  columns = ['pair, task', 'sampling', 'acceptance', "drafter's quality"]
+  columns += ["verifier's", 'strict', 'best', 'its parameters']
+  columns += ['speed-up', 'over strict', 'tokens']
+  chart = panels.Chart('Drafters', 'acceptance of strict', '', tuple(charted))
+  caption = ' '.join(_CAPTION.split())
+  draw = functools.partial(figures.draw, chart)
+  return page.Section(
+    'Drafters',
+    [
+      tables.Table(columns, rows),
+      page.Figure('drafters.png', draw, caption, caption, chart),
+    ],
+  )
+
+
+def _tell(cell, records):
+  """What a pair's records tell under one sampling; None without strict."""
+  tested = choice.tested(records)
+  groups = points.by_method(records)
+  if tested is None or points.STRICT not in groups:
+    return None
+  strict = max(groups[points.STRICT], key=points.speedup)
+  others = [
+    r for r in records if r['method'] not in (*points.MODELS, points.STRICT)
+  ]
+  best = choice.fastest(others, tested)
+  verifier = groups[points.VERIFIER][0]
+  text = metrics.get(verifier['metric']).text
+  drafter = groups.get(points.DRAFTER)
+  told = {
+    'name': f'{cell.pair}, {cell.task}',
+    'acceptance': 1 - strict['rejection_rate'],
+    'strict': points.speedup(strict),
+    'best': best and points.speedup(best),
+    'tokens': best and lengths.ratio(best, verifier)[0],
+    'method': best and best['method'],
+  }
+  told['row'] = [
+    f'{told["acceptance"]:.3f}',
+    text(drafter[0]['quality']) if drafter else '–',
+    text(verifier['quality']),
+    f'{told["strict"]:.2f}×',
+    *(
+      ['none', *'––––']
+      if best is None
+      else [
+        best['method'],
+        points.parameters(best) or '–',
+        f'{told["best"]:.2f}×',
+        f'{told["best"] / told["strict"]:.2f}×',
+        f'{told["tokens"]:.3f}',
+      ]
+    ),
+  ]
+  return told
+
+
+def _row(sampling, found):
+  """Panels of speed-up and of length, over acceptance."""
+  best = [told for told in found if told['best'] is not None]
+  speed = [_line(points.STRICT, found, 'strict')]
+  length = []
+  if best:
+    speed.append(_line(_BEST, best, 'best'))
+    length.append(_line(_BEST, best, 'tokens'))
+  made = [('speed-up over the verifier', speed)]
+  made += [("tokens over the verifier's", length)] if length else []
+  return panels.Row(
+    str(sampling),
+    tuple(
+      panels.Panel(
+        title,
+        tuple(lines),
+        (),
+        1.0,
+        panels.around(
+          [p for x in lines for p in x.points]
+          + [panels.Point(found[0]['acceptance'], 1.0, 0.0, ())]
+        ),
+      )
+      for title, lines in made
+    ),
+  )
+
+
+def _line(label, found, field):
+  return panels.Line(
+    label,
+    tuple(
+      panels.Point(
+        told['acceptance'],
+        told[field],
+        0.0,
+        (
+          told['name'],
+          f'acceptance of strict {told["acceptance"]:.3f}',
+          f'{label if field == "strict" else told["method"]}: '
+          f'{told[field]:.3f}',
+        ),
+      )
+      for told in found
+    ),
+  )
