@@ -16,7 +16,7 @@ def no_error(request, monkeypatch):
   def bounds(own, rows, others=None):
     loss_K = np.where(own.lossless_K, 0, promise.loss(own, rows))
     zero_K = np.zeros(len(loss_K))
-    return promise.Bounds(loss_K, loss_K, zero_K, 0.0, 1.0)
+    return promise.Bounds(loss_K, loss_K, zero_K, zero_K, 0.0, 1.0)
 
   monkeypatch.setattr(promise, 'bounds', bounds)
   monkeypatch.setattr(choice, 'MARGIN', 0.0)

@@ -133,7 +133,7 @@ def test_a_choice_without_a_bound_would_break_it(monkeypatch):
 
   def bounds(own, rows, others=None):
     loss_K = promise.loss(own, rows)
-    return promise.Bounds(loss_K, loss_K, loss_K, 0.0, 1.0)
+    return promise.Bounds(loss_K, loss_K, loss_K, loss_K, 0.0, 1.0)
 
   monkeypatch.setattr(promise, 'bounds', bounds)
   records = _records(400, np.linspace(0, 0.06, 20))

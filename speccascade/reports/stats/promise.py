@@ -58,13 +58,15 @@ class Bounds:
   Attributes:
     loss_K: share of the verifier's quality that was lost on the examples.
     most_K: bound on the share lost on others, 0 of a lossless method.
-    error_K: standard error of one example's loss: the bound falls with it.
+    unseen_K: loss of the one example that stands for what was not seen.
+    error_K: standard error of one example's loss, without that one.
     width: of the bounds, in standard errors.
     shares: 1, and the number at hand over that of the others.
   """
 
   loss_K: np.ndarray
   most_K: np.ndarray
+  unseen_K: np.ndarray
   error_K: np.ndarray
   width: float
   shares: float
@@ -79,9 +81,25 @@ class Bounds:
     spare = allowed - self.loss_K[k]
     if spare <= 0:
       return math.inf
-    # Of n examples and as many others the error is that of one, times
-    # sqrt(2 / n).
-    return self.shares * (self.width * self.error_K[k] / spare) ** 2
+    low, high = 0, 1
+    while self._added(k, high) > spare:
+      low, high = high, 2 * high
+    while high - low > 1:
+      middle = (low + high) // 2
+      if self._added(k, middle) > spare:
+        low = middle
+      else:
+        high = middle
+    return float(high)
+
+  def _added(self, k, n):
+    """What the bound adds to the loss, of n examples and such others.
+
+    The error is that of one example over sqrt(n), of both parts together.
+    """
+    unseen, N = self.unseen_K[k], n + 1
+    variance = self.error_K[k] ** 2 + unseen**2 / N
+    return unseen / N + self.width * math.sqrt(self.shares * variance / N)
 
 
 def group(records: Sequence[dict], verifier: dict) -> Group:
@@ -140,10 +158,13 @@ def bounds(own: Group, rows: np.ndarray, others: int | None = None) -> Bounds:
     largest_R = (error_KxR[tested_K] / spread_K[tested_K, None]).max(0)
     width = float(np.quantile(largest_R, LEVEL))
   seen_K = _of_sums(metric, statistics_KxNxS[:, :-1].sum(1)[:, None], base)
+  unseen_K = N * np.maximum(loss_K - seen_K[:, 0], 0)
+  error_K = N * here_KxR.var(1) - unseen_K**2 / N
   return Bounds(
     loss_K=np.where(own.lossless_K, 0, seen_K[:, 0]),
     most_K=np.where(own.lossless_K, 0, loss_K + width * spread_K),
-    error_K=here_KxR.std(1) * math.sqrt(N),
+    unseen_K=unseen_K,
+    error_K=np.sqrt(np.maximum(error_K, 0)),
     width=width,
     shares=1.0 if others is None else 1 + len(rows) / others,
   )

@@ -219,7 +219,7 @@ def test_few_examples_promise_nothing_but_what_is_lossless():
   assert rows[0][12] == '–'
   assert rows[3][12].startswith('opt, α 0.1, γ 5: ')
   number = int(rows[3][12].split()[-1].replace(',', ''))
-  assert 100 < number < 1000
+  assert 60 < number < 150  # 3 to 7 over 5 %: see `promise.bounds`.
   opt = advice.by_method(records).rows[-1]
   assert opt[4:8] == ['opt', '–', '–', 'undecided: ' + _of(opt[7])]
   assert opt[8:] == [*'––––']

@@ -124,10 +124,30 @@ def test_the_number_of_examples_that_is_needed():
   bounds = promise.bounds(own, ALL(500), 500)
   number = bounds.needed(2, 0.08)
   assert 100 < number < 10_000
-  # The bound with as many is about what is allowed.
-  error = bounds.width * bounds.error_K[2] * (2 / number) ** 0.5
-  assert bounds.loss_K[2] + error == pytest.approx(0.08)
+  # The bound of so many, of the same share of losses, is what is allowed.
+  rows = np.resize(ALL(500), int(number))
+  assert promise.bounds(own, rows, len(rows)).most_K[2] == pytest.approx(
+    0.08, rel=0.1
+  )
   assert bounds.needed(2, bounds.loss_K[2] - 0.001) == np.inf
+
+
+@pytest.mark.parametrize(('n', 'rules'), [(20, 1), (150, 1), (150, 40)])
+def test_more_are_needed_than_there_are_where_none_can_be_promised(n, rules):
+  """Without a difference, where the bound falls as 1 / n."""
+  right = np.ones(n)
+  own = _group(right, right, *[right] * rules)
+  bounds = promise.bounds(own, ALL(n), n)
+  assert bounds.most_K[2] > 0.02
+  number = bounds.needed(2, 0.02)
+  assert number > n
+  rows = np.resize(ALL(n), int(number))
+  # The example that was not seen is drawn 4 or 5 times at the bound, of 3.
+  most = promise.bounds(own, rows, len(rows)).most_K[2]
+  assert most == pytest.approx(0.02, rel=0.4)
+  # Where they can be, no more are needed than there are.
+  allowed = 1.01 * bounds.most_K[2]
+  assert bounds.needed(2, allowed) <= n * 1.02
 
 
 def test_a_verifier_that_is_never_right():
