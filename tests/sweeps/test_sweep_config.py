@@ -205,6 +205,8 @@ def test_no_draft_is_longer_than_any_answer(changes, told):
     ('table2', ()),
     ('schedules', ()),
     ('headline', ()),
+    ('drafters', ()),
+    ('drafters', ('translation,/tmp/a.safetensors,b/c.safetensors',)),
     ('tradeoff', ()),
     ('tradeoff', ('word_problems,top_p',)),
   ],
@@ -214,3 +216,22 @@ def test_shipped_configs_are_valid(name, arguments):
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
   assert config.parse(module.get_config(*arguments))
+
+
+def test_drafters_have_cells_of_their_own():
+  spec = importlib.util.spec_from_file_location(
+    'drafters', _CONFIGS / 'drafters.py'
+  )
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  cells = config.parse(module.get_config('word_problems,/tmp/weak.safetensors'))
+  assert {name: cell.drafter for name, cell in cells.items()} == {
+    'word_problems': None,
+    'weak': '/tmp/weak.safetensors',
+  }
+  for arg, told in (
+    ('x', 'the pair is'),
+    ('translation,a,b/a', "'b/a': the n"),
+  ):
+    with pytest.raises(ValueError, match=told):
+      module.get_config(arg)
