@@ -11,10 +11,11 @@ _LEAST = 0.02
 
 _CAPTION = f"""\
 The share of tokens that are the drafter's, by their place in the answer
-({records_lib.POSITIONS} tokens a point): of strict and of the methods whose
-points at the verifier's quality, or else their best no slower than it, are
-fastest. Places that fewer than {_LEAST:.0%} of the answers reach are left out,
-and long answers alone tell of late places."""
+({records_lib.POSITIONS} tokens a point): of strict and of the methods that are
+fastest at the verifier's quality; where none is shown to be, of the fastest
+whose best point is no slower than the verifier. Places that fewer than
+{_LEAST:.0%} of the answers reach are left out, and long answers alone tell of
+late places."""
 
 
 def section(records: list[dict]) -> page.Section | None:
@@ -53,11 +54,14 @@ def section(records: list[dict]) -> page.Section | None:
 def _lines(group):
   """Strict's line and those of the fastest methods."""
   tested = choice.tested(group)
-  shown = [
-    choice.fastest(own, tested) or choice.best(own)
-    for own in points.by_method(group).values()
-  ]
-  shown = [r for r in shown if r is not None and r['positions']]
+  told = [r for r in group if r['positions']]
+  methods = points.by_method(told).values()
+  shown = [choice.fastest(own, tested) for own in methods]
+  if all(r is None or r['method'] == points.STRICT for r in shown):
+    shown += [
+      choice.best(own) for own in methods if own[0]['method'] != points.STRICT
+    ]
+  shown = [r for r in shown if r is not None]
   shown.sort(key=lambda r: (r['method'] != points.STRICT, -points.speedup(r)))
   return tuple(map(_line, shown[: panels.MOST]))
 

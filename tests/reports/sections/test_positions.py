@@ -42,5 +42,19 @@ def test_strict_and_the_fastest_methods_are_shown(make_record):
   figure.draw()
 
 
+def test_what_loses_quality_is_shown_where_nothing_else_is(make_record):
+  records = _records(make_record)
+  lost = [r | {'quality': 0.2, 'id': f'{r["id"]} lost', 'method': 'lost',
+               'example_statistics': [[0, 1]] * 100}
+          for r in records[3:4]]  # fmt: skip
+  for own, want in (
+    (records + lost, ['strict', *(f'rule_{i}' for i in range(5))]),
+    (records[:3] + lost, ['strict', 'lost']),
+  ):
+    (figure,) = positions.section(own).body
+    (panel,) = figure.chart.rows[0].panels
+    assert [line.label.split()[0] for line in panel.lines] == want
+
+
 def test_records_that_tell_no_positions_have_no_section(sweep):
   assert positions.section(sweep) is None
