@@ -202,21 +202,6 @@ def by_width(
       rest = rest[:0]
 
 
-def timed_widths(workload: Workload, number: int) -> list[int]:
-  """Returns the width of each of the first examples when it is timed alone.
-
-  They share the widest, so that one program serves all, but for prompts that
-  would be padded far.
-
-  Args:
-    workload: Workload.
-    number: how many examples.
-  """
-  own_P = np.array([padded(length) for length in workload.length_E[:number]])
-  widths = _widths(own_P, number + 1)
-  return widths[np.searchsorted(widths, own_P)].tolist()
-
-
 def _is_far(width, wider):
   return wider > _FAR * width
 

@@ -160,20 +160,16 @@ def _find(answers, ids):
 
 
 def programs(
-  turns: Sequence[Turn], widths: Sequence[int]
+  workload: batches.Workload, turns: Sequence[Turn]
 ) -> dict[Hashable, tuple[Point, int]]:
-  """{program: (a point that it decodes, an example)} of all turns.
-
-  Args:
-    turns: Turns.
-    widths: of the timed prompts, see `batches.timed_widths`.
-  """
+  """{program: (a point that it decodes, an example)} of all turns."""
   choice = _choice(turns)
   found = {}
   for key, points in turns:
     example = key[-1]
+    width = batches.padded(workload.length_E[example])
     for setting, plan in points:
-      program = batches.program([setting], plan, 1, widths[example], choice)
+      program = batches.program([setting], plan, 1, width, choice)
       found.setdefault(program, ((setting, plan), example))
   return found
 
@@ -181,7 +177,6 @@ def programs(
 def measure(
   workload: batches.Workload,
   turns: Sequence[Turn],
-  widths: Sequence[int],
   log: lines.Log,
   advance: Callable[[int], Any],
 ) -> None:
@@ -190,18 +185,17 @@ def measure(
   Args:
     workload: Workload.
     turns: that are missing.
-    widths: as of `programs`.
     log: of `read`.
     advance: called with the number of answers of each turn.
   """
   choice = _choice(turns)
   prompts = {
-    example: batches.prompts(workload, [example], width=widths[example])
+    example: batches.prompts(workload, [example])
     for example in sorted({turn.key[-1] for turn in turns})
   }
   warm.up(
     functools.partial(_answer, workload, prompts[example], *point, choice)
-    for point, example in programs(turns, widths).values()
+    for point, example in programs(workload, turns).values()
   )
   for key, points in turns:
     told = {

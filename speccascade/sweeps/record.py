@@ -39,7 +39,7 @@ def make(
   setting, plan = point
   own, P = texts[setting.text_id(plan)], sweep.latency_examples
   timed = latency.timed(point, P, sweep.trials, turns)
-  widths = batches.timed_widths(workload, P)
+  widths = [batches.padded(length) for length in workload.length_E[:P]]
   return (
     {'schema': records.SCHEMA}
     | of_point(setting, plan)

@@ -148,9 +148,8 @@ def _measure(begun):
     for own in samplings
   ]
   batches_ = quality.missing(load, jobs, sweep.batch_size, done)
-  widths = batches.timed_widths(load, sweep.latency_examples)
-  others = _cost_programs(costs, plans, widths)
-  _announce(batches_, turns, widths, others)
+  widths = _widths(load, sweep)
+  _announce(load, batches_, turns, _cost_programs(costs, plans, widths))
   load = _with_costs(load, costs, plans, widths, workdir / 'costs.json')
   jobs = quality.jobs(settings, plans, load.costs)
   batches_ = quality.missing(load, jobs, sweep.batch_size, done)
@@ -173,7 +172,7 @@ def _measure(begun):
       temperature, top_p = own[0][0].sampling
       bar.describe(f'latency at temperature {temperature:g}, top-p {top_p:g}')
       latency.measure(
-        load, own_turns, widths, timings, lambda n: bar.advance(n * _TIMED)
+        load, own_turns, timings, lambda n: bar.advance(n * _TIMED)
       )
       new = [point for point in own if point[0].id(point[1]) not in kept]
       table.append(
@@ -184,10 +183,10 @@ def _measure(begun):
   return _in_order(workdir / _RECORDS, samplings)
 
 
-def _announce(batches_, turns, widths, others):
+def _announce(load, batches_, turns, others):
   """Prints how many programs there are to compile."""
   found = {batch.program for batch in batches_}
-  found.update(*(latency.programs(own, widths) for own in turns))
+  found.update(*(latency.programs(load, own) for own in turns))
   if number := len(found) + others:
     print(f'{number} program{"s" * (number > 1)} to compile', flush=True)
 
@@ -237,6 +236,13 @@ def _in_order(path, samplings):
   return ordered
 
 
+def _widths(load, sweep):
+  """Widths of the prompts that are timed."""
+  return [
+    batches.padded(length) for length in load.length_E[: sweep.latency_examples]
+  ]
+
+
 def _block_widths(plans):
   """Widths of all blocks that the verifier may be given, 1 among them."""
   found = {1}
@@ -261,7 +267,7 @@ def _with_costs(load, costs, plans, widths, path):
   """The workload with what the parts of an answer cost; old costs stay."""
   if costs is None or _cost_programs(costs, plans, widths):
     prompts = [
-      batches.prompts(load, [widths.index(width)], width=width)
+      batches.prompts(load, [widths.index(width)])
       for width in sorted(set(widths))
     ]
     costs = costs_lib.costs(

@@ -124,13 +124,6 @@ def _setting(method, *values):
   return points.Setting(method, values, 1.0, 1.0, 0, 0)
 
 
-def test_timed_prompts_share_a_width_unless_they_would_be_padded_far():
-  workload = _workload([20, 100, 40, 4000, 5000])
-  assert batches.timed_widths(workload, 3) == [128, 128, 128]
-  assert batches.timed_widths(workload, 1) == [32]
-  assert batches.timed_widths(workload, 5) == [128, 128, 128, 6144, 6144]
-
-
 def test_calls_that_share_a_program_are_known():
   some = [_setting('strict'), _setting('chow', 0.1), _setting('chow', 0.2)]
   plan = schedules.Plan(4, 'confidence', 0.3)

@@ -33,8 +33,7 @@ def _measure(workload, points, prompts, trials, path):
   log, done = latency.read(path)
   turns = latency.missing(points, prompts, trials, done)
   answers = []
-  widths = batches.timed_widths(workload, prompts)
-  latency.measure(workload, turns, widths, log, answers.append)
+  latency.measure(workload, turns, log, answers.append)
   return answers
 
 
@@ -46,9 +45,9 @@ def test_each_turn_takes_a_prompt_through_every_point(
   path = tmp_path / 'timings.jsonl'
   answers = _measure(workload, points, 3, 2, path)
   ids = [s.id(plan) for s, plan in points]
-  # First a run of each program, of the widest prompts: one a plan for all
+  # First a run of each program, for both widths of prompts: one a plan for all
   # drafting methods, one for each model alone.
-  n, programs = len(ids), 2 + 2
+  n, programs = len(ids), 2 * (2 + 2)
   timed = decoder.timed[programs:]
   orders = [timed[turn * n : (turn + 1) * n] for turn in range(6)]
   for turn, order in enumerate(orders):
@@ -94,7 +93,7 @@ def test_one_program_serves_all_drafting_methods(workload):
   names = [method.name for method in choice.methods]
   assert names == ['strict', 'chow', 'bild_rollback']
   assert hash(choice) == hash(latency._choice(turns))
-  assert len(latency.programs(turns, [64])) == 2 + 2
+  assert len(latency.programs(workload, turns)) == 2 + 2
 
 
 def test_samplings_are_timed_apart(workload, decoder, tmp_path):

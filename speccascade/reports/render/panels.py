@@ -18,6 +18,7 @@ _NORMAL = 1.96  # Standard errors of a 95 % interval.
 # what is not much further.
 _SHARE = 0.8
 _FURTHER = 1.5
+_LEAST = 0.05  # Of the middle's value, that a view holds on either side.
 
 
 class Point(NamedTuple):
@@ -278,6 +279,7 @@ def _near(values: Sequence[float], middle: float) -> tuple[float, float]:
   """The range around a value that holds most others."""
   ordered = sorted(abs(x - middle) for x in values)
   reach = _FURTHER * ordered[math.ceil(_SHARE * len(ordered)) - 1]
+  reach = max(reach, _LEAST * abs(middle))
   return middle - reach, middle + reach
 
 
