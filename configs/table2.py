@@ -3,7 +3,7 @@
 python experiments/sweep.py --config=configs/table2.py \
     --workdir=results/table2
 
-About 36 minutes on two CPU cores.
+About 45 minutes on two CPU cores.
 """
 
 import ml_collections
@@ -54,7 +54,7 @@ def _cell(name, gammas, trials):
     pair=name,
     task=name,
     task_args={'seed': 0},
-    num_examples=150,
+    num_examples=400,
     methods=_METHODS,
     gammas=gammas,
     temperatures=(0.0, 1.0),
