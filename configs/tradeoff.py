@@ -6,7 +6,7 @@ python experiments/sweep.py --config=configs/tradeoff.py:translation,top_p \
     --workdir=results/top_p
 
 The argument is pair,temperature or pair,top_p. On two CPU cores translation
-takes about 6 minutes by temperature and 3 by top-p.
+takes about 8 minutes by temperature and 5 by top-p.
 """
 
 from speccascade import config as config_lib
@@ -43,7 +43,7 @@ def get_config(arg='translation,temperature'):
     pair=pair,
     task=pair,
     task_args={'seed': 0},
-    num_examples=100,
+    num_examples=400,
     latency_examples=6,
     trials=4,
     **_AXES[axis or 'temperature'],
