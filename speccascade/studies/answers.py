@@ -1,8 +1,9 @@
 """Answers of a sweep where a method and strict deferred differently.
 
-A sweep keeps the texts of answers and which of their tokens the drafter wrote.
-An answer whose text does not give its tokens back, as of a tokenizer that has
-several ways to write it, is passed over.
+The task's scores are 1 or 0: right or wrong. A sweep keeps the texts of answers
+and which of their tokens the drafter wrote. An answer whose text does not give
+its tokens back, as of a tokenizer that has several ways to write it, is passed
+over.
 """
 
 import itertools
@@ -48,7 +49,7 @@ def compare(
   method = id_.partition('-')[0]
   sampling = _SAMPLING.search(id_)
   if sampling is None:
-    raise ValueError(f'{id_!r} is no id of outputs, as token_v3-alpha0.3-t0-p1')
+    raise ValueError(f'{id_!r} is no id of outputs, as strict-t0-p1-k0-s0')
   strict_id = f'{_STRICT}{sampling[0]}'
   strict = _of(folder, _STRICT, strict_id)
   other = _of(folder, method, id_)

@@ -167,3 +167,19 @@ def test_positions_are_counted_over_answers_that_are_as_long():
     alone, 'exact_match', _setting('verifier_alone'), None
   )
   assert fields['positions'] == []
+
+
+@pytest.mark.parametrize(
+  ('method', 'values', 'family'),
+  [
+    ('verifier_alone', (), 'models'),
+    ('token_v3', (0.5,), 'token'),
+    ('top_p', (0.5,), 'truncation'),
+    ('bild_rollback', (1.0,), 'cascades'),
+    ('sequence_min', (0.5,), 'cascades'),
+    ('token_cascade', (0.5,), 'cascades'),
+  ],
+)
+def test_a_point_tells_its_family(method, values, family):
+  told = record.of_point(_setting(method, *values), None)
+  assert told['family'] == family

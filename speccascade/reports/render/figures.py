@@ -7,7 +7,6 @@ from speccascade.reports.render import escape, labels, panels, styles
 _COLUMNS = 4, 3  # Of a chart with more panels a row than the first.
 _WIDTH, _HEIGHT = 3.1, 2.7  # Inches of a panel.
 _HEAD = 0.35  # Of what stands above a row.
-_DOT = 4.5
 
 
 def draw(chart: panels.Chart) -> figure.Figure:

@@ -25,8 +25,7 @@ def section(records: list[dict]) -> page.Section | None:
       if (told := _tell(cell, own)) is not None
     ]
     found.sort(key=lambda told: told['acceptance'])
-    rows += [[cell_text, str(sampling), *row] for cell_text, row in
-             ((told['name'], told['row']) for told in found)]  # fmt: skip
+    rows += [[told['name'], str(sampling), *told['row']] for told in found]
     if len(found) > 1:
       charted.append(_row(sampling, found))
   if not charted:

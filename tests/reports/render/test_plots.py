@@ -43,7 +43,7 @@ def test_names_are_no_markup(make_record):
   html, _ = plots.scripts([plot for _, row in rows for plot in row])
   data = html.partition('</script>')[0]
   assert '<img' not in html.partition('>')[2]
-  (told,) = json.loads(data.partition('>')[2])['data' and 0]['data'][1]['text']
+  (told,) = json.loads(data.partition('>')[2])[0]['data'][1]['text']
   assert told.startswith('&lt;img src=x')
 
 
