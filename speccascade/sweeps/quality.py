@@ -11,10 +11,12 @@ Letters: E examples, P prompts of a batch, B rows.
 import collections
 import dataclasses
 import json
+import os
+import queue
+import threading
 from collections.abc import (
   Collection,
   Hashable,
-  Iterable,
   Iterator,
   Mapping,
   Sequence,
@@ -31,6 +33,9 @@ from speccascade.sweeps import batches, outputs
 from speccascade.sweeps import points as points_lib
 from speccascade.tasks import metrics
 from speccascade.timing import costs as costs_lib
+
+# Programs at a time. Each holds the buffers of a batch while it decodes.
+_SIDE_BY_SIDE = min(4, os.cpu_count() or 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,13 +234,14 @@ def _target_lengths(workload):
 
 def decode(
   workload: batches.Workload,
-  to_decode: Iterable[Batch],
+  to_decode: Sequence[Batch],
   logs: Mapping[str, lines.Log],
   done: Collection[outputs.Key],
 ) -> Iterator[Batch]:
   """Decodes batches and keeps their outputs, which may be slow to score.
 
-  A batch is scored while the next is decoded.
+  Programs run side by side, so that one compiles while another decodes; the
+  batches of each follow one another, and are scored while the next is decoded.
 
   Args:
     workload: Workload.
@@ -244,24 +250,60 @@ def decode(
     done: the outputs that are there, which are not kept again.
 
   Yields:
-    Each batch before it is decoded.
+    Each batch when its outputs are kept.
 
   Raises:
     ValueError: a model gave what is not finite; what was decoded before is
       kept.
   """
-  with futures.ThreadPoolExecutor(1) as scorer:
+  chains = collections.defaultdict(list)
+  for batch in to_decode:
+    chains[batch.program].append(batch)
+  told, stop, torn = queue.SimpleQueue(), threading.Event(), threading.Event()
+
+  def run(chain, scorer):
     scored = scorer.submit(int)  # Nothing.
-    for batch in to_decode:
-      yield batch
+    for batch in chain:
+      if stop.is_set():
+        break
       copies = len(batch.settings)
       prompts = batches.prompts(workload, batch.index_P, copies, batch.width)
       result = jax.device_get(
         batches.decode(workload, prompts, batch.settings, batch.job.plan)
       )
       scored.result()
-      scored = scorer.submit(_keep, workload, batch, result, logs, done)
+      scored = scorer.submit(keep, batch, result)
     scored.result()
+
+  def keep(batch, result):
+    if torn.is_set():  # Nothing may follow a line that was written in part.
+      return
+    try:
+      _keep(workload, batch, result, logs, done)
+    except BaseException:
+      torn.set()
+      raise
+    told.put(batch)
+
+  with (
+    futures.ThreadPoolExecutor(1) as scorer,
+    futures.ThreadPoolExecutor(_SIDE_BY_SIDE) as pool,
+  ):
+    try:
+      for chain in sorted(chains.values(), key=len, reverse=True):
+        running = pool.submit(run, chain, scorer)
+        running.add_done_callback(lambda own: told.put(own.exception()))
+      left = len(chains)
+      while left:
+        news = told.get()
+        if isinstance(news, Batch):
+          yield news
+        elif news is not None:
+          raise news
+        else:
+          left -= 1
+    finally:
+      stop.set()  # Each chain ends with the batch that it is at.
 
 
 def _keep(workload, batch, result, logs, done):

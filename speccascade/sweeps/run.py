@@ -159,12 +159,9 @@ def _measure(begun):
     for log in (*logs.values(), timings):
       stack.enter_context(log)
     bar = stack.enter_context(progress.Progress(total, 'units'))
-    before = 0
     for batch in quality.decode(load, batches_, logs, done):
-      bar.advance(before)
       bar.describe(batch.job.label)
-      before = batch.outputs
-    bar.advance(before)
+      bar.advance(batch.outputs)
     texts, counted = quality.collect(jobs, done, sweep.num_examples)
     kept = _keep(begun, load.costs, old, samplings, turns)
     table = stack.enter_context(records.log(workdir / _RECORDS))

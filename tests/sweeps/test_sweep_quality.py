@@ -123,7 +123,8 @@ def decoder(monkeypatch):
 def _collect(workload, job, folder):
   logs, done = outputs.read(folder, quality.forms(workload, [job]))
   missing = quality.missing(workload, [job], 6, done)
-  assert list(quality.decode(workload, missing, logs, done)) == missing
+  made = list(quality.decode(workload, missing, logs, done))
+  assert sorted(map(id, made)) == sorted(map(id, missing))
   return quality.collect([job], done, 12)
 
 
