@@ -10,6 +10,7 @@ K key-value heads, S cache slots, H head width.
 import jax
 import numpy as np
 from jax import sharding as jax_sharding
+from jax.experimental import layout as jax_layout
 
 P = jax_sharding.PartitionSpec
 
@@ -17,6 +18,7 @@ BATCH = P('data')
 LOGITS = P('data', None, 'model')  # BxTxV; V is sharded until tokens are drawn.
 DRAFTS = P(None, 'data', 'model')  # GxBxV
 CACHE = P(None, 'data', 'model', None, None)  # LxBxKxSxH
+_BY_HEAD = ('query', 'key', 'value')  # Kernels DxNxH.
 
 
 def make_mesh(data, model, devices=None):
@@ -37,6 +39,44 @@ def constrain(x, spec):
   if mesh.empty:
     return x
   return jax.lax.with_sharding_constraint(x, _fit(spec, x.shape, mesh))
+
+
+def in_order(x):
+  """Lays x out in memory in the order of its axes, on a TPU; else returns x."""
+
+  def constrain(x):
+    order = jax_layout.Layout(tuple(range(x.ndim)))
+    return jax_layout.with_layout_constraint(x, order)
+
+  return jax.lax.platform_dependent(x, tpu=constrain, default=lambda x: x)
+
+
+def laid_out(name, x, platform='tpu'):
+  """Lays a parameter out in memory as the programs of its devices read it.
+
+  A TPU reads the kernels DxNxH of attention head by head. Laid out otherwise, a
+  program would begin with a copy of each, and hold it.
+
+  Args:
+    name: the last part of the parameter's name.
+    x: array, or ShapeDtypeStruct of one that is placed; an array is consumed.
+    platform: of the devices that read so.
+
+  Returns:
+    x in that layout; as it is on other devices.
+  """
+  if name not in _BY_HEAD or _platform(x) != platform:
+    return x
+  *stack, width, heads, head = range(x.ndim)
+  order = jax_layout.Layout((*stack, heads, width, head))
+  placed = jax_layout.Format(order, x.sharding)
+  if isinstance(x, jax.ShapeDtypeStruct):
+    return x.update(sharding=placed)
+  return jax.device_put(x, placed, donate=True)
+
+
+def _platform(x):
+  return next(iter(x.sharding.device_set)).platform
 
 
 def parameter_shardings(params, mesh, partition):

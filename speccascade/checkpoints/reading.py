@@ -79,6 +79,8 @@ def load(
         params[target] = _zeros(wanted[target])()
       params[target] = _put(whole)(params.pop(target), x, step)
   _check_digest(checkpoint, digest)
+  for name in params:
+    params[name] = sharding_lib.laid_out(name.split('.')[-1], params[name])
   params = traverse_util.unflatten_dict(params, sep='.')
   return Loaded(checkpoint.config, params, digest.hexdigest())
 

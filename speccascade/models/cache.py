@@ -12,7 +12,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from speccascade import sharding
+
+_CHUNK = 1024  # Tokens of a prompt's chunk, over all rows,
+_SHORT = 32  # and of a row at least.
 _SMALL = 256  # Reading fewer slots costs less than choosing among them.
+# On a GPU a choice waits for the host, about as long as reading so many bytes.
+_WAIT = 2**25
 _ALIGN = 32  # What is read in part is a multiple of.
 
 
@@ -64,47 +70,95 @@ def tile(cache, copies):
   return jax.tree.map(tiled, cache)
 
 
-def num_slots(window, capacity, block):
+def chunks(rows, width, window=None):
+  """Returns how prompts are read: (chunks, tokens of each chunk of a row).
+
+  So many tokens that weights are worth reading, and so few that the logits of
+  attention take little memory.
+
+  Args:
+    rows: of the batch.
+    width: tokens that prompts are padded to.
+    window: the narrowest of sliding windows; rings have room for a chunk.
+  """
+  size = max(_CHUNK // rows, _SHORT)
+  if window is not None:
+    size = min(size, max(window // 2, _SHORT))
+  number = -(-width // size)
+  return number, -(-width // number)
+
+
+def num_slots(window, capacity, block, chunk):
   """Returns how many slots a layer needs for `capacity` tokens and a block.
 
-  A ring has `window + block` slots: a block that is later rewound has then
-  overwritten only keys that were already outside every window.
+  A ring has room for a window and a block: a block that is later rewound has
+  then overwritten only keys that were already outside every window. Chunks of
+  a prompt fill it without wrapping, so it is made of whole ones.
 
   Args:
     window: sliding-window width in tokens, or None for global attention.
     capacity: most tokens of a row, prompt and answer.
     block: longest block that `extend` will be given.
+    chunk: tokens of a prompt that are read at a time.
 
   Returns:
     (slots, whether they form a ring).
   """
   full = capacity + block
-  if window is not None and window + block < full:
-    return window + block, True
+  if window is not None:
+    ring = -(-(window + max(block, chunk)) // chunk) * chunk
+    if ring < full:
+      return ring, True
   return full, False
 
 
-def pack(x_LxBxKxTxH, length_B, slots, ring):
-  """Copies the keys or values of a prompt to cache slots.
+def empty(layers, rows, heads, slots, width, dtype):
+  """Returns LxBxKxSxH keys or values of nothing, placed on the mesh."""
+  shape = layers, rows, heads, slots, width
+  return sharding.constrain(jnp.zeros(shape, dtype), sharding.CACHE)
+
+
+def fill(stack_LxBxKxSxH, layer, new_BxKxTxH, start, live_B, ring):
+  """Writes a chunk of prompts into one layer, in place.
+
+  A stack keeps its order in memory on a TPU. Left to itself, the compiler takes
+  the one that suits short blocks, and copies the stack for each chunk.
 
   Args:
-    x_LxBxKxTxH: keys or values of positions 0..T-1.
-    length_B: tokens of each row.
-    slots: S.
-    ring: whether position t lies in slot t mod `slots`.
-
-  Returns:
-    LxBxKxSxH array.
+    stack_LxBxKxSxH: keys or values of a stack.
+    layer: which of the L.
+    new_BxKxTxH: those of tokens `start` to `start` + T - 1 of every row.
+    start: a multiple of T.
+    live_B: rows of which at least one of these tokens counts. What does not is
+      overwritten before it can be seen, but in a ring may lie over what can: so
+      the other rows of a ring stay as they are.
+    ring: whether position t lies in slot t mod S.
   """
-  T = x_LxBxKxTxH.shape[3]
-  if not ring:
-    pad = [(0, 0)] * 5
-    pad[3] = (0, slots - T)
-    return jnp.pad(x_LxBxKxTxH, pad)
-  position_BxS = slot_positions(length_B, slots, slots)
-  index_BxS = jnp.clip(position_BxS, 0, T - 1)
-  return jnp.take_along_axis(
-    x_LxBxKxTxH, index_BxS[None, :, None, :, None], axis=3
+  layer, zero = jnp.asarray(layer, start.dtype), jnp.zeros_like(start)
+  if ring:
+    start = start % stack_LxBxKxSxH.shape[3]
+    old_1xBxKxTxH = lax.dynamic_slice(
+      stack_LxBxKxSxH,
+      (layer, zero, zero, start, zero),
+      (1, *new_BxKxTxH.shape),
+    )
+    new_BxKxTxH = jnp.where(
+      live_B[:, None, None, None], new_BxKxTxH, old_1xBxKxTxH[0]
+    )
+
+  def by_row(stack_LxBxKxSxH, new_BxKxTxH, start):
+    start_B = jnp.full(live_B.shape, start)
+    return _write_by_row(stack_LxBxKxSxH, new_BxKxTxH, start_B, layer=layer)
+
+  def at_once(stack_LxBxKxSxH, new_BxKxTxH, start):
+    at = (layer, zero, zero, start, zero)
+    new_1xBxKxTxH = sharding.in_order(new_BxKxTxH)[None]
+    return sharding.in_order(
+      lax.dynamic_update_slice(stack_LxBxKxSxH, new_1xBxKxTxH, at)
+    )
+
+  return lax.platform_dependent(
+    stack_LxBxKxSxH, new_BxKxTxH, start, cpu=by_row, default=at_once
   )
 
 
@@ -179,11 +233,24 @@ def read(function, stacks, layer, length):
   def run(width, stacks):
     return function(*(_first(x, layer, width) for x in stacks))
 
+  def choose(options, length, stacks):
+    if len(options) == 1:
+      return run(*options, stacks)
+    chosen = (length > jnp.array(options[:-1])).sum()
+    branches = [functools.partial(run, width) for width in options]
+    return lax.switch(chosen, branches, stacks)
+
   if len(options) == 1:
     return run(*options, stacks)
-  chosen = (length > jnp.array(options[:-1])).sum()
-  branches = [functools.partial(run, width) for width in options]
-  return lax.switch(chosen, branches, stacks)
+  size = sum(x.nbytes // len(x) for x in stacks) // options[-1]
+  worth = [width for width in options[:-1] if size * width > _WAIT]
+  return lax.platform_dependent(
+    length,
+    stacks,
+    cuda=functools.partial(choose, [*worth, options[-1]]),
+    rocm=functools.partial(choose, [*worth, options[-1]]),
+    default=functools.partial(choose, options),
+  )
 
 
 def widths(slots):

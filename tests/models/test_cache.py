@@ -11,9 +11,26 @@ from speccascade.models import cache as cache_lib
 
 def test_slots():
   # A ring if shorter than all that is to be held; room for a block each way.
-  assert cache_lib.num_slots(None, 20, 3) == (23, False)
-  assert cache_lib.num_slots(5, 20, 3) == (8, True)
-  assert cache_lib.num_slots(20, 20, 3) == (23, False)
+  assert cache_lib.num_slots(None, 20, 3, 9) == (23, False)
+  assert cache_lib.num_slots(5, 20, 3, 2) == (8, True)
+  assert cache_lib.num_slots(20, 20, 3, 2) == (23, False)
+  # Room for a chunk, too, of which a ring holds whole ones.
+  assert cache_lib.num_slots(5, 40, 3, 4) == (12, True)
+  assert cache_lib.num_slots(5, 15, 3, 9) == (18, False)
+
+
+def test_chunks_hold_a_prompt_and_fit_a_window():
+  """Many tokens of few rows, few of many; half a window at most."""
+  assert cache_lib.chunks(1, 1024) == (1, 1024)
+  assert cache_lib.chunks(8, 1024) == (8, 128)
+  assert cache_lib.chunks(512, 1024) == (32, 32)
+  assert cache_lib.chunks(1, 1030, 512) == (5, 206)
+  assert cache_lib.chunks(1, 8192, 4096) == (8, 1024)
+  for rows in (1, 3, 64):
+    for width in range(1, 400, 7):
+      number, chunk = cache_lib.chunks(rows, width, 128)
+      assert 0 <= number * chunk - width < number
+      assert chunk <= 64
 
 
 def test_slot_positions():
@@ -47,11 +64,17 @@ def test_append_writes_a_block_at_each_row_s_end(ring):
   np.testing.assert_array_equal(got, want)
 
 
-def test_pack_a_ring():
-  x = jnp.arange(6.0).reshape(1, 1, 1, 6, 1) + jnp.zeros((1, 2, 1, 6, 1))
-  got = cache_lib.pack(x, jnp.array([6, 2]), 4, ring=True)[0, :, 0, :, 0]
-  np.testing.assert_array_equal(got[0], [4, 5, 2, 3])
-  np.testing.assert_array_equal(got[1, :2], [0, 1])
+@pytest.mark.parametrize('ring', [False, True])
+def test_fill_writes_a_chunk_of_every_row(ring):
+  """Of one layer; what a ring holds of a row that has ended stays."""
+  stack = -jnp.ones((2, 3, 1, 4, 1))
+  new = 10.0 * jnp.arange(3)[:, None, None, None] + jnp.arange(2)[:, None]
+  live = jnp.array([True, False, True])
+  start = jnp.int32(6 if ring else 2)
+  got = np.asarray(cache_lib.fill(stack, 1, new, start, live, ring))
+  want = -np.ones((2, 3, 1, 4, 1))
+  want[1, :, 0, 2:, 0] = [[0, 1], [-1, -1] if ring else [10, 11], [20, 21]]
+  np.testing.assert_array_equal(got, want)
 
 
 def test_tile_repeats_the_batch():

@@ -122,7 +122,7 @@ def test_forward_equals_a_plain_reference(family, stacked):
 
 
 def _cache(stacked):
-  """Shapes of a cache for 31 new tokens and blocks of 4."""
+  """Shapes of a cache for prompts of 9, 31 new tokens and blocks of 4."""
   model, params = _model('gemma2', stacked)
   prefill = functools.partial(model.prefill, new_tokens=31, block=4)
   return jax.eval_shape(prefill, params, _tokens(5, 9), np.ones(5, int))[0]
@@ -132,14 +132,15 @@ def _cache(stacked):
 def test_local_layers_have_a_ring(stacked):
   cache = _cache(stacked)
   stacks = 1 if stacked else 2
-  assert [k.shape[3] for k in cache.keys] == [8, 44] * stacks
+  # A window of 4 and a chunk of 9, in whole chunks.
+  assert [k.shape[3] for k in cache.keys] == [18, 44] * stacks
   assert cache.rings == (True, False) * stacks
 
 
 def test_a_block_longer_than_the_ring_was_made_for():
   model, params = _model()
-  with pytest.raises(ValueError, match='blocks of at most 4 tokens, got 5'):
-    jax.eval_shape(model.extend, params, _cache(False), _tokens(5, 5))
+  with pytest.raises(ValueError, match='blocks of at most 14 tokens, got 15'):
+    jax.eval_shape(model.extend, params, _cache(False), _tokens(5, 15))
 
 
 def test_causality_by_gradients():

@@ -5,6 +5,7 @@ Shape letters are those of `speccascade.models`.
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -12,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from speccascade import sharding
 from speccascade.models import cache as cache_lib
 from speccascade.models import common, stacking
 from speccascade.models.decoder import config as config_lib
@@ -30,7 +32,7 @@ def init(cfg: config_lib.Config, key: jax.Array) -> dict[str, Any]:
     params['lm_head'] = table(head_key, shape)
   x_1x1xD = jnp.zeros((1, 1, cfg.embed_dim))
   params['final_norm'] = _norm(cfg).init(key, x_1x1xD)['params']
-  context = _context(cfg, jnp.zeros(1, jnp.int32), 1)
+  context = _context(cfg, jnp.zeros(1, jnp.int32), 1, None)
 
   @functools.partial(jax.jit, static_argnums=0)  # Traced once a kind.
   def make(kind, key):
@@ -47,56 +49,96 @@ def apply(
   params: dict[str, Any],
   token_BxT: jax.Array,
   cache: cache_lib.Cache | None = None,
-) -> tuple[jax.Array, _Stacks]:
+  prompt_B: jax.Array | None = None,
+) -> tuple[jax.Array, _Stacks | None]:
   """Runs all layers over a block.
 
   Args:
     cfg: configuration.
     params: from `init`, or those with their layers stacked.
     token_BxT: int32 tokens.
-    cache: of the tokens before them; None is an empty one.
+    cache: of the tokens before them; None is an empty one, which is not kept.
+    prompt_B: how many tokens of its prompt each row is to hold, if the block is
+      the prompts' next: then `cache.length_B` is one number for all rows.
 
   Returns:
-    (x_BxTxD after the final norm, (keys, values)): those of the block, or of
-    the cache with the block appended, one array a stack.
+    (x_BxTxD after the final norm, the cache's (keys, values) with the block
+    appended, one array a stack; None without a cache).
   """
   x_BxTxD = params['embedding'][token_BxT].astype(cfg.dtype)
   if cfg.scales_embedding:
     x_BxTxD *= jnp.sqrt(float(cfg.embed_dim)).astype(cfg.dtype)
-  B, T = token_BxT.shape
-  start_B = jnp.zeros(B, jnp.int32) if cache is None else cache.length_B
-  context = _context(cfg, start_B, T)
+  T = token_BxT.shape[1]
+  start_B = jnp.zeros(1, jnp.int32) if cache is None else cache.length_B
+  context = _context(cfg, start_B, T, prompt_B)
   if cache is not None:
     _check_rings(cfg, params, cache, T)
   period = len(stacking.stacks_of(params))
-  x_BxTxD, stacked = _scan(cfg, params, x_BxTxD, _part(cache, period), context)
-  stacks = [stacked]
+  x_BxTxD, stacks = _scan(cfg, params, x_BxTxD, _part(cache, period), context)
+  stacks = [stacks]
   for place, (i, layer_params) in enumerate(stacking.tail(params), period):
     layer = Layer(cfg, _kind(cfg, i), cache is not None and cache.rings[place])
     old = None if cache is None else (cache.keys[place], cache.values[place])
     x_BxTxD, new = layer.apply(
       {'params': layer_params}, x_BxTxD, old, 0, context
     )
-    if cache is None:
-      new = jax.tree.map(lambda x: x[None], new)
-    stacks.append(tuple((x,) for x in new))
-  keys, values = (sum(x, ()) for x in zip(*stacks, strict=True))
+    stacks.append(new and tuple((x,) for x in new))
   x_BxTxD = _norm(cfg).apply({'params': params['final_norm']}, x_BxTxD)
-  return x_BxTxD, (keys, values)
+  if cache is None:
+    return x_BxTxD, None
+  return x_BxTxD, tuple(sum(x, ()) for x in zip(*stacks, strict=True))
+
+
+def empty(
+  cfg: config_lib.Config,
+  params: dict[str, Any],
+  rows: int,
+  capacity: int,
+  block: int,
+  chunk: int,
+) -> cache_lib.Cache:
+  """Returns a cache of nothing.
+
+  Args:
+    cfg: configuration.
+    params: from `init`, or stacked.
+    rows: B.
+    capacity: most tokens of a row, prompt and answer.
+    block: longest block that will be appended to it.
+    chunk: longest block of prompts.
+  """
+  makers, rings = [], []
+  for kind, layers in _stacks(cfg, params):
+    slots, ring = cache_lib.num_slots(kind.window, capacity, block, chunk)
+    shape = layers, rows, kind.num_kv_heads, slots, kind.head_dim
+    makers.append(functools.partial(cache_lib.empty, *shape, cfg.dtype))
+    rings.append(ring)
+  return cache_lib.Cache(
+    length_B=jnp.zeros(rows, jnp.int32),
+    keys=tuple(make() for make in makers),
+    values=tuple(make() for make in makers),
+    rings=tuple(rings),
+  )
 
 
 def windows(cfg: config_lib.Config, params: dict[str, Any]) -> list[int | None]:
   """Returns the window of each stack of a cache, of the layers in it."""
-  period = len(stacking.stacks_of(params))
-  layers = [*range(period), *(i for i, _ in stacking.tail(params))]
-  return [_kind(cfg, i).window for i in layers]
+  return [kind.window for kind, _ in _stacks(cfg, params)]
+
+
+def _stacks(cfg, params):
+  """(kind, number of layers) of each stack of a cache."""
+  period, steps = len(stacking.stacks_of(params)), stacking.steps(params)
+  return [(_kind(cfg, i), steps) for i in range(period)] + [
+    (_kind(cfg, i), 1) for i, _ in stacking.tail(params)
+  ]
 
 
 def _scan(cfg, params, x_BxTxD, old, context):
   """Runs the stacked layers: (x_BxTxD, (keys, values) of their stacks)."""
   stacked = stacking.stacks_of(params)
   if not stacked:
-    return x_BxTxD, ((), ())
+    return x_BxTxD, old and ((), ())
   rings = old[2] if old else (False,) * len(stacked)
   layers = [Layer(cfg, *x) for x in zip(cfg.kinds, rings, strict=True)]
 
@@ -112,13 +154,11 @@ def _scan(cfg, params, x_BxTxD, old, context):
         context,
       )
       made.append(new)
-    made = tuple(zip(*made, strict=True))
-    return (x_BxTxD, made if cached else None), None if cached else made
+    return (x_BxTxD, cached and tuple(zip(*made, strict=True))), None
 
   indices = jnp.arange(stacking.steps(params))
   start = (x_BxTxD, old and old[:2])
-  (x_BxTxD, carried), made = lax.scan(step, start, (stacked, indices))
-  return x_BxTxD, carried if old else made
+  return lax.scan(step, start, (stacked, indices))[0]
 
 
 def _part(cache, number):
@@ -138,18 +178,32 @@ def _norm(cfg):
 
 @dataclasses.dataclass(frozen=True)
 class _Context:
-  """Inputs that all layers share."""
+  """Inputs that all layers share; B is 1 where rows are at one position."""
 
   position_BxT: jax.Array
   longest: jax.Array  # tokens of the longest row, the block included
   rotations: dict  # (sin, cos) by kind
+  write: Callable  # (stack, layer, new_BxKxTxH, ring) -> stack
+  of_prompts: bool
 
 
-def _context(cfg, start_B, T):
+def _context(cfg, start_B, T, prompt_B):
   position_BxT = start_B[:, None] + jnp.arange(T)
   kinds = dict.fromkeys(cfg.kinds)
   rotations = {kind: _rope(position_BxT, kind) for kind in kinds}
-  return _Context(position_BxT, start_B.max() + T, rotations)
+
+  def write(stack_LxBxKxSxH, layer, new_BxKxTxH, ring):
+    if prompt_B is None:
+      return cache_lib.append(
+        stack_LxBxKxSxH, layer, new_BxKxTxH, start_B, ring
+      )
+    (start,) = start_B
+    return cache_lib.fill(
+      stack_LxBxKxSxH, layer, new_BxKxTxH, start, start < prompt_B, ring
+    )
+
+  longest = start_B.max() + T
+  return _Context(position_BxT, longest, rotations, write, prompt_B is not None)
 
 
 def _check_rings(cfg, params, cache, block):
@@ -178,7 +232,7 @@ class Layer(nn.Module):
 
   @nn.compact
   def __call__(self, x_BxTxD, cached, layer, context):
-    """Returns (x_BxTxD, (keys, values)): of the block, or the cache's stacks.
+    """Returns (x_BxTxD, (keys, values)): the cache's stacks, or None.
 
     Args:
       x_BxTxD: block.
@@ -219,6 +273,8 @@ class _Attention(nn.Module):
 
     def project(name, heads):
       y_BxTxNxH = common.project(self, x_BxTxD, name, (D, heads, H))
+      if context.of_prompts:  # Else kernels are copied to another order.
+        y_BxTxNxH = sharding.in_order(y_BxTxNxH)
       if not cfg.qkv_bias:
         return y_BxTxNxH
       zeros = nn.initializers.zeros
@@ -257,10 +313,10 @@ class _Attention(nn.Module):
       return common.attend(q_BxTxNxH, k_BxKxSxH, v_BxKxSxH, mask_BxTxS, adjust)
 
     if cached is None:
-      y_BxTxNxH = attend(*kv)
+      y_BxTxNxH, kv = attend(*kv), None
     else:
       kv = tuple(
-        cache_lib.append(old, layer, new, position_BxT[:, 0], self.ring)
+        context.write(old, layer, new, self.ring)
         for old, new in zip(cached, kv, strict=True)
       )
       y_BxTxNxH = cache_lib.read(attend, kv, layer, context.longest)

@@ -7,8 +7,8 @@ Shape letters are those of `speccascade.models`.
 import dataclasses
 
 import jax.numpy as jnp
+from jax import lax
 
-from speccascade import sharding
 from speccascade.models import cache as cache_lib
 from speccascade.models import common, stacking
 from speccascade.models.decoder import config as config_lib
@@ -56,25 +56,28 @@ class Decoder:
     Returns:
       (cache of all but the last token of each prompt, that token_B).
     """
-    held_B = length_B - 1
-    capacity = token_BxS.shape[1] + new_tokens
-    _, (keys, values) = layers.apply(self.config, params, token_BxS)
-    shapes = [
-      cache_lib.num_slots(window, capacity, block)
-      for window in layers.windows(self.config, params)
-    ]
-    pack = lambda stacks: tuple(  # noqa: E731
-      sharding.constrain(cache_lib.pack(x, held_B, slots, ring), sharding.CACHE)
-      for x, (slots, ring) in zip(stacks, shapes, strict=True)
-    )
-    cache = cache_lib.Cache(
-      length_B=held_B,
-      keys=pack(keys),
-      values=pack(values),
-      rings=tuple(ring for _, ring in shapes),
-    )
+    held_B, (B, S) = length_B - 1, token_BxS.shape
+    windows = filter(None, layers.windows(self.config, params))
+    number, chunk = cache_lib.chunks(B, S, min(windows, default=None))
+    token_BxS = jnp.pad(token_BxS, ((0, 0), (0, number * chunk - S)))
+
+    def read(i, cache):
+      block_BxT = lax.dynamic_slice_in_dim(token_BxS, i * chunk, chunk, 1)
+      before = cache.replace(length_B=jnp.asarray(i * chunk)[None])
+      _, (keys, values) = layers.apply(
+        self.config, params, block_BxT, before, held_B
+      )
+      return cache.replace(keys=keys, values=values)
+
+    capacity = max(S + new_tokens, number * chunk - block)
+    cache = layers.empty(self.config, params, B, capacity, block, chunk)
+    if number == 1:
+      cache = read(jnp.int32(0), cache)
+    else:
+      live = (held_B.max() + chunk - 1) // chunk
+      cache = lax.fori_loop(0, live, read, cache)
     last_B = jnp.take_along_axis(token_BxS, held_B[:, None], axis=1)[:, 0]
-    return cache, last_B
+    return cache_lib.rewind(cache, held_B), last_B
 
   def extend(self, params, cache, token_BxT, at_B=None):
     """Appends a block; returns (logits_BxTxV after its tokens, cache).

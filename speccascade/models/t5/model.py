@@ -10,7 +10,6 @@ import dataclasses
 
 import jax.numpy as jnp
 
-from speccascade import sharding
 from speccascade.models import cache as cache_lib
 from speccascade.models import stacking
 from speccascade.models.t5 import config as config_lib
@@ -71,13 +70,11 @@ class T5:
       token_B).
     """
     memory = layers.read(self.config, params, token_BxS, length_B)
-    slots, ring = cache_lib.num_slots(None, 1 + new_tokens, block)
+    slots, ring = cache_lib.num_slots(None, 1 + new_tokens, block, 1)
 
     def empty(stacks):
       return tuple(
-        sharding.constrain(
-          jnp.zeros((*x.shape[:3], slots, x.shape[4]), x.dtype), sharding.CACHE
-        )
+        cache_lib.empty(*x.shape[:3], slots, x.shape[4], x.dtype)
         for x in stacks
       )
 
