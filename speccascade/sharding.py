@@ -41,11 +41,16 @@ def constrain(x, spec):
   return jax.lax.with_sharding_constraint(x, _fit(spec, x.shape, mesh))
 
 
-def in_order(x):
-  """Lays x out in memory in the order of its axes, on a TPU; else returns x."""
+def in_order(x, axes=None):
+  """Lays x out in memory in an order of its axes, on a TPU; else returns x.
+
+  Args:
+    x: array.
+    axes: all of them, the last one lies together; None is as they are.
+  """
 
   def constrain(x):
-    order = jax_layout.Layout(tuple(range(x.ndim)))
+    order = jax_layout.Layout(axes or tuple(range(x.ndim)))
     return jax_layout.with_layout_constraint(x, order)
 
   return jax.lax.platform_dependent(x, tpu=constrain, default=lambda x: x)

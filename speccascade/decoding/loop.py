@@ -123,6 +123,13 @@ def decode(
   return checks.finite(_decode(loop, params, request), request.prompts)
 
 
+def lower(
+  loop: Loop, params: tuple[Any, Any], request: results.Request
+) -> jax.stages.Lowered:
+  """Lowers the program of `decode`, for which shapes do."""
+  return _decode.lower(loop, params, request)
+
+
 def check(loop: Loop, request: results.Request) -> None:
   """Raises ValueError if an argument of `decode` is out of range."""
   rows = request.prompts.rows

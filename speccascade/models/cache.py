@@ -231,7 +231,8 @@ def read(function, stacks, layer, length):
   options = widths(stacks[0].shape[3])
 
   def run(width, stacks):
-    return function(*(_first(x, layer, width) for x in stacks))
+    parts = (_first(x, layer, width) for x in stacks)
+    return function(*map(sharding.in_order, parts))
 
   def choose(options, length, stacks):
     if len(options) == 1:

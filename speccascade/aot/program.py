@@ -1,0 +1,208 @@
+"""The programs that run, lowered from shapes for a slice.
+
+Letters: P prompts, S their tokens, B rows.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import topologies
+
+from speccascade import methods, sharding
+from speccascade.decoding import autoregressive, results, schedules
+from speccascade.decoding import loop as loop_lib
+from speccascade.models import base, registry
+from speccascade.sampling import keys, probabilities
+
+METHOD = 'token_v3'
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+  """What is decoded, and on which slice.
+
+  Attributes:
+    drafter: its configuration.
+    verifier: likewise.
+    topology: version and slice, such as v5e:2x4.
+    data: devices that split the rows.
+    batch: rows.
+    prompt: tokens that prompts are padded to.
+    new_tokens: most tokens of an answer.
+    gamma: draft length.
+    stacked: whether programs scan over layers.
+  """
+
+  drafter: base.Config
+  verifier: base.Config
+  topology: str
+  data: int
+  batch: int
+  prompt: int
+  new_tokens: int
+  gamma: int
+  stacked: bool = True
+
+
+@functools.cache
+def devices(topology: str) -> tuple[Any, ...]:
+  """Returns the devices of a slice, which need not be there.
+
+  Raises:
+    ValueError: libtpu is not installed or knows no such slice.
+  """
+  try:
+    found = topologies.get_topology_desc(platform='tpu', topology_name=topology)
+  except Exception as error:
+    raise ValueError(
+      f'topology {topology}: {str(error).splitlines()[0][:200]}; install '
+      "libtpu (pip install -e '.[aot]') and name a slice of the version"
+    ) from None
+  return tuple(found.devices)
+
+
+def mesh(cell: Cell) -> jax.sharding.Mesh:
+  """Returns the mesh of a cell.
+
+  Raises:
+    ValueError: `data` does not divide the devices of the slice.
+  """
+  found = devices(cell.topology)
+  if len(found) % cell.data:
+    raise ValueError(
+      f'data={cell.data} must divide the {len(found)} devices of '
+      f'{cell.topology}'
+    )
+  return sharding.make_mesh(cell.data, len(found) // cell.data, found)
+
+
+def shapes(
+  config: base.Config, mesh: jax.sharding.Mesh, stacked: bool
+) -> dict[str, Any]:
+  """Returns a model's parameters as shapes that are placed on a mesh."""
+  model = registry.make_model(config)
+
+  def init(key):
+    params = model.init(key)
+    return model.stack(params) if stacked else params
+
+  made = jax.eval_shape(init, keys.make(0))
+  partition = registry.family_of(config).partition
+  placed = sharding.parameter_shardings(made, mesh, partition)
+
+  def place(path, x, own):
+    x = jax.ShapeDtypeStruct(x.shape, config.dtype, sharding=own)
+    return sharding.laid_out(path[-1].key, x)
+
+  return jax.tree_util.tree_map_with_path(place, made, placed)
+
+
+def cascade(cell: Cell) -> Callable[[], jax.stages.Lowered]:
+  """Returns what lowers the decoding loop of a cell."""
+  plan = schedules.Plan(cell.gamma)
+  group = loop_lib.Group(methods.METHODS[METHOD], cell.batch)
+  models = tuple(map(registry.make_model, (cell.drafter, cell.verifier)))
+  loop = methods.make_loop(models, (group,), plan, cell.new_tokens, (1,))
+  own = mesh(cell)
+  params = tuple(
+    shapes(config, own, cell.stacked)
+    for config in (cell.drafter, cell.verifier)
+  )
+  request = _request(cell, own)
+
+  def lower():
+    with jax.set_mesh(own):
+      return loop_lib.lower(loop, params, request)
+
+  return lower
+
+
+def alone(cell: Cell) -> Callable[[], jax.stages.Lowered]:
+  """Returns what lowers the verifier's own decoding."""
+  model = registry.make_model(cell.verifier)
+  decoder = autoregressive.Autoregressive(model, cell.new_tokens, (1,))
+  own = mesh(cell)
+  params = shapes(cell.verifier, own, cell.stacked)
+  request = _request(cell, own)
+
+  def lower():
+    with jax.set_mesh(own):
+      return autoregressive.lower(
+        decoder, params, request.prompts, request.sampling, request.key
+      )
+
+  return lower
+
+
+def _request(cell, own):
+  rows = jax.NamedSharding(own, sharding.P())
+
+  def like(dtype, *shape):
+    return jax.ShapeDtypeStruct(shape, dtype, sharding=rows)
+
+  B, S = cell.batch, cell.prompt
+  column = like(jnp.float32, B)
+  prompts = results.Prompts(
+    like(jnp.int32, B, S), like(jnp.int32, B), like(jnp.int32, B)
+  )
+  sampling = probabilities.Sampling(column, column)
+  key = like(keys.make(0).dtype)
+  return results.Request(prompts, sampling, ((column,),), key)
+
+
+def flops(function: Callable, *args: Any) -> float:
+  """Multiplications and additions of a function's products, loops counted.
+
+  Of branches the largest counts.
+  """
+  return _flops(jax.make_jaxpr(function)(*args).jaxpr)
+
+
+def _flops(jaxpr):
+  return sum(map(_of_equation, jaxpr.eqns))
+
+
+def _of_equation(eqn):
+  if eqn.primitive.name == 'dot_general':
+    (contracted, _), _ = eqn.params['dimension_numbers']
+    left = eqn.invars[0].aval.shape
+    size = np.prod([left[i] for i in contracted], dtype=float)
+    return 2 * size * float(np.prod(eqn.outvars[0].aval.shape, dtype=float))
+  inside = [
+    x.jaxpr if hasattr(x, 'jaxpr') else x
+    for value in eqn.params.values()
+    for x in (value if isinstance(value, (tuple, list)) else (value,))
+    if hasattr(x, 'jaxpr') or hasattr(x, 'eqns')
+  ]
+  if not inside:
+    return 0.0
+  found = [_flops(x) for x in inside]
+  if eqn.primitive.name == 'cond':
+    return max(found)
+  return sum(found) * eqn.params.get('length', 1)
+
+
+def part_flops(cell: Cell) -> dict[str, float]:
+  """Flops of all devices: a drafter step, and blocks of 1 and gamma + 1."""
+  found = {}
+  for name, config, T in (
+    ('drafter_step', cell.drafter, 1),
+    ('verifier_step', cell.verifier, 1),
+    ('block', cell.verifier, cell.gamma + 1),
+  ):
+    model = registry.make_model(config)
+    params = jax.eval_shape(model.init, keys.make(0))
+    token = jax.ShapeDtypeStruct((cell.batch, cell.prompt), jnp.int32)
+    length = jax.ShapeDtypeStruct((cell.batch,), jnp.int32)
+    fill = functools.partial(
+      model.prefill, new_tokens=cell.new_tokens, block=cell.gamma + 1
+    )
+    cache, _ = jax.eval_shape(fill, params, token, length)
+    block = jax.ShapeDtypeStruct((cell.batch, T), jnp.int32)
+    found[name] = flops(model.extend, params, cache, block)
+  return found
