@@ -54,12 +54,14 @@ setuptools.setup(
     'tqdm>=4.66',
   ],
   extras_require={
+    'aot': ["libtpu>=0.0.40; sys_platform == 'linux'"],
     'compare': ['torch>=2.6', 'transformers>=5.0'],
     'cuda': ['jax[cuda12]'],
     'datasets': ['datasets>=4.0'],
     'hub': ['huggingface_hub>=0.30'],
     'parity': ['torch>=2.6', 'transformers>=5.0'],
     'test': [
+      "libtpu>=0.0.40; sys_platform == 'linux'",
       'pytest>=8.0',
       'pytest-xdist>=3.6',
       'ruff>=0.14',

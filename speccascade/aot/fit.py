@@ -1,46 +1,33 @@
 """Compiles a cell and tells what it needs; results are kept by program."""
 
-import concurrent.futures
-import contextlib
 import hashlib
 import importlib.metadata
-import os
+import pathlib
 import re
-from collections.abc import Sequence
+import tempfile
 from typing import Any
 
+import jax
 from etils import epath
 
-from speccascade.aot import chips, program, traffic
-from speccascade.runs import environment
+from speccascade.aot import chips, hlo, needs, program, traffic
 from speccascade.storage import files, json_text
 
-_OVER = re.compile(r'Used ([\d.]+)([KMGT]) of ([\d.]+)([KMGT]) hbm')
+_OVER = re.compile(r'(?:Used |\()([\d.]+)([KMGT])\)? (?:of|exceeds)')
 _UNITS = {'K': 2**10, 'M': 2**20, 'G': 2**30, 'T': 2**40}
-_SIDE_BY_SIDE = 2  # Programs: the compiler itself uses several cores.
-_LARGE = 2**20  # Bytes of a copy that is told.
-
-
-def measure(
-  cells: Sequence[program.Cell], kept: epath.PathLike
-) -> list[dict[str, Any]]:
-  """Returns what cells need, in their order; see `of`.
-
-  Args:
-    cells: Cells.
-    kept: folder of results by program, from which a later run takes them.
-  """
-  with concurrent.futures.ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
-    return list(pool.map(lambda cell: of(cell, kept), cells))
+_FORM = 1  # Of what is kept: of another number, cells are compiled anew.
+_LARGE = 2**20  # Bytes of a copy that is told, of up to eight rows.
 
 
 def of(cell: program.Cell, kept: epath.PathLike) -> dict[str, Any]:
-  """Returns what a cell needs: JSON values.
+  """Returns what the loop of a cell needs: JSON values, bytes of one device.
 
-  Bytes are those of one device. `cascade` and `alone` have 'fits', 'arguments',
-  'temporaries' and 'peak'; where they fit, 'iteration', 'collectives' (number
-  and bytes by kind, of an iteration), 'host_transfers' and 'copies' of a cache;
-  of the cascade 'drafter_step', too.
+  They are 'fits', 'devices' and 'peak', or 'error', what the compiler said
+  where it has none; where the loop fits, 'arguments',
+  'temporaries', 'iteration' and 'drafter_step' (bytes that they move),
+  'collectives' (number and bytes by kind, of an iteration), 'floor' (bytes that
+  it must move), 'flops' (of all devices, by part), and names of
+  'host_transfers' and of 'copies' of a cache.
 
   Args:
     cell: Cell.
@@ -49,86 +36,78 @@ def of(cell: program.Cell, kept: epath.PathLike) -> dict[str, Any]:
   Raises:
     ValueError: the compiler is not installed, or knows no such slice.
   """
-  return {
-    'cascade': _compiled(cell, program.cascade(cell), kept),
-    'alone': _compiled(cell, program.alone(cell), kept),
-    'flops': program.part_flops(cell),
-    'devices': len(program.devices(cell.topology)),
-  }
+  found = _kept(cell, program.cascade(cell), kept)
+  found['devices'] = len(program.devices(cell.topology))
+  if found['fits']:
+    found |= {'flops': needs.flops(cell), 'floor': needs.floor(cell)}
+  return found
 
 
-def _compiled(cell, lower, kept):
-  lowered = lower()
+def _kept(cell, lowered, kept):
   text = '\n'.join((
     lowered.as_text(),
     cell.topology,
     importlib.metadata.version('libtpu'),
-    environment.code_digest('aot'),
+    f'form {_FORM}',
   ))  # fmt: skip
   name = hashlib.sha256(text.encode()).hexdigest()[:32]
   path = epath.Path(kept) / f'{name}.json'
   if path.exists():
     return json_text.loads(path.read_text())
-  found = _read(cell, lowered)
+  try:
+    found = read(cell, *compiled(lowered))
+  except jax.errors.JaxRuntimeError as error:
+    found = {'fits': False, 'error': str(error).splitlines()[0][:200]}
+    if over := _OVER.search(str(error)):
+      found = {'fits': False, 'peak': float(over[1]) * _UNITS[over[2]]}
   path.parent.mkdir(parents=True, exist_ok=True)
   files.write(path, json_text.dumps(found))
   return found
 
 
-def _read(cell, lowered):
-  try:
-    compiled = lowered.compile()
-  except Exception as error:
-    if over := _OVER.search(str(error)):
-      used = float(over[1]) * _UNITS[over[2]]
-      return {'fits': False, 'peak': used}
-    raise
-  memory = compiled.memory_analysis()
+def compiled(lowered: jax.stages.Lowered) -> tuple[jax.stages.Compiled, str]:
+  """Compiles a program for a slice; returns it and its text.
+
+  Raises:
+    jax.errors.JaxRuntimeError: it does not fit, or the compiler failed.
+  """
+  with tempfile.TemporaryDirectory() as folder:
+    # JAX cannot always print what libtpu made; libtpu can.
+    told = {'xla_dump_to': folder, 'xla_dump_hlo_as_text': True}
+    made = lowered.compile(compiler_options=told)
+    (path,) = pathlib.Path(folder).glob('*.after_optimizations.txt')
+    return made, path.read_text()
+
+
+def read(
+  cell: program.Cell, made: jax.stages.Compiled, text: str
+) -> dict[str, Any]:
+  """Returns what `of` does of a program, of the cell's loop, that fits."""
+  memory, own = made.memory_analysis(), traffic.Program(text)
+  body = own.body(main_loop(own))
+  moved = own.of(body)
   found = {
     'fits': memory.peak_memory_in_bytes <= chips.of(cell.topology)[1].hbm,
     'arguments': memory.argument_size_in_bytes,
     'temporaries': memory.temp_size_in_bytes,
     'peak': memory.peak_memory_in_bytes,
-  }
-  own = traffic.Program(compiled.as_text())
-  body = own.body(_main(own))
-  moved = own.of(body)
-  cache = _LARGE * max(1, cell.batch // 8)
-  found |= {
     'iteration': moved.hbm,
     'collectives': {
       kind: [moved.numbers[kind], moved.collectives[kind]]
       for kind in sorted(moved.numbers)
     },
     'host_transfers': own.host_transfers(),
-    'copies': own.copies(cache, body),
+    'copies': own.copies(_LARGE * max(1, cell.batch // 8), body),
   }
-  drafts = [
-    loop for loop in own.loops(body) if own.module.trips(loop) == cell.gamma + 1
+  steps = [
+    own.of(own.body(loop)).hbm
+    for loop in own.loops(body)
+    if own.module.trips(loop) == cell.gamma + 1 and own.loops(own.body(loop))
   ]
-  if drafts:
-    # The layers' scan may run as often; the draft has it inside.
-    steps = max((own.of(own.body(x)) for x in drafts), key=_collectives)
-    found['drafter_step'] = steps.hbm
-  return found
+  return found | ({'drafter_step': steps[0]} if steps else {})
 
 
-def _collectives(moved):
-  return moved.hbm, sum(moved.numbers.values())
-
-
-def _main(own):
-  """The loop over iterations: the one of the program that moves most.
-
-  A loop whose end the program decides: a prefill's are as long as a prompt.
-  """
-  entry = own.module.entry
-  loops = [x for x in own.loops(entry) if own.module.trips(x) is None]
-  return loops[-1] if loops else own.loops(entry)[-1]
-
-
-@contextlib.contextmanager
-def quiet():
-  """Sets what libtpu asks for where there is no TPU."""
-  os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')
-  yield
+def main_loop(own: traffic.Program) -> hlo.Instruction:
+  """Returns the loop over iterations, which ends where all rows have."""
+  (loop,) = (x for x in own.loops(own.module.entry) if not own.module.counts(x))
+  return loop

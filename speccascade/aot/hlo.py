@@ -95,15 +95,20 @@ class Module:
     own = self.computations[computation]
     return next(x for x in own.values() if x.root)
 
+  def counts(self, loop: Instruction) -> bool:
+    """Whether a loop counts up to a bound, constant or not."""
+    root = self.root(loop.called['condition'][0])
+    return root.op == 'compare' and 'direction=LT' in root.text
+
   def trips(self, loop: Instruction) -> int | None:
     """Returns how often a loop runs; None where the program decides.
 
     The compiler counts from 0 up to a constant.
     """
+    if not self.counts(loop):
+      return None
     (name,) = loop.called['condition']
     condition, root = self.computations[name], self.root(name)
-    if root.op != 'compare' or 'direction=LT' not in root.text:
-      return None
     bounds = [condition[x] for x in root.operands if x in condition]
     for bound in bounds:
       if match := re.match(r'constant\((\d+)\)', bound.text):

@@ -1,21 +1,17 @@
-"""The programs that run, lowered from shapes for a slice.
-
-Letters: P prompts, S their tokens, B rows.
-"""
+"""The programs that run, lowered from shapes for a slice."""
 
 import dataclasses
 import functools
-from collections.abc import Callable
+import os
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.experimental import topologies
 
 from speccascade import methods, sharding
-from speccascade.decoding import autoregressive, results, schedules
 from speccascade.decoding import loop as loop_lib
+from speccascade.decoding import results, schedules
 from speccascade.models import base, registry
 from speccascade.sampling import keys, probabilities
 
@@ -56,6 +52,9 @@ def devices(topology: str) -> tuple[Any, ...]:
   Raises:
     ValueError: libtpu is not installed or knows no such slice.
   """
+  # Nobody is asked which TPU this machine has, and none is taken from others.
+  os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')
+  os.environ.setdefault('ALLOW_MULTIPLE_LIBTPU_LOAD', '1')
   try:
     found = topologies.get_topology_desc(platform='tpu', topology_name=topology)
   except Exception as error:
@@ -102,8 +101,8 @@ def shapes(
   return jax.tree_util.tree_map_with_path(place, made, placed)
 
 
-def cascade(cell: Cell) -> Callable[[], jax.stages.Lowered]:
-  """Returns what lowers the decoding loop of a cell."""
+def cascade(cell: Cell) -> jax.stages.Lowered:
+  """Lowers the decoding loop of a cell for its slice."""
   plan = schedules.Plan(cell.gamma)
   group = loop_lib.Group(methods.METHODS[METHOD], cell.batch)
   models = tuple(map(registry.make_model, (cell.drafter, cell.verifier)))
@@ -113,30 +112,8 @@ def cascade(cell: Cell) -> Callable[[], jax.stages.Lowered]:
     shapes(config, own, cell.stacked)
     for config in (cell.drafter, cell.verifier)
   )
-  request = _request(cell, own)
-
-  def lower():
-    with jax.set_mesh(own):
-      return loop_lib.lower(loop, params, request)
-
-  return lower
-
-
-def alone(cell: Cell) -> Callable[[], jax.stages.Lowered]:
-  """Returns what lowers the verifier's own decoding."""
-  model = registry.make_model(cell.verifier)
-  decoder = autoregressive.Autoregressive(model, cell.new_tokens, (1,))
-  own = mesh(cell)
-  params = shapes(cell.verifier, own, cell.stacked)
-  request = _request(cell, own)
-
-  def lower():
-    with jax.set_mesh(own):
-      return autoregressive.lower(
-        decoder, params, request.prompts, request.sampling, request.key
-      )
-
-  return lower
+  with jax.set_mesh(own):
+    return loop_lib.lower(loop, params, _request(cell, own))
 
 
 def _request(cell, own):
@@ -153,56 +130,3 @@ def _request(cell, own):
   sampling = probabilities.Sampling(column, column)
   key = like(keys.make(0).dtype)
   return results.Request(prompts, sampling, ((column,),), key)
-
-
-def flops(function: Callable, *args: Any) -> float:
-  """Multiplications and additions of a function's products, loops counted.
-
-  Of branches the largest counts.
-  """
-  return _flops(jax.make_jaxpr(function)(*args).jaxpr)
-
-
-def _flops(jaxpr):
-  return sum(map(_of_equation, jaxpr.eqns))
-
-
-def _of_equation(eqn):
-  if eqn.primitive.name == 'dot_general':
-    (contracted, _), _ = eqn.params['dimension_numbers']
-    left = eqn.invars[0].aval.shape
-    size = np.prod([left[i] for i in contracted], dtype=float)
-    return 2 * size * float(np.prod(eqn.outvars[0].aval.shape, dtype=float))
-  inside = [
-    x.jaxpr if hasattr(x, 'jaxpr') else x
-    for value in eqn.params.values()
-    for x in (value if isinstance(value, (tuple, list)) else (value,))
-    if hasattr(x, 'jaxpr') or hasattr(x, 'eqns')
-  ]
-  if not inside:
-    return 0.0
-  found = [_flops(x) for x in inside]
-  if eqn.primitive.name == 'cond':
-    return max(found)
-  return sum(found) * eqn.params.get('length', 1)
-
-
-def part_flops(cell: Cell) -> dict[str, float]:
-  """Flops of all devices: a drafter step, and blocks of 1 and gamma + 1."""
-  found = {}
-  for name, config, T in (
-    ('drafter_step', cell.drafter, 1),
-    ('verifier_step', cell.verifier, 1),
-    ('block', cell.verifier, cell.gamma + 1),
-  ):
-    model = registry.make_model(config)
-    params = jax.eval_shape(model.init, keys.make(0))
-    token = jax.ShapeDtypeStruct((cell.batch, cell.prompt), jnp.int32)
-    length = jax.ShapeDtypeStruct((cell.batch,), jnp.int32)
-    fill = functools.partial(
-      model.prefill, new_tokens=cell.new_tokens, block=cell.gamma + 1
-    )
-    cache, _ = jax.eval_shape(fill, params, token, length)
-    block = jax.ShapeDtypeStruct((cell.batch, T), jnp.int32)
-    found[name] = flops(model.extend, params, cache, block)
-  return found

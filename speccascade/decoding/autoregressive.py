@@ -78,11 +78,6 @@ def decode(decoder, params, prompts, sampling, key, stops=()):
   return checks.finite(result, prompts)
 
 
-def lower(decoder, params, prompts, sampling, key, stops=()):
-  """Lowers the program of `decode`, for which shapes do: jax.stages.Lowered."""
-  return _decode.lower(decoder, params, prompts, sampling, key, stops)
-
-
 @functools.partial(jax.jit, static_argnums=0)
 def _decode(decoder, params, prompts, sampling, key, stops):
   prompts = jax.tree.map(lambda x: jnp.asarray(x, jnp.int32), prompts)

@@ -194,7 +194,9 @@ def _write(stack_LxBxKxSxH, new_BxKxTxH, start_B, *, layer):
     )
 
   write = jax.vmap(write, in_axes=(1, 0, 0), out_axes=1)
-  return write(stack_LxBxKxSxH, new_BxKxTxH, start_B)
+  # In order, lest one write wants another order than the next: each then copies
+  # the stack.
+  return sharding.in_order(write(stack_LxBxKxSxH, new_BxKxTxH, start_B))
 
 
 def _write_by_row(stack_LxBxKxSxH, new_BxKxTxH, start_B, *, layer):

@@ -1,0 +1,141 @@
+"""What a cell needs at least, told from its shapes.
+
+Letters: B rows, T tokens of a block.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from speccascade.aot import program
+from speccascade.models import registry
+from speccascade.sampling import keys
+
+
+def memory(cell: program.Cell) -> int:
+  """Bytes of a device that parameters and caches take, if all are divided."""
+  devices = len(program.devices(cell.topology))
+  own = program.mesh(cell)
+  total = 0
+  for config in (cell.drafter, cell.verifier):
+    params = program.shapes(config, own, cell.stacked)
+    total += sum(map(_share, jax.tree.leaves(params)))
+    total += sum(map(_size, _caches(cell, config))) // devices
+  return total
+
+
+def floor(cell: program.Cell) -> int:
+  """Bytes of a device that an iteration must move.
+
+  The verifier's weights and cache once, the drafter's for each of its steps.
+  Keys and values are divided over as many devices as their heads allow.
+  """
+  own = program.mesh(cell)
+  total = 0
+  for config, times in ((cell.drafter, cell.gamma + 1), (cell.verifier, 1)):
+    params = program.shapes(config, own, cell.stacked)
+    read = sum(
+      _share(x)
+      for path, x in jax.tree_util.tree_leaves_with_path(params)
+      if _is_read([part.key for part in path], 'lm_head' in params)
+    )
+    for x in _caches(cell, config):
+      heads = math.gcd(x.shape[2], own.shape['model'])
+      read += _size(x) // (heads * math.gcd(x.shape[1], own.shape['data']))
+    total += times * read
+  return total
+
+
+def _is_read(path, untied):
+  """Whether an iteration reads a parameter, not only the prompt's reading."""
+  if 'encoder' in path or (untied and path[-1] == 'embedding'):
+    return False
+  return not ('cross_attention' in path and path[-1] in ('key', 'value'))
+
+
+def _share(x):
+  """Bytes of a device's part."""
+  placed = getattr(x.sharding, 'sharding', x.sharding)
+  return math.prod(placed.shard_shape(x.shape)) * x.dtype.itemsize
+
+
+def _size(x):
+  return x.size * x.dtype.itemsize
+
+
+def _cache(cell, config):
+  model = registry.make_model(config)
+
+  def fill(key, token_BxS, length_B):
+    params = model.init(key)
+    params = model.stack(params) if cell.stacked else params
+    return model.prefill(
+      params,
+      token_BxS,
+      length_B,
+      new_tokens=cell.new_tokens,
+      block=cell.gamma + 1,
+    )
+
+  token_BxS = jax.ShapeDtypeStruct((cell.batch, cell.prompt), jnp.int32)
+  length_B = jax.ShapeDtypeStruct((cell.batch,), jnp.int32)
+  return jax.eval_shape(fill, keys.make(0), token_BxS, length_B)[0]
+
+
+def _caches(cell, config):
+  """Shapes LxBxKxSxH of keys and values."""
+  return [x for x in jax.tree.leaves(_cache(cell, config)) if x.ndim == 5]
+
+
+def flops(cell: program.Cell) -> dict[str, float]:
+  """Flops of all devices: a drafter step, and blocks of 1 and gamma + 1."""
+  found = {}
+  for name, config, T in (
+    ('drafter_step', cell.drafter, 1),
+    ('verifier_step', cell.verifier, 1),
+    ('block', cell.verifier, cell.gamma + 1),
+  ):
+    model = registry.make_model(config)
+    params = jax.eval_shape(
+      lambda key, model=model: model.stack(model.init(key)), keys.make(0)
+    )
+    cache = _cache(cell, config)
+    block = jax.ShapeDtypeStruct((cell.batch, T), jnp.int32)
+    found[name] = of_products(model.extend, params, cache, block)
+  return found
+
+
+def of_products(function: Callable, *args: Any) -> float:
+  """Multiplications and additions of a function's products, loops counted.
+
+  Of branches the largest counts.
+  """
+  return _flops(jax.make_jaxpr(function)(*args).jaxpr)
+
+
+def _flops(jaxpr):
+  return sum(map(_of_equation, jaxpr.eqns))
+
+
+def _of_equation(eqn):
+  if eqn.primitive.name == 'dot_general':
+    (contracted, _), _ = eqn.params['dimension_numbers']
+    left = eqn.invars[0].aval.shape
+    size = np.prod([left[i] for i in contracted], dtype=float)
+    return 2 * size * float(np.prod(eqn.outvars[0].aval.shape, dtype=float))
+  inside = [
+    x.jaxpr if hasattr(x, 'jaxpr') else x
+    for value in eqn.params.values()
+    for x in (value if isinstance(value, (tuple, list)) else (value,))
+    if hasattr(x, 'jaxpr') or hasattr(x, 'eqns')
+  ]
+  if not inside:
+    return 0.0
+  found = [_flops(x) for x in inside]
+  if eqn.primitive.name == 'cond':
+    return max(found)
+  return sum(found) * eqn.params.get('length', 1)

@@ -1,0 +1,66 @@
+"""Predicts times from what a program moves and computes.
+
+A part takes as long as its bytes at the memory's bandwidth or its products at
+the peak, whichever is longer, and each collective its bytes at the bandwidth of
+the links and `LATENCY`. No TPU was measured: these are floors.
+"""
+
+from typing import Any, NamedTuple
+
+from speccascade.aot import chips
+
+LATENCY = 1e-6  # Seconds of a collective of a few bytes.
+
+
+class Times(NamedTuple):
+  """Predicted milliseconds.
+
+  Attributes:
+    verifier_token: of the verifier alone.
+    drafter_step: one of an iteration's.
+    iteration: gamma + 1 drafter steps, a verifier block and the deferral.
+  """
+
+  verifier_token: float
+  drafter_step: float
+  iteration: float
+
+
+def times(needs: dict[str, Any], chip: chips.Chip, gamma: int) -> Times:
+  """Predicts the times of a cell.
+
+  Args:
+    needs: of `fit.of`, which fits.
+    chip: of its slice.
+    gamma: draft length.
+  """
+  share = {k: v / needs['devices'] for k, v in needs['flops'].items()}
+  step = needs['drafter_step']
+  block = needs['iteration'] - (gamma + 1) * step
+  links = _links(needs['collectives'], chip)
+  drafting = _part(step, share['drafter_step'], chip)
+  whole = (gamma + 1) * drafting + _part(block, share['block'], chip) + links
+  # A block of one token moves what a longer one does, all but its logits.
+  alone = _part(block, share['verifier_step'], chip)
+  alone += links * block / needs['iteration']
+  return Times(1e3 * alone, 1e3 * drafting, 1e3 * whole)
+
+
+def tokens(acceptance: float, gamma: int) -> float:
+  """Tokens of an iteration, if each draft is accepted alike and alone.
+
+  1 + a + ... + a^gamma: the last position's draft is verified as all are, so
+  that nothing follows a block that is accepted whole.
+  """
+  return sum(acceptance**i for i in range(gamma + 1))
+
+
+def _part(moved, computed, chip):
+  return max(moved / chip.bandwidth, computed / chip.flops)
+
+
+def _links(collectives, chip):
+  return sum(
+    number * LATENCY + nbytes / chip.links
+    for number, nbytes in collectives.values()
+  )

@@ -1,0 +1,71 @@
+"""Rows of what cells need, as a Markdown table."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from speccascade.aot import chips, predict
+
+_ACCEPTANCES = 0.6, 0.8, 0.9
+_HEAD = (
+  'drafter → verifier', 'version', 'batch', 'prompt', 'slice', 'arguments',
+  'temporaries', 'peak', 'of HBM', 'bytes / floor', 'verifier alone',
+  'drafter step', 'iteration', *(f'{a:g} accepted' for a in _ACCEPTANCES),
+)  # fmt: skip
+_NAMES = 5  # Columns before the numbers.
+
+
+def markdown(rows: Sequence[dict[str, Any]], gamma: int) -> str:
+  """Returns a table: GiB of a device, and predicted milliseconds.
+
+  The last columns are milliseconds a token of a row, where so many of the
+  drafts are accepted: of `strict` and of a cascade alike, which differ in how
+  many are.
+
+  Args:
+    rows: of `studies.compile_tpu`.
+    gamma: draft length.
+  """
+  lines = [_line(_HEAD)]
+  lines.append('|' + ':--|' * _NAMES + '--:|' * (len(_HEAD) - _NAMES))
+  lines += [_line(_cells(row, gamma)) for row in rows]
+  return '\n'.join(lines)
+
+
+def _line(cells):
+  return '| ' + ' | '.join(cells) + ' |'
+
+
+def _cells(row, gamma):
+  chip = chips.CHIPS[row['version']]
+  start = [
+    ' → '.join(row['pair']), row['version'], str(row['batch']),
+    str(row['prompt']),
+  ]  # fmt: skip
+  if 'times' not in row:
+    blank = ['–'] * (len(_HEAD) - _NAMES)
+    return [*start, f'none: {_reason(row, chip)}', *blank]
+  own, times = row['needs'], row['times']
+  iteration = times['iteration']
+  return [
+    *start,
+    row['slice'].partition(':')[2],
+    *(_gib(own[name]) for name in ('arguments', 'temporaries', 'peak')),
+    f'{own["peak"] / chip.hbm:.0%}',
+    f'{own["iteration"] / own["floor"]:.2f}',
+    f'{times["verifier_token"]:.2f}',
+    f'{times["drafter_step"]:.2f}',
+    f'{iteration:.2f}',
+    *(f'{iteration / predict.tokens(a, gamma):.2f}' for a in _ACCEPTANCES),
+  ]
+
+
+def _reason(row, chip):
+  """How near the last slice came, or what the compiler said."""
+  last = list(row['tried'].values())[-1]
+  if isinstance(last, str):
+    return f'the compiler failed ({last[:60]})'
+  return f'{_gib(last)} GiB of {_gib(chip.hbm)}'
+
+
+def _gib(nbytes):
+  return f'{nbytes / chips.GIB:.2f}'

@@ -1,0 +1,116 @@
+"""Compiles pairs for slices of TPU: what fits, and what an iteration costs."""
+
+import itertools
+from collections.abc import Iterator
+from concurrent import futures
+from typing import Any
+
+import pydantic
+import tqdm
+from etils import epath
+
+from speccascade import config
+from speccascade.aot import chips, fit, needs, predict, program, table
+from speccascade.models import presets
+from speccascade.storage import files, json_text
+
+_SIDE_BY_SIDE = 2  # Programs: the compiler itself uses several cores.
+
+
+class CompileTpu(config.Schema):
+  """Pairs x slices x batch sizes x prompts.
+
+  Attributes:
+    pairs: names of a drafter and a verifier, of `models.presets`.
+    topologies: slices, such as v5e:2x4; a version alone, v5e, stands for its
+      slices, of which the smallest that fits is taken.
+    batch_sizes: rows.
+    prompts: tokens that prompts are padded to, in a program each.
+    new_tokens: most tokens of an answer.
+    gamma: draft length.
+    data: devices that split the rows; the others split the models.
+    dtype: of parameters and of what is computed.
+    stacked: whether programs scan over layers.
+  """
+
+  pairs: tuple[tuple[str, str], ...] = pydantic.Field(min_length=1)
+  topologies: tuple[str, ...] = pydantic.Field(min_length=1)
+  batch_sizes: tuple[config.Rows, ...] = pydantic.Field((1,), min_length=1)
+  prompts: tuple[config.Tokens, ...] = pydantic.Field((1024,), min_length=1)
+  new_tokens: config.Tokens = 128
+  gamma: config.Gamma = 5
+  data: config.Rows = 1
+  dtype: config.Dtype = 'bfloat16'
+  stacked: bool = True
+
+  @pydantic.field_validator('pairs')
+  @classmethod
+  def _check_pairs(cls, value):
+    for name in itertools.chain.from_iterable(value):
+      presets.get(name)
+    return value
+
+  @pydantic.field_validator('topologies')
+  @classmethod
+  def _check_topologies(cls, value):
+    for name in value:
+      chips.of(name if ':' in name else f'{name}:')
+    return value
+
+
+def run(study: CompileTpu, workdir: epath.PathLike) -> str:
+  """Compiles every cell and writes table.json and table.md to `workdir`.
+
+  Returns:
+    The table.
+
+  Raises:
+    ValueError: libtpu is not installed, or knows no such slice.
+  """
+  workdir, rows = epath.Path(workdir), []
+  wanted = list(
+    itertools.product(
+      study.pairs, study.topologies, study.prompts, study.batch_sizes
+    )
+  )
+  with tqdm.tqdm(total=len(wanted), unit='cell') as bar:
+    for row in _rows(study, wanted, workdir / 'programs'):
+      rows.append(row)
+      files.write(workdir / 'table.json', json_text.dumps(rows, indent=1))
+      bar.update()
+  text = table.markdown(rows, study.gamma)
+  files.write(workdir / 'table.md', f'{text}\n')
+  return text
+
+
+def _rows(study, wanted, kept) -> Iterator[dict[str, Any]]:
+  """The row of each cell, in order."""
+  with futures.ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+    yield from pool.map(lambda x: _row(study, *x, kept), wanted)
+
+
+def _row(study, pair, topology, prompt, batch, kept):
+  """The smallest slice of a version that fits, or the one that is named."""
+  drafter, verifier = (presets.get(name, dtype=study.dtype) for name in pair)
+  version, chip = chips.of(topology if ':' in topology else f'{topology}:')
+  slices = [topology]
+  if ':' not in topology:
+    slices = [f'{version}:{name}' for name in chip.slices]
+  row = {'pair': list(pair), 'version': version, 'batch': batch}
+  row |= {'prompt': prompt, 'tried': {}}
+  for name in slices:
+    cell = program.Cell(
+      drafter, verifier, name, study.data, batch, prompt, study.new_tokens,
+      study.gamma, study.stacked,
+    )  # fmt: skip
+    least = needs.memory(cell)
+    if least > chip.hbm:
+      row['tried'][name] = least
+      continue
+    own = fit.of(cell, kept)
+    row |= {'slice': name, 'needs': own}
+    if own['fits']:
+      row['times'] = predict.times(own, chip, study.gamma)._asdict()
+      return row
+    row['tried'][name] = own.get('peak', own.get('error'))
+  return row

@@ -1,0 +1,157 @@
+"""A small cascade, compiled for four chips that are not there.
+
+Weights and caches do not fit the chips' fast memory, where nothing counts.
+"""
+
+import dataclasses
+import importlib.util
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from speccascade.aot import chips, fit, needs, predict, program, traffic
+from speccascade.models.gemma2 import config as gemma2
+from speccascade.models.t5 import config as t5
+
+pytestmark = pytest.mark.skipif(
+  importlib.util.find_spec('libtpu') is None, reason='needs libtpu'
+)
+B, S, V, GAMMA = 8, 8192, 4096, 3
+
+
+def _gemma(layers):
+  return gemma2.Gemma2Config(
+    vocab_size=V, num_layers=layers, embed_dim=2048, num_heads=4,
+    num_kv_heads=2, head_dim=128, hidden_dim=16384, dtype='bfloat16',
+  )  # fmt: skip
+
+
+def _t5(layers):
+  return t5.T5Config(
+    vocab_size=V, num_layers=layers, embed_dim=2048, num_heads=4, head_dim=64,
+    hidden_dim=16384, input_length=S, dtype='bfloat16',
+  )  # fmt: skip
+
+
+def _cell(make, data):
+  width = S if make is _gemma else 2048  # An encoder attends all to all.
+  return program.Cell(
+    make(16), make(32), 'v5e:2x2', data, B, width, new_tokens=24, gamma=GAMMA
+  )
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _loaded():
+  """The compiler, which ends the process at a flag that it does not know."""
+  jax.devices()  # Those of the host read the flags first.
+  with pytest.MonkeyPatch.context() as patch:
+    patch.delenv('XLA_FLAGS')
+    yield
+
+
+@pytest.fixture(scope='module', params=[(_gemma, 1), (_t5, 2)])
+def compiled(request):
+  """(cell, its program, the text of that)."""
+  cell = _cell(*request.param)
+  return cell, *fit.compiled(program.cascade(cell))
+
+
+def _loop(text):
+  own = traffic.Program(text)
+  return own, own.body(fit.main_loop(own))
+
+
+def test_no_transfer_to_the_host(compiled):
+  own, _ = _loop(compiled[2])
+  assert own.host_transfers() == []
+
+
+def test_no_copy_of_a_cache(compiled):
+  """Nor of any layer of one: a layer of a row is the least that is told."""
+  cell, _, text = compiled
+  own, body = _loop(text)
+  heads, width = cell.verifier.num_heads, cell.verifier.head_dim
+  layer = 2 * S * heads * width // 2
+  assert own.copies(layer, body) == []
+
+
+def test_no_gather_of_the_vocabulary(compiled):
+  """Rows of logits stay where they were computed."""
+  _, _, text = compiled
+  own, body = _loop(text)
+  moved = own.of(body)
+  assert moved.numbers['all-reduce'] > 0
+  assert moved.collectives['all-gather'] < 4 * B * V
+
+
+def test_caches_are_divided(compiled):
+  """Over rows and heads, as the mesh is."""
+  cell, _, text = compiled
+  own, _ = _loop(text)
+  model = 4 // cell.data
+  found = {
+    x.dims[1:3]
+    for x in fit.main_loop(own).shapes
+    if len(x.dims) == 5 and x.dims[3] >= 24
+  }
+  heads = getattr(cell.verifier, 'num_kv_heads', cell.verifier.num_heads)
+  whole = max(heads // model, 1)
+  assert found <= {(B // cell.data, whole)}
+  assert found
+
+
+def test_what_it_needs(compiled):
+  """An iteration moves what it must and little more."""
+  cell, made, text = compiled
+  found = fit.read(cell, made, text)
+  assert found['fits']
+  assert found['peak'] >= found['arguments']
+  assert 0.9 < found['iteration'] / needs.floor(cell) < 1.1
+  assert found['drafter_step'] * (GAMMA + 1) < found['iteration']
+  assert found['host_transfers'] == found['copies'] == []
+  assert needs.memory(cell) < chips.CHIPS['v5e'].hbm
+  found |= {'devices': 4, 'flops': needs.flops(cell)}
+  times = predict.times(found, chips.CHIPS['v5e'], GAMMA)
+  assert 0 < times.drafter_step < times.verifier_token < times.iteration
+
+
+def test_what_was_compiled_is_kept(monkeypatch, tmp_path):
+  """By program: another batch is another; so is what does not fit."""
+  made = []
+
+  def compiled(lowered):
+    made.append(lowered)
+    raise jax.errors.JaxRuntimeError('(19.5G) exceeds available HBM (15.75G)')
+
+  monkeypatch.setattr(fit, 'compiled', compiled)
+  cell = _cell(_gemma, 2)
+  found = fit.of(cell, tmp_path)
+  assert found == {'fits': False, 'peak': 19.5 * 2**30, 'devices': 4}
+  assert fit.of(cell, tmp_path) == found
+  assert len(made) == 1
+  fit.of(dataclasses.replace(cell, batch=16), tmp_path)
+  assert len(made) == 2
+
+
+def test_flops_of_products_count_loops_and_the_largest_branch():
+  x = jnp.ones((8, 16))
+
+  def f(x, flag):
+    def turn(x, _):
+      return x @ jnp.ones((16, 16)), None
+
+    x, _ = jax.lax.scan(turn, x, None, length=5)
+    return jax.lax.cond(
+      flag, lambda x: x @ jnp.ones((16, 3)), lambda x: x[:, :3], x
+    )
+
+  assert needs.of_products(f, x, True) == 5 * 2 * 8 * 16 * 16 + 2 * 8 * 16 * 3
+
+
+def test_an_unknown_slice_is_told():
+  cell = dataclasses.replace(_cell(_gemma, 1), topology='v5e:9x9')
+  with pytest.raises(ValueError, match='topology v5e:9x9: '):
+    program.mesh(cell)
+  with pytest.raises(ValueError, match='data=3 must divide the 4 devices'):
+    program.mesh(dataclasses.replace(cell, topology='v5e:2x2', data=3))
