@@ -33,6 +33,20 @@ def make_mesh(data, model, devices=None):
   )
 
 
+def on_mesh(function, *args):
+  """Calls a compiled function on the mesh, if any, that its arguments lie on.
+
+  Inside, `constrain` divides what the function makes over that mesh. A mesh
+  that is set in one thread is not set in another, so that each call sets it.
+  """
+  for x in jax.tree.leaves(args):
+    placed = getattr(x, 'sharding', None)
+    if isinstance(placed, jax_sharding.NamedSharding) and placed.mesh.size > 1:
+      with jax.set_mesh(placed.mesh):
+        return function(*args)
+  return function(*args)
+
+
 def constrain(x, spec):
   """Constrains x to `spec` inside `jax.set_mesh`; otherwise returns x."""
   mesh = jax_sharding.get_abstract_mesh()

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from speccascade import sharding
 from speccascade.decoding import checks, eos, results
 from speccascade.decoding import stops as stops_lib
 from speccascade.decoding.prefill import prefill
@@ -74,7 +75,9 @@ def decode(decoder, params, prompts, sampling, key, stops=()):
   checks.check_prompts(prompts, (decoder.model,), decoder.max_new_tokens)
   checks.check_sampling(sampling, prompts.rows)
   keys.check(key)
-  result = _decode(decoder, params, prompts, sampling, key, stops)
+  result = sharding.on_mesh(
+    _decode, decoder, params, prompts, sampling, key, stops
+  )
   return checks.finite(result, prompts)
 
 

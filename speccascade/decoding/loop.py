@@ -30,6 +30,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from speccascade import sharding
 from speccascade.decoding import blocks, checks, defer, eos, results
 from speccascade.decoding import draft as draft_lib
 from speccascade.decoding import schedules as schedules_lib
@@ -120,7 +121,8 @@ def decode(
       gave a logit that is not finite.
   """
   check(loop, request)
-  return checks.finite(_decode(loop, params, request), request.prompts)
+  result = sharding.on_mesh(_decode, loop, params, request)
+  return checks.finite(result, request.prompts)
 
 
 def lower(

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from speccascade import sharding
 from speccascade.decoding import checks, results
 from speccascade.decoding import loop as loop_lib
 
@@ -38,9 +39,11 @@ def stream(
       gave a logit that is not finite.
   """
   loop_lib.check(loop, request)
-  state, done = _init(loop, params, request), False
+  state, done = sharding.on_mesh(_init, loop, params, request), False
   while not done:
-    state, result, done = _step(loop, iterations, params, request, state)
+    state, result, done = sharding.on_mesh(
+      _step, loop, iterations, params, request, state
+    )
     yield checks.finite(result, request.prompts)
 
 

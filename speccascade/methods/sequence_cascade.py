@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from speccascade import sharding
 from speccascade.decoding import autoregressive, checks, results
 from speccascade.methods import base
 from speccascade.sampling import keys
@@ -56,7 +57,7 @@ class SequenceCascade:
       for model, role in zip(models, ('drafter', 'verifier'), strict=True)
     )
     keys.check(request.key)
-    result = _decode(decoders, self.quantile, params, request)
+    result = sharding.on_mesh(_decode, decoders, self.quantile, params, request)
     return checks.finite(result, request.prompts)
 
 

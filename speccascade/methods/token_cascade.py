@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from speccascade import sharding
 from speccascade.decoding import blocks, checks, eos, results
 from speccascade.decoding import stops as stops_lib
 from speccascade.decoding.prefill import prefill
@@ -81,7 +82,7 @@ class TokenCascade:
     checks.check_values(self, request.values[0], request.prompts.rows)
     program = _Program(*models, max_new_tokens, eos_ids)
     keys.check(request.key)
-    result = _decode(program, params, request)
+    result = sharding.on_mesh(_decode, program, params, request)
     return checks.finite(result, request.prompts)
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 from etils import epath
 from jax import sharding as jax_sharding
 
@@ -64,7 +65,7 @@ def load(
   drafter: epath.PathLike | None = None,
   verifier: epath.PathLike | None = None,
   mesh: jax_sharding.Mesh | None = None,
-  stacked: bool = False,
+  stacked: bool | None = None,
 ) -> Pair:
   """Loads a pair: a shipped one by name, one of a folder, or of two models.
 
@@ -80,7 +81,8 @@ def load(
     drafter: a checkpoint, as of `checkpoints.open`, in place of the pair's.
     verifier: likewise.
     mesh: over which the parameters are sharded; None is one device.
-    stacked: whether layers are stacked, for programs that scan over them.
+    stacked: whether layers are stacked, for programs that scan over them; None
+      is on a TPU only.
 
   Raises:
     ValueError: a file is missing or incomplete, or does not fit the others.
@@ -99,6 +101,8 @@ def load(
   else:
     models, certain = _provenance(folder, own, models)
   size = vocabulary.common(models, tokenizer, certain)
+  if stacked is None:
+    stacked = jax.default_backend() == 'tpu'
   loaded = {
     role: reading.load(opened.cut(models[role], size), mesh, stacked)
     for role in ROLES

@@ -1,8 +1,11 @@
 """Which models a config names."""
 
+import math
+
+import jax
 import pydantic
 
-from speccascade import config, pairs
+from speccascade import config, pairs, sharding
 
 
 class Models(config.Schema):
@@ -14,15 +17,19 @@ class Models(config.Schema):
       of the pair's; None is the pair's own.
     verifier: likewise.
     dtype: compute type of both models.
-    stacked: whether programs scan over the layers of a model. Deep models then
-      compile in a fraction of the time; on a CPU they run slower.
+    stacked: whether programs scan over the layers of a model. They then compile
+      in a fraction of the time; on a CPU and a GPU, which copy the weights of
+      each layer, they run slower. None is on a TPU only.
+    mesh: (devices that split the rows of a batch, devices that split the
+      models); None is one device.
   """
 
   pair: str | None = None
   drafter: str | None = None
   verifier: str | None = None
   dtype: config.Dtype = 'float32'
-  stacked: bool = False
+  stacked: bool | None = None
+  mesh: tuple[config.Rows, config.Rows] | None = None
 
   @pydantic.model_validator(mode='after')
   def _check_given(self):
@@ -41,5 +48,17 @@ class Models(config.Schema):
       self.dtype,
       drafter=self.drafter,
       verifier=self.verifier,
+      mesh=self._make_mesh(),
       stacked=self.stacked,
     )
+
+  def _make_mesh(self):
+    if self.mesh is None:
+      return None
+    number, devices = math.prod(self.mesh), jax.devices()
+    if number > len(devices):
+      raise ValueError(
+        f'mesh={self.mesh} needs {number} devices, and there are '
+        f'{len(devices)}: lower one of the numbers'
+      )
+    return sharding.make_mesh(*self.mesh, devices[:number])

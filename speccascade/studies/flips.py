@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from speccascade import config, methods
+from speccascade import config, methods, sharding
 from speccascade.decoding import prefill, results, schedules
 from speccascade.models import base as models_base
 from speccascade.reports.render import escape, tables
@@ -171,7 +171,10 @@ def _quality(workload, token_ExN, length_E):
 
 def _read(workload, prompts, token_BxN, block):
   pair = workload.pair
-  return read(pair.verifier, pair.verifier_params, prompts, token_BxN, block)
+  params = pair.verifier_params
+  return sharding.on_mesh(
+    read, pair.verifier, params, prompts, token_BxN, block
+  )
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4))

@@ -43,7 +43,6 @@ def cell(drafter: str, verifier: str, task: str, **values: Any):
     drafter=drafter,
     verifier=verifier,
     dtype='bfloat16',
-    stacked=True,
     task=task,
     methods=METHODS,
     temperatures=(0.0, 0.1, 0.5, 1.0),

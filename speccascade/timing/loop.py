@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from speccascade import methods
+from speccascade import methods, sharding
 from speccascade.decoding import blocks, checks, results, schedules
 from speccascade.decoding import loop as loop_lib
 from speccascade.models import cache as cache_lib
@@ -260,8 +260,8 @@ def _timed_loops(loop, params, requests):
 
   return [
     turns.Loop(
-      functools.partial(start, params, request),
-      functools.partial(run, params, request),
+      functools.partial(sharding.on_mesh, start, params, request),
+      functools.partial(sharding.on_mesh, run, params, request),
     )
     for request in jax.tree.map(jnp.asarray, requests)
   ]

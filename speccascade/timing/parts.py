@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from speccascade import pairs
+from speccascade import pairs, sharding
 from speccascade.decoding import results
 from speccascade.decoding.prefill import prefill
 from speccascade.models import cache as cache_lib
@@ -43,10 +43,12 @@ def blocks(
     read = functools.partial(
       prefill, model, new_tokens=new_tokens, block=max(widths)
     )
-    start = functools.partial(jax.jit(read), params, prompts)
+    start = functools.partial(sharding.on_mesh, jax.jit(read), params, prompts)
     for T in own:
       run = jax.jit(functools.partial(_extend, model, T))
-      loops[role, T] = turns.Loop(start, functools.partial(run, params))
+      loops[role, T] = turns.Loop(
+        start, functools.partial(sharding.on_mesh, run, params)
+      )
   return loops
 
 
@@ -77,7 +79,7 @@ def prefills(
       run = jax.jit(functools.partial(_read_again, read))
       loops[prompts.token_PxS.shape[1], role] = turns.Loop(
         functools.partial(_zeros_like, read, params, prompts),
-        functools.partial(run, params, prompts),
+        functools.partial(sharding.on_mesh, run, params, prompts),
       )
   return loops
 

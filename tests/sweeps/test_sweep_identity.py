@@ -16,7 +16,7 @@ from tests.sweeps import fake_decode, kills, tiny_pair
 _PACKAGE = pathlib.Path(speccascade.__file__).parent
 # What no result depends on. Of the runs, records have a schema of their own.
 _ELSEWHERE = (
-  'config', 'generation', 'reports', 'runs', 'storage', 'studies',
+  'aot', 'config', 'generation', 'reports', 'runs', 'storage', 'studies',
   'sweeps/compilation', 'sweeps/config', 'sweeps/identity', 'sweeps/paper',
   'sweeps/run', 'timing/loop', 'timing/warm', 'training',
 )  # fmt: skip

@@ -226,8 +226,9 @@ def test_one_program_takes_any_number_of_turns(pair):
   loops |= parts.prefills(pair, _prompts(4), 8, 1)
   for loop in loops.values():
     loop.run(loop.start(), 0)
-  programs = {name: loop.run.func._cache_size() for name, loop in loops.items()}
+  compiled = {name: loop.run.args[0] for name, loop in loops.items()}
+  programs = {name: run._cache_size() for name, run in compiled.items()}
   turns.measure(loops, rounds=2, least=4)
   assert programs == dict.fromkeys(loops, 1)
-  for name, loop in loops.items():
-    assert loop.run.func._cache_size() == 1, name
+  for name, run in compiled.items():
+    assert run._cache_size() == 1, name
