@@ -8,9 +8,11 @@ import functools
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from speccascade import sharding
 
+_LOOKED_UP = 2**14  # Tokens of a gather.
 MASKED = -2.3819763e38  # Finite, so that a fully masked row gives no NaN.
 
 
@@ -102,6 +104,20 @@ def chosen(x_BxTxD, at_B):
   if at_B is None:
     return x_BxTxD
   return jnp.take_along_axis(x_BxTxD, at_B[:, None, None], 1)
+
+
+def embed(token_BxT, table_VxD, dtype):
+  """Returns x_BxTxD, the rows of a table that tokens ask for.
+
+  Many tokens are looked up in parts: libtpu has no room for more at a time.
+  """
+  # Cast after the gather: its gradient is then summed in float32.
+  look_up = lambda token: table_VxD[token].astype(dtype)  # noqa: E731
+  B, T = token_BxT.shape
+  if B * T <= _LOOKED_UP:
+    return look_up(token_BxT)
+  x_BTxD = lax.map(look_up, token_BxT.reshape(-1), batch_size=_LOOKED_UP)
+  return x_BTxD.reshape(B, T, -1)
 
 
 def unembed(x_BxTxD, table_VxD):

@@ -65,7 +65,7 @@ def apply(
     (x_BxTxD after the final norm, the cache's (keys, values) with the block
     appended, one array a stack; None without a cache).
   """
-  x_BxTxD = params['embedding'][token_BxT].astype(cfg.dtype)
+  x_BxTxD = common.embed(token_BxT, params['embedding'], cfg.dtype)
   if cfg.scales_embedding:
     x_BxTxD *= jnp.sqrt(float(cfg.embed_dim)).astype(cfg.dtype)
   T = token_BxT.shape[1]
