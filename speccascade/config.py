@@ -80,6 +80,7 @@ Rows = Annotated[int, pydantic.Field(ge=1, le=2**16)]
 Tokens = Annotated[int, pydantic.Field(ge=1, le=2**17)]
 Gamma = Annotated[int, pydantic.Field(ge=0, le=1_024)]
 Trials = Annotated[int, pydantic.Field(ge=1, le=1_000)]
+Mesh = tuple[Rows, Rows]  # As of `sharding.make_mesh`.
 # What is counted in int32.
 Count = Annotated[int, pydantic.Field(ge=0, lt=2**31)]
 Seed = Annotated[int, pydantic.Field(ge=0, lt=2**31)]

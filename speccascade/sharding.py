@@ -2,19 +2,28 @@
 
 Axis 'data' splits the rows of a batch; axis 'model' splits heads, feed-forward
 width and vocabulary. A dimension that an axis does not divide is replicated.
+Training splits what it holds over both axes, and gathers parameters over 'data'
+where it uses them (fully sharded data parallel; Rajbhandari et al., "ZeRO:
+Memory Optimizations Toward Training Trillion Parameter Models", SC 2020, arXiv
+1910.02054, stage 3).
 
 Shape letters: B rows, T tokens, G draft tokens, V vocabulary, L layers,
 K key-value heads, S cache slots, H head width.
 """
 
+import functools
+import math
+
 import jax
 import numpy as np
+from absl import logging
 from jax import sharding as jax_sharding
 from jax.experimental import layout as jax_layout
 
 P = jax_sharding.PartitionSpec
 
 BATCH = P('data')
+HIDDEN = P('data', None, None)  # BxTxD
 LOGITS = P('data', None, 'model')  # BxTxV; V is sharded until tokens are drawn.
 DRAFTS = P(None, 'data', 'model')  # GxBxV
 CACHE = P(None, 'data', 'model', None, None)  # LxBxKxSxH
@@ -31,6 +40,25 @@ def make_mesh(data, model, devices=None):
   return jax_sharding.Mesh(
     np.asarray(devices).reshape(data, model), ('data', 'model')
   )
+
+
+def of_config(mesh):
+  """Makes the mesh of a config's field `mesh`, over the first devices.
+
+  Args:
+    mesh: (devices that split the rows of a batch, devices that split the
+      models).
+
+  Raises:
+    ValueError: there are fewer devices.
+  """
+  number, devices = math.prod(mesh), jax.devices()
+  if number > len(devices):
+    raise ValueError(
+      f'mesh={mesh} needs {number} devices, and there are {len(devices)}: '
+      'lower one of the numbers'
+    )
+  return make_mesh(*mesh, devices[:number])
 
 
 def on_mesh(function, *args):
@@ -98,7 +126,7 @@ def _platform(x):
   return next(iter(x.sharding.device_set)).platform
 
 
-def parameter_shardings(params, mesh, partition):
+def parameter_shardings(params, mesh, partition, fully=False):
   """Returns a NamedSharding for each parameter.
 
   Args:
@@ -106,21 +134,92 @@ def parameter_shardings(params, mesh, partition):
     mesh: from `make_mesh`.
     partition: PartitionSpec of each parameter, by the last part of its name.
       Stacked parameters have leading axes that it does not name.
+    fully: whether both axes split each parameter, as training holds it: an axis
+      the dimension that `partition` names, or else the longest that it divides.
 
   Raises:
     ValueError: the table lacks a parameter.
   """
+  specs = _specs(params, mesh, partition, fully)
+  return jax.tree.map(
+    lambda spec: jax_sharding.NamedSharding(mesh, spec), specs
+  )
+
+
+def gather(params, partition):
+  """Gathers parameters over 'data' inside `jax.set_mesh`; else returns them.
+
+  Their gradients are summed over 'data' into the parts that training holds.
+
+  Args:
+    params: nested dict of arrays, however they are split.
+    partition: as of `parameter_shardings`.
+  """
+  mesh = jax_sharding.get_abstract_mesh()
+  if mesh.empty:
+    return params
+  used, held = (_specs(params, mesh, partition, x) for x in (False, True))
+  return jax.tree.map(_gather, params, used, held)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _gather(x, used, held):
+  del held
+  return jax.lax.with_sharding_constraint(x, used)
+
+
+def _gather_forward(x, used, held):
+  return _gather(x, used, held), None
+
+
+def _gather_backward(used, held, _, gradient):
+  del used
+  return (jax.lax.with_sharding_constraint(gradient, held),)
+
+
+_gather.defvjp(_gather_forward, _gather_backward)
+
+
+def _specs(params, mesh, partition, fully):
+  """Returns the PartitionSpec of each parameter."""
 
   def place(path, x):
     name = path[-1].key
     if name not in partition:
       full = '.'.join(part.key for part in path)
       raise ValueError(f'no PartitionSpec for parameter {full}: add {name!r}')
-    spec = partition[name]
-    spec = P(*(None,) * (x.ndim - len(spec)), *spec)
-    return jax_sharding.NamedSharding(mesh, _fit(spec, x.shape, mesh))
+    spec, stack = partition[name], (None,) * (x.ndim - len(partition[name]))
+    shape = x.shape[len(stack) :]
+    sizes = tuple(dict(mesh.shape).items())
+    own = _split(name, spec, shape, sizes) if fully else _fit(spec, shape, mesh)
+    return P(*stack, *own)
 
   return jax.tree_util.tree_map_with_path(place, params)
+
+
+@functools.cache  # So that each choice is logged once.
+def _split(name, spec, shape, sizes):
+  """Splits one parameter over all axes of a mesh."""
+  left, axes = list(shape), [() for _ in shape]
+  for axis, size in reversed(sizes):  # 'model' first: `spec` names it.
+    named = [i for i, wanted in enumerate(spec) if wanted == axis]
+    others = sorted(set(range(len(shape))) - set(named), key=lambda i: -left[i])
+    fitting = [i for i in (*named, *others) if left[i] % size == 0]
+    told = f'{name} {shape}: {size} devices of {axis!r}'
+    if not fitting:
+      logging.warning('%s divide none of it, and each holds it whole', told)
+      continue
+    if named and fitting[0] != named[0]:
+      logging.warning(
+        '%s do not divide dimension %d, and split dimension %d of it',
+        told,
+        named[0],
+        fitting[0],
+      )
+    if size > 1:
+      axes[fitting[0]] += (axis,)
+      left[fitting[0]] //= size
+  return P(*(x[0] if len(x) == 1 else x or None for x in axes))
 
 
 def _fit(spec, shape, mesh):

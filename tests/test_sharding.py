@@ -81,3 +81,68 @@ def test_kernels_of_attention_are_laid_out_by_head():
   like = jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=y.sharding)
   placed = sharding.laid_out('key', like, platform='cpu')
   assert placed.format.layout.major_to_minor == (0, 2, 1, 3)
+
+
+def _fully(mesh, shape, spec):
+  mesh = sharding.make_mesh(*mesh, jax.devices()[:8])
+  params = {'w': jax.ShapeDtypeStruct(shape, jnp.float32)}
+  placed = sharding.parameter_shardings(params, mesh, {'w': spec}, fully=True)
+  return placed['w'].spec
+
+
+@needs_8
+@pytest.mark.parametrize(
+  ('mesh', 'shape', 'spec', 'expected', 'told'),
+  [
+    # An axis goes where the table names it, the other to what is longest then.
+    ((2, 4), (16, 8, 4), P(None, 'model', None), P('data', 'model', None), 0),
+    ((2, 4), (64, 8), P('model', None), P(('model', 'data'), None), 0),
+    ((2, 4), (16,), P(None), P(('model', 'data')), 0),
+    ((8, 1), (8, 24), P('model', None), P(None, 'data'), 0),
+    ((1, 8), (8, 24), P('model', None), P('model', None), 0),
+    # Layers are never split: a scan takes one at a time.
+    ((2, 4), (32, 16, 8), P(None, 'model'), P(None, 'data', 'model'), 0),
+    # Two heads do not divide over four.
+    ((2, 4), (16, 2, 6), P(None, 'model', None), P('model', None, 'data'), 1),
+    ((2, 4), (3, 2), P(None, None), P(None, 'data'), 1),
+    ((2, 4), (3, 5), P(None, None), P(None, None), 2),
+  ],
+)
+def test_what_training_holds_is_split_over_both_axes(
+  mesh, shape, spec, expected, told, caplog
+):
+  sharding._split.cache_clear()
+  for _ in range(2):  # It is told once.
+    assert _fully(mesh, shape, spec) == expected
+  assert len(caplog.records) == told
+
+
+@needs_8
+def test_choices_are_told_in_a_line(caplog):
+  sharding._split.cache_clear()
+  _fully((2, 4), (16, 2, 7), P(None, 'model', None))
+  _fully((2, 4), (1,), P(None))
+  assert [record.getMessage() for record in caplog.records] == [
+    "w (16, 2, 7): 4 devices of 'model' do not divide dimension 1, and split "
+    'dimension 0 of it',
+    "w (1,): 4 devices of 'model' divide none of it, and each holds it whole",
+    "w (1,): 2 devices of 'data' divide none of it, and each holds it whole",
+  ]
+
+
+@needs_8
+def test_a_gathered_parameter_has_its_gradient_in_parts():
+  mesh = sharding.make_mesh(2, 4, jax.devices()[:8])
+  partition = {'w': P(None, 'model')}
+  x = jnp.arange(4.0 * 16).reshape(4, 16)
+  assert sharding.gather({'w': x}, partition)['w'] is x  # Outside a mesh.
+
+  def loss(w):
+    y = sharding.gather({'w': w}, partition)['w']
+    return (y**2).sum(), y
+
+  with jax.set_mesh(mesh):
+    gradient, y = jax.jit(jax.grad(loss, has_aux=True))(x)
+  assert y.sharding.spec == P(None, 'model')
+  assert gradient.sharding.shard_shape(x.shape) == (2, 4)
+  np.testing.assert_array_equal(gradient, 2 * x)

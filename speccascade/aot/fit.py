@@ -57,12 +57,36 @@ def _kept(cell, lowered, kept):
   try:
     found = read(cell, *compiled(lowered))
   except jax.errors.JaxRuntimeError as error:
-    found = {'fits': False, 'error': str(error).splitlines()[0][:200]}
-    if over := _OVER.search(str(error)):
-      found = {'fits': False, 'peak': float(over[1]) * _UNITS[over[2]]}
+    found = _refused(error)
   path.parent.mkdir(parents=True, exist_ok=True)
   files.write(path, json_text.dumps(found))
   return found
+
+
+def memory(lowered: jax.stages.Lowered) -> dict[str, Any]:
+  """Returns what a program needs: JSON values, bytes of one device.
+
+  They are 'arguments', 'donated' (arguments whose memory results take),
+  'temporaries' and 'peak'; where it does not fit, 'peak' or 'error', what the
+  compiler said.
+  """
+  try:
+    own = lowered.compile().memory_analysis()
+  except jax.errors.JaxRuntimeError as error:
+    return _refused(error)
+  return {
+    'fits': True,
+    'arguments': own.argument_size_in_bytes,
+    'donated': own.alias_size_in_bytes,
+    'temporaries': own.temp_size_in_bytes,
+    'peak': own.peak_memory_in_bytes,
+  }
+
+
+def _refused(error):
+  if over := _OVER.search(str(error)):
+    return {'fits': False, 'peak': float(over[1]) * _UNITS[over[2]]}
+  return {'fits': False, 'error': str(error).splitlines()[0][:200]}
 
 
 def compiled(lowered: jax.stages.Lowered) -> tuple[jax.stages.Compiled, str]:

@@ -48,6 +48,7 @@ def load(
   checkpoint: opened.Checkpoint,
   mesh: jax_sharding.Mesh | None = None,
   stacked: bool = False,
+  fully: bool = False,
 ) -> Loaded:
   """Reads the parameters of a checkpoint.
 
@@ -58,13 +59,14 @@ def load(
     mesh: over which the parameters are sharded, as their family tells; None is
       one device.
     stacked: whether layers are stacked, for programs that scan over them.
+    fully: whether both axes of the mesh split the parameters, for training.
 
   Raises:
     ValueError: tensors are missing, left over, damaged, not finite, or of
       another shape or type.
   """
   sources = opened.sources(checkpoint)
-  wanted, places = _plan(checkpoint.config, sources, mesh, stacked)
+  wanted, places = _plan(checkpoint.config, sources, mesh, stacked, fully)
   params, digest = {}, hashlib.sha256(checkpoint.header)
   total = sum(source.nbytes for source in sources.values())
   with progress(checkpoint.path.name, total) as bar:
@@ -79,7 +81,7 @@ def load(
         params[target] = _zeros(wanted[target])()
       params[target] = _put(whole)(params.pop(target), x, step)
   _check_digest(checkpoint, digest)
-  for name in params:
+  for name in () if fully else params:
     params[name] = sharding_lib.laid_out(name.split('.')[-1], params[name])
   params = traverse_util.unflatten_dict(params, sep='.')
   return Loaded(checkpoint.config, params, digest.hexdigest())
@@ -124,7 +126,7 @@ def shapes(
   return traverse_util.unflatten_dict(wanted, sep='.')
 
 
-def _plan(config, sources, mesh, stacked):
+def _plan(config, sources, mesh, stacked, fully=False):
   """Tells what becomes of parameters.
 
   Returns:
@@ -148,6 +150,7 @@ def _plan(config, sources, mesh, stacked):
     traverse_util.unflatten_dict(wanted, sep='.'),
     mesh,
     registry.family_of(config).partition,
+    fully,
   )
   for name, x in traverse_util.flatten_dict(shardings, sep='.').items():
     wanted[name] = wanted[name].update(sharding=x)

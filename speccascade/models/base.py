@@ -73,6 +73,20 @@ class Model(Protocol):
       logits_BxTxV after each of the tokens, float32 or wider.
     """
 
+  def hidden(self, params: dict[str, Any], *inputs: jax.Array) -> jax.Array:
+    """Runs that pass up to the logits, which may not fit for all tokens.
+
+    Args:
+      params: from `init`.
+      *inputs: as of `forward`.
+
+    Returns:
+      x_BxTxD, what `logits` takes of any of the tokens.
+    """
+
+  def logits(self, params: dict[str, Any], x_BxTxD: jax.Array) -> jax.Array:
+    """Returns logits_BxTxV of what `hidden` returned, float32 or wider."""
+
   def prefill(
     self,
     params: dict[str, Any],

@@ -99,6 +99,25 @@ def merge_heads(module, x_BxTxNxH, width):
   return jnp.tensordot(x_BxTxNxH, w_NxHxD.astype(x_BxTxNxH.dtype), 2)
 
 
+def uncached(run, partition, again):
+  """Returns a layer of a pass without a cache, as training runs it.
+
+  Its parameters are gathered where it begins.
+
+  Args:
+    run: (params, x_BxTxD) -> what the layer returns.
+    partition: PartitionSpec of each parameter, by the last part of its name.
+    again: whether the gradient gathers and computes the layer again, so that
+      of all layers only the inputs are held.
+  """
+
+  def gathered(params, x_BxTxD):
+    params = sharding.gather(params, partition)
+    return run(params, sharding.constrain(x_BxTxD, sharding.HIDDEN))
+
+  return jax.checkpoint(gathered) if again else gathered
+
+
 def chosen(x_BxTxD, at_B):
   """Returns x_Bx1xD of one token of each row; of all where `at_B` is None."""
   if at_B is None:

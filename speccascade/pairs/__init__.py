@@ -66,6 +66,7 @@ def load(
   verifier: epath.PathLike | None = None,
   mesh: jax_sharding.Mesh | None = None,
   stacked: bool | None = None,
+  fully: bool = False,
 ) -> Pair:
   """Loads a pair: a shipped one by name, one of a folder, or of two models.
 
@@ -83,6 +84,7 @@ def load(
     mesh: over which the parameters are sharded; None is one device.
     stacked: whether layers are stacked, for programs that scan over them; None
       is on a TPU only.
+    fully: whether both axes of the mesh split the parameters, for training.
 
   Raises:
     ValueError: a file is missing or incomplete, or does not fit the others.
@@ -104,7 +106,7 @@ def load(
   if stacked is None:
     stacked = jax.default_backend() == 'tpu'
   loaded = {
-    role: reading.load(opened.cut(models[role], size), mesh, stacked)
+    role: reading.load(opened.cut(models[role], size), mesh, stacked, fully)
     for role in ROLES
   }
   lengths = {

@@ -1,8 +1,5 @@
 """Which models a config names."""
 
-import math
-
-import jax
 import pydantic
 
 from speccascade import config, pairs, sharding
@@ -29,7 +26,7 @@ class Models(config.Schema):
   verifier: str | None = None
   dtype: config.Dtype = 'float32'
   stacked: bool | None = None
-  mesh: tuple[config.Rows, config.Rows] | None = None
+  mesh: config.Mesh | None = None
 
   @pydantic.model_validator(mode='after')
   def _check_given(self):
@@ -48,17 +45,6 @@ class Models(config.Schema):
       self.dtype,
       drafter=self.drafter,
       verifier=self.verifier,
-      mesh=self._make_mesh(),
+      mesh=self.mesh and sharding.of_config(self.mesh),
       stacked=self.stacked,
     )
-
-  def _make_mesh(self):
-    if self.mesh is None:
-      return None
-    number, devices = math.prod(self.mesh), jax.devices()
-    if number > len(devices):
-      raise ValueError(
-        f'mesh={self.mesh} needs {number} devices, and there are '
-        f'{len(devices)}: lower one of the numbers'
-      )
-    return sharding.make_mesh(*self.mesh, devices[:number])

@@ -29,7 +29,8 @@ _READER_GONE = 128 + signal.SIGPIPE  # As shells report it.
 def run(main: Callable[[], None], name: str) -> None:
   """Parses the flags, calls `main` and exits.
 
-  Exits with 0; with 130 and one line on Ctrl-C; with 141, quietly, where the
+  Exits with 0; with 130 and one line on Ctrl-C; with 143 and one line on
+  SIGTERM of what saves where it was; with 141, quietly, where the
   reader of what is printed has gone; with 1 and one line on a flag or config
   that cannot be parsed, on positional arguments, on a ValueError, an OSError
   or a missing library, and where memory runs out. Other exceptions are bugs:
@@ -50,6 +51,9 @@ def run(main: Callable[[], None], name: str) -> None:
   except KeyboardInterrupt:
     print(f'{name}: interrupted', file=sys.stderr)
     raise SystemExit(process.INTERRUPTED) from None
+  except process.Terminated as error:
+    print(f'{name}: terminated; {error}', file=sys.stderr)
+    raise SystemExit(process.TERMINATED) from None
   except Exception as error:
     _drop_what_cannot_be_printed()
     if isinstance(error, BrokenPipeError) and _is_reader_gone():

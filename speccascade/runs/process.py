@@ -8,9 +8,17 @@ import contextlib
 import os
 import signal
 import sys
+import threading
+from collections.abc import Callable, Iterator
 
 _MAIN = 'MainProcess'  # As multiprocessing names it.
-INTERRUPTED = 128 + signal.SIGINT  # Exit status, as shells report it.
+# Exit statuses, as shells report them.
+INTERRUPTED = 128 + signal.SIGINT
+TERMINATED = 128 + signal.SIGTERM
+
+
+class Terminated(Exception):
+  """SIGTERM ended a work that has saved where it was; the text tells where."""
 
 
 def open_streams() -> None:
@@ -67,6 +75,24 @@ def _end(*_):
   for worker in _processes().active_children() if _processes() else ():
     worker.terminate()
   os._exit(INTERRUPTED)
+
+
+@contextlib.contextmanager
+def deferred_termination() -> Iterator[Callable[[], bool]]:
+  """Yields what tells whether SIGTERM came, which ends nothing meanwhile.
+
+  Who sees that it came saves and raises `Terminated`. In a thread other than
+  the main one, whose signals are, it never comes.
+  """
+  came = threading.Event()
+  if threading.current_thread() is not threading.main_thread():
+    yield came.is_set
+    return
+  before = signal.signal(signal.SIGTERM, lambda *_: came.set())
+  try:
+    yield came.is_set
+  finally:
+    signal.signal(signal.SIGTERM, before)
 
 
 def _processes():

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from speccascade import sharding
 from speccascade.decoding import autoregressive, results
-from speccascade.models import base
+from speccascade.models import base, registry
 from speccascade.sampling import probabilities
 from speccascade.training import data
 
@@ -39,6 +40,9 @@ def sample(
     precedes the target, the answer and padding. The answer has weight 1; it
     is cut after N tokens.
   """
+  # Once, not for each token.
+  partition = registry.family_of(model.config).partition
+  params = sharding.gather(params, partition)
   token_BxT = batch['token_BxT'].astype(jnp.int32)
   B, T = token_BxT.shape
   N = _answer_width(T, max_new_tokens)

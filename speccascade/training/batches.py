@@ -1,8 +1,11 @@
 """Batches of examples in a reproducible order."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import grain
+import jax
+import numpy as np
 
 from speccascade.training import data
 
@@ -30,3 +33,18 @@ def shuffled(examples: data.Examples, batch_size: int, seed: int) -> Any:
   # One thread keeps ahead of the device; more contend for the interpreter.
   options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=16)
   return iter(dataset.to_iter_dataset(options))
+
+
+def place(
+  batch: Mapping[str, np.ndarray], rows: jax.sharding.Sharding
+) -> dict[str, jax.Array]:
+  """Puts a batch on devices; each process of several feeds its own rows.
+
+  Args:
+    batch: arrays of `data.Examples.rows`, the same in each process.
+    rows: how devices split the rows.
+  """
+  return {
+    name: jax.make_array_from_callback(x.shape, rows, x.__getitem__)
+    for name, x in batch.items()
+  }

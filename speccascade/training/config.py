@@ -4,6 +4,7 @@ import json
 import typing
 from typing import Any
 
+import jax
 import pydantic
 
 from speccascade import config
@@ -85,11 +86,17 @@ class Train(config.Schema):
     distill: the pair, the loss and the text of a distillation.
     dtype: compute type of both models of the pair.
     optimizer: how gradients change parameters.
-    batch_size: B, a multiple of the number of devices.
+    batch_size: B, a multiple of the devices that split the rows.
     num_steps: steps of the whole run.
     log_every: steps between lines of metrics.
     eval_every: steps between validations, a multiple of `log_every`.
     save_every: steps between checkpoints, a multiple of `log_every`.
+    mesh: (devices that split the rows of a batch, devices that split the
+      models), which all split parameters and the optimizer's state; None is one
+      device.
+    stacked: whether the step scans over the layers of a model, holds only their
+      inputs and computes them again for the gradient: for models that compile
+      long or do not fit. None is on a TPU only.
   """
 
   name: config.Name
@@ -111,10 +118,18 @@ class Train(config.Schema):
   log_every: config.Steps = 50
   eval_every: config.Steps = 500
   save_every: config.Steps = 1000
+  mesh: config.Mesh | None = None
+  stacked: bool | None = None
 
   def architecture(self) -> base.Config:
     """Returns the configuration of a model that is trained from scratch."""
     return registry.make_config(self.family, **self.model)
+
+  def is_stacked(self) -> bool:
+    """Returns `stacked`, of this machine if it is None."""
+    if self.stacked is None:
+      return jax.default_backend() == 'tpu'
+    return self.stacked
 
   @pydantic.field_validator('model')
   @classmethod
@@ -147,6 +162,15 @@ class Train(config.Schema):
       raise ValueError(
         f'optimizer.warmup_steps={self.optimizer.warmup_steps} must be less '
         f'than num_steps={self.num_steps}'
+      )
+    return self
+
+  @pydantic.model_validator(mode='after')
+  def _check_mesh(self):
+    if self.mesh and self.batch_size % self.mesh[0]:
+      raise ValueError(
+        f'batch_size={self.batch_size} must be a multiple of {self.mesh[0]}, '
+        f'the devices of mesh={self.mesh} that split the rows'
       )
     return self
 

@@ -136,19 +136,27 @@ def _sums(verifier, loss, samples, answer, model, params, frozen, batch, key):
     # Draws have no gradient; a loop of unknown length has no reverse mode.
     writer = lax.stop_gradient(writers[samples][1])
     batch = answers.sample(writers[samples][0], writer, batch, *answer, key)
-  log_q_BxTxV = jax.nn.log_softmax(loss_lib.forward(model, params, batch))
-  log_p_BxTxV = lax.stop_gradient(
-    jax.nn.log_softmax(loss_lib.forward(verifier, frozen, batch))
+  frozen = lax.stop_gradient(frozen)
+
+  def sums(p_BxTxD, q_BxTxD, target_BxT, weight_BxT):
+    log_p_BxTxV, log_q_BxTxV = (
+      jax.nn.log_softmax(loss_lib.logits(*x))
+      for x in ((verifier, frozen, p_BxTxD), (model, params, q_BxTxD))
+    )
+    both = log_p_BxTxV, log_q_BxTxV, target_BxT
+    return {
+      'loss': jnp.sum(weight_BxT * LOSSES[loss](*both)),
+      'acceptance': jnp.sum(weight_BxT * (1 - total_variation(*both))),
+      'weight': jnp.sum(weight_BxT),
+    }
+
+  return loss_lib.sum_over_tokens(
+    sums,
+    2 * model.vocab_size,
+    loss_lib.hidden(verifier, frozen, batch),
+    loss_lib.hidden(model, params, batch),
+    *loss_lib.targets(batch),
   )
-  target_BxT, weight_BxT = loss_lib.targets(
-    batch['token_BxT'], batch['weight_BxT']
-  )
-  both = log_p_BxTxV, log_q_BxTxV, target_BxT
-  return {
-    'loss': jnp.sum(weight_BxT * LOSSES[loss](*both)),
-    'acceptance': jnp.sum(weight_BxT * (1 - total_variation(*both))),
-    'weight': jnp.sum(weight_BxT),
-  }
 
 
 def _kl(log_a, log_b):

@@ -1,13 +1,18 @@
 """The form of an objective, and the objective of training from scratch."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax import lax
 
-from speccascade.models import base
+from speccascade.models import base, common
+
+# Bytes of logits that a device makes at a time, at most. Each time the table of
+# V tokens is gathered and its gradient summed over 'data'.
+_LOGITS = 2**30
 
 
 class Objective(Protocol):
@@ -40,52 +45,88 @@ class Objective(Protocol):
 def next_token(model, params, frozen, batch, key):
   """Objective: cross-entropy in nats, and accuracy of greedy predictions."""
   del frozen, key
-  return next_token_sums(
-    forward(model, params, batch), batch['token_BxT'], batch['weight_BxT']
-  )
+
+  def sums(x_BxTxD, target_BxT, weight_BxT):
+    logits_BxTxV = logits(model, params, x_BxTxD)
+    return next_token_sums(logits_BxTxV, target_BxT, weight_BxT)
+
+  own = hidden(model, params, batch), *targets(batch)
+  return sum_over_tokens(sums, model.vocab_size, *own)
 
 
-def forward(
+def hidden(
   model: base.Model, params: Any, batch: Mapping[str, jax.Array]
 ) -> jax.Array:
-  """Returns float32 logits_BxTxV; encodes the inputs if the batch has any."""
+  """Returns x_BxTxD, of which `logits` makes logits; encodes any inputs."""
   inputs = [batch[k] for k in ('input_BxS', 'length_B') if k in batch]
-  logits_BxTxV = model.forward(params, *inputs, batch['token_BxT'])
-  return logits_BxTxV.astype(jnp.float32)
+  return model.hidden(params, *inputs, batch['token_BxT'])
 
 
-def targets(
-  token_BxT: jax.Array, weight_BxT: jax.Array
-) -> tuple[jax.Array, jax.Array]:
+def logits(model: base.Model, params: Any, x_BxTxD: jax.Array) -> jax.Array:
+  """Returns logits_BxTxV, float32 or wider."""
+  logits_BxTxV = model.logits(params, x_BxTxD)
+  return logits_BxTxV.astype(common.wide(logits_BxTxV.dtype))
+
+
+def sum_over_tokens(
+  function: Callable[..., Any], vocab_size: int, *arrays: jax.Array
+) -> Any:
+  """Sums what a function returns of chunks of the tokens of all rows.
+
+  Logits of all tokens may not fit. Those of a chunk are computed again for the
+  gradient, so that one chunk's are held at a time.
+
+  Args:
+    function: arrays (B, any number of tokens, ...) -> tree of sums.
+    vocab_size: V; of several models, of all.
+    *arrays: arrays (B, T, ...); where the last is 0, a token adds nothing.
+  """
+  B, T = arrays[0].shape[:2]
+  mesh = jax.sharding.get_abstract_mesh()
+  devices = 1 if mesh.empty else mesh.size
+  number = min(T, -(-4 * B * T * vocab_size // (devices * _LOGITS)))
+  if number == 1:
+    return function(*arrays)
+
+  def split(x):
+    missing = -T % number
+    x = jnp.pad(x, [(0, 0), (0, missing)] + [(0, 0)] * (x.ndim - 2))
+    return x.reshape(B, number, -1, *x.shape[2:]).swapaxes(0, 1)
+
+  again = jax.checkpoint(function)
+  step = lambda _, chunk: (None, again(*chunk))  # noqa: E731
+  _, sums = lax.scan(step, None, tuple(map(split, arrays)))
+  return jax.tree.map(lambda x: x.sum(0), sums)
+
+
+def targets(batch: Mapping[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
   """Returns the token that each position predicts, and its weight.
 
   Args:
-    token_BxT: tokens that a model reads.
-    weight_BxT: weight of each as a target, 0 for prompt and padding.
+    batch: arrays of `data.Examples.rows`.
 
   Returns:
     int32 target_BxT and float32 weight_BxT. The last position predicts
     nothing and has weight 0: T, and the layout of the logits, stay.
   """
-  target_BxT = jnp.roll(token_BxT, -1, axis=1).astype(jnp.int32)
-  weight_BxT = jnp.roll(weight_BxT.astype(jnp.float32), -1, axis=1)
-  return target_BxT, weight_BxT.at[:, -1].set(0)
+  target_BxT = jnp.roll(batch['token_BxT'], -1, axis=1).astype(jnp.int32)
+  weight_BxT = batch['weight_BxT'].astype(jnp.float32)
+  return target_BxT, jnp.roll(weight_BxT, -1, axis=1).at[:, -1].set(0)
 
 
 def next_token_sums(
-  logits_BxTxV: jax.Array, token_BxT: jax.Array, weight_BxT: jax.Array
+  logits_BxTxV: jax.Array, target_BxT: jax.Array, weight_BxT: jax.Array
 ) -> dict[str, jax.Array]:
   """Returns sums over the target tokens.
 
   Args:
     logits_BxTxV: float32 logits after each token.
-    token_BxT: tokens that the model read.
-    weight_BxT: weight of each as a target, 0 for prompt and padding.
+    target_BxT: the token after it.
+    weight_BxT: weight of that, 0 of a prompt or padding.
 
   Returns:
     float32 sums: 'loss' in nats, 'accuracy' of greedy predictions, 'weight'.
   """
-  target_BxT, weight_BxT = targets(token_BxT, weight_BxT)
   nats_BxT = optax.softmax_cross_entropy_with_integer_labels(
     logits_BxTxV, target_BxT
   )

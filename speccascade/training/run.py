@@ -1,14 +1,12 @@
 """Runs a training config: makes its model, its data and its objective."""
 
 import dataclasses
-import hashlib
 from typing import Any
 
 import jax
-import numpy as np
 from etils import epath
 
-from speccascade import pairs, tasks
+from speccascade import pairs, sharding, tasks
 from speccascade import tokenizers as tokenizer_lib
 from speccascade.decoding import checks as decoding_checks
 from speccascade.models import registry
@@ -27,19 +25,15 @@ def run(settings: config.Train, workdir: epath.PathLike) -> Any:
 
   Raises:
     ValueError: a file is missing, an example or answer does not fit its row,
-      the batch does not fit the devices, or `workdir` was created with a
+      the mesh does not fit the devices, or `workdir` was created with a
       different config or data.
   """
-  if settings.batch_size % jax.device_count():
-    raise ValueError(
-      f'batch_size={settings.batch_size} must be a multiple of the '
-      f'{jax.device_count()} devices'
-    )
+  mesh = sharding.of_config(settings.mesh or (1, 1))
   task = tasks.load(settings.task, settings.task_args)
   if settings.distill is None:
     model, tokenizer, teaching = *_from_scratch(settings), {'origin': {}}
   else:
-    model, tokenizer, teaching = _from_pair(settings, task)
+    model, tokenizer, teaching = _from_pair(settings, task, mesh)
   teaching['origin']['tokenizer'] = tokenizer.file_digest
   train, valid = (
     data.tokenize(
@@ -74,9 +68,11 @@ def _from_scratch(settings):
   return registry.make_model(architecture), tokenizer
 
 
-def _from_pair(settings, task):
+def _from_pair(settings, task, mesh):
   """Returns (drafter, tokenizer, the other arguments of `loop.train`)."""
-  pair = pairs.load(settings.distill.pair)
+  pair = pairs.load(
+    settings.distill.pair, mesh=mesh, stacked=settings.is_stacked(), fully=True
+  )
   decoding_checks.check_pair(pair.drafter, pair.verifier)
   for model in (pair.drafter, pair.verifier):
     try:
@@ -100,16 +96,8 @@ def _from_pair(settings, task):
     ),
     'start': pair.drafter_params,
     'origin': {
-      'drafter_hash': _hash(pair.drafter_params),
-      'verifier_hash': _hash(pair.verifier_params),
+      'drafter': pair.digests['drafter'],
+      'verifier': pair.digests['verifier'],
     },
   }
   return drafter, pair.tokenizer, teaching
-
-
-def _hash(params):
-  """Returns the SHA-256 of float32 parameters, in the order of their names."""
-  digest = hashlib.sha256()
-  for x in jax.tree.leaves(params):
-    digest.update(np.ascontiguousarray(x, np.float32).data)
-  return digest.hexdigest()

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from speccascade.models.t5 import config as config_lib
-from speccascade.models.t5 import positions
 from speccascade.models.t5 import model as t5
+from speccascade.models.t5 import positions
 from tests.models import t5_reference
 
 V, L = 20, 2

@@ -41,6 +41,13 @@ def work_beside_a_worker():
     except KeyboardInterrupt:
       pass  # As a callback of JAX.
 
+def work_until_terminated():
+  with process.deferred_termination() as is_terminated:
+    print('begun', flush=True)
+    while not is_terminated():
+      time.sleep(0.01)
+    raise process.Terminated('step 5 is saved')
+
 if __name__ == '__main__':
   command_line.run(globals()[sys.argv.pop(1)], 'toy')
 """
@@ -97,3 +104,12 @@ def test_an_interrupt_ends_a_process_and_its_workers_in_one_line(start):
     time.sleep(0.1)
   else:
     raise AssertionError('the worker goes on')
+
+
+def test_a_termination_waits_for_what_saves_where_it_is(start):
+  toy = start('exec $toy work_until_terminated')
+  assert toy.stdout.readline() == 'begun\n'
+  toy.terminate()
+  told = 'toy: terminated; step 5 is saved\n'
+  assert toy.communicate(timeout=600) == ('', told)
+  assert toy.returncode == 143

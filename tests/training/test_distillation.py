@@ -17,8 +17,13 @@ B, T, V = 3, 5, 7
 class _Logits:
   """A model whose parameters are its logits."""
 
-  def forward(self, params, token_BxT):
+  vocab_size = V
+
+  def hidden(self, params, token_BxT):
     return params + 0 * token_BxT[..., None]
+
+  def logits(self, params, x_BxTxV):
+    return x_BxTxV
 
 
 def _logits(seed, scale=3.0):

@@ -14,7 +14,10 @@ WEIGHT_BxT = jnp.array(
 )
 
 
-_sums = jax.jit(loss.next_token_sums)
+@jax.jit
+def _sums(logits_BxTxV, token_BxT, weight_BxT):
+  batch = {'token_BxT': token_BxT, 'weight_BxT': weight_BxT}
+  return loss.next_token_sums(logits_BxTxV, *loss.targets(batch))
 
 
 def _loss(logits_BxTxV, weight_BxT=WEIGHT_BxT):
@@ -53,8 +56,13 @@ def test_the_first_token_is_never_a_target():
 class _Logits:
   """A model whose parameters are its logits."""
 
-  def forward(self, params, token_BxT):
-    return params + 0 * token_BxT[..., None]
+  vocab_size = 4
+
+  def hidden(self, params, token_BxT):
+    return params + 0 * token_BxT[..., None].astype(params.dtype)
+
+  def logits(self, params, x_BxTxV):
+    return x_BxTxV
 
 
 def test_bfloat16_logits_are_summed_in_float32():

@@ -20,6 +20,7 @@ from speccascade.training import (
   loss,
   metrics,
 )
+from speccascade.training import step as step_lib
 from tests.training import stand_ins, sums
 
 
@@ -199,6 +200,15 @@ def test_a_training_that_diverges_stops_before_it_saves(tmp_path):
   assert not metrics.read(tmp_path)
 
 
+def _step(objective, *optimizer):
+  """The function of a step of no model, on one device."""
+  mesh = sharding.make_mesh(1, 1, jax.devices()[:1])
+  own = step_lib.Step(None, objective, *optimizer, mesh)
+  return functools.partial(
+    step_lib._step, own, jax.NamedSharding(mesh, jax.P())
+  )
+
+
 @pytest.mark.parametrize('where', ['loss', 'gradient', 'parameter'])
 def test_what_is_not_finite_is_told_of_its_step(where):
   start = 1e38 if where == 'parameter' else 1.0
@@ -212,16 +222,14 @@ def test_what_is_not_finite_is_told_of_its_step(where):
     return {'loss': loss, 'weight': 1}
 
   optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(3e38))
-  step = functools.partial(
-    loop._train_step, None, objective, optimizer, lambda _: 0.1
-  )
+  step = _step(objective, optimizer, lambda _: 0.1)
   params = {'w': jnp.float32(start)}
-  state = loop.State(jnp.int32(0), params, optimizer.init(params))
+  state = step_lib.State(jnp.int32(0), params, optimizer.init(params))
   _, values = step(state, (), (), jax.random.key(0))
   assert not values['finite']
-  window = [{'finite': True, 'loss': 1.0}] * 2 + [jax.device_get(values)]
+  ahead = [{'finite': True, 'loss': 1.0}] * 2 + [values]
   with pytest.raises(ValueError, match='at step 7 '):
-    loop._summarise([dict(x) for x in window], 7)
+    loop._read(ahead, 7)
 
 
 def test_a_validation_that_is_not_finite_is_one_line():
@@ -232,7 +240,7 @@ def test_a_validation_that_is_not_finite_is_one_line():
       frozen=(),
       examples=_examples('validation', 16),
       batch_size=16,
-      place=jax.devices()[0],
+      place=jax.device_put,
     )
 
 
@@ -296,7 +304,7 @@ def test_validation_counts_every_example_once():
     frozen=3.0,
     examples=examples,
     batch_size=6,
-    place=jax.devices()[0],
+    place=jax.device_put,
   )
   by_token = np.sum(examples.weight_ExT * examples.token_ExT.astype(float))
   expected = (2 * by_token + 3 * 3) / np.sum(examples.weight_ExT.astype(int))
@@ -304,7 +312,8 @@ def test_validation_counts_every_example_once():
 
 
 def test_norm_scales_are_not_decayed():
-  optimizer, _ = loop.make_optimizer(stand_ins.settings())
+  settings = stand_ins.settings().optimizer
+  optimizer, _ = step_lib.make_optimizer(settings, 24)
 
   @jax.jit
   def decay(params):  # Without a gradient, what moves is decayed.
@@ -328,10 +337,7 @@ def test_a_student_starts_where_it_is_told_and_comes_near_its_teacher(
   tmp_path, whole
 ):
   model = stand_ins.model()
-  mesh = sharding.make_mesh(jax.device_count(), 1)
-  start = jax.device_put(
-    stand_ins.params(model), jax.NamedSharding(mesh, jax.P()), may_alias=False
-  )
+  start = stand_ins.params(model)
   objective = distillation.objective(model, 'forward_kl', 'targets', 5, (1,))
   loop.train(
     stand_ins.settings(num_steps=20, save_every=20),
@@ -345,7 +351,6 @@ def test_a_student_starts_where_it_is_told_and_comes_near_its_teacher(
   )
   lines = metrics.read(tmp_path)
   batch = next(batches.shuffled(_examples('train', 50), 16, seed=3))
-  batch = jax.device_put(batch, jax.NamedSharding(mesh, sharding.BATCH))
   # The start is still there: its memory was not given to the first step.
   first = jax.jit(functools.partial(objective, model))(
     start, whole[1], batch, None
@@ -364,13 +369,11 @@ def test_each_step_draws_anew_by_its_number():
       'weight': 1,
     }
 
-  optimizer, schedule = loop.make_optimizer(stand_ins.settings())
-  step = functools.partial(
-    loop._train_step, None, objective, optimizer, schedule
-  )
-  step, key = jax.jit(step), jax.random.key(3)
+  settings = stand_ins.settings().optimizer
+  optimizer, schedule = step_lib.make_optimizer(settings, 24)
+  step, key = jax.jit(_step(objective, optimizer, schedule)), jax.random.key(3)
   params = {'w': jnp.ones(2)}
-  state = loop.State(jnp.int32(5), params, optimizer.init(params))
+  state = step_lib.State(jnp.int32(5), params, optimizer.init(params))
   for number in (5, 6, 7):
     state, values = step(state, (), (), key)
     expected = jax.random.uniform(jax.random.fold_in(key, number))

@@ -110,8 +110,7 @@ def _check_exported(workdir, folder):
   assert 1e-4 < max(jax.tree.leaves(moved)) < 2e-1  # It started from the old.
   told = json.loads((workdir / 'provenance.json').read_text())['drafter']
   assert told['final']['valid_loss'] == lines[-1]['valid_loss']
-  hashes = {'drafter_hash', 'verifier_hash', 'tokenizer'}
-  assert told['origin'].keys() == hashes
+  assert told['origin'].keys() == {'drafter', 'verifier', 'tokenizer'}
   # The pair takes it in place of the old one, with what is told of it.
   pair = shutil.copytree(folder, workdir / 'pair')
   for file in ('drafter.safetensors', 'provenance.json'):
@@ -154,7 +153,7 @@ def test_resuming_draws_the_same_answers(tmp_path, whole, folders):
   ('field', 'value', 'message'),
   [
     ('distill.pair', 'no_such', "no pair 'no_such'"),
-    ('batch_size', 6, 'batch_size=6 must be a multiple of the 8 devices'),
+    ('mesh', (4, 4), r'mesh=\(4, 4\) needs 16 devices, and there are 8'),
   ],
 )  # fmt: skip
 def test_what_is_not_there_or_does_not_fit_is_one_line_before_any_data(

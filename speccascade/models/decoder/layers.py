@@ -17,6 +17,7 @@ from speccascade import sharding
 from speccascade.models import cache as cache_lib
 from speccascade.models import common, stacking
 from speccascade.models.decoder import config as config_lib
+from speccascade.models.decoder import partition
 
 # Keys and values, each one array a stack of a cache.
 _Stacks = tuple[tuple[jax.Array, ...], tuple[jax.Array, ...]]
@@ -79,9 +80,8 @@ def apply(
   for place, (i, layer_params) in enumerate(stacking.tail(params), period):
     layer = Layer(cfg, _kind(cfg, i), cache is not None and cache.rings[place])
     old = None if cache is None else (cache.keys[place], cache.values[place])
-    x_BxTxD, new = layer.apply(
-      {'params': layer_params}, x_BxTxD, old, 0, context
-    )
+    run = _runner(layer, old, 0, context, period > 0)
+    x_BxTxD, new = run(layer_params, x_BxTxD)
     stacks.append(new and tuple((x,) for x in new))
   x_BxTxD = _norm(cfg).apply({'params': params['final_norm']}, x_BxTxD)
   if cache is None:
@@ -146,19 +146,26 @@ def _scan(cfg, params, x_BxTxD, old, context):
     (x_BxTxD, cached), (own, index) = carry, inputs
     made = []
     for j, layer in enumerate(layers):
-      x_BxTxD, new = layer.apply(
-        {'params': own[j]},
-        x_BxTxD,
-        cached and (cached[0][j], cached[1][j]),
-        index,
-        context,
-      )
+      mine = cached and (cached[0][j], cached[1][j])
+      run = _runner(layer, mine, index, context, True)
+      x_BxTxD, new = run(own[j], x_BxTxD)
       made.append(new)
     return (x_BxTxD, cached and tuple(zip(*made, strict=True))), None
 
   indices = jnp.arange(stacking.steps(params))
   start = (x_BxTxD, old and old[:2])
   return lax.scan(step, start, (stacked, indices))[0]
+
+
+def _runner(layer, cached, index, context, stacked):
+  """Returns (params, x_BxTxD) -> (x_BxTxD, (keys, values)) of a layer."""
+
+  def run(params, x_BxTxD):
+    return layer.apply({'params': params}, x_BxTxD, cached, index, context)
+
+  if cached is not None:
+    return run
+  return common.uncached(run, partition.PARTITION, again=stacked)
 
 
 def _part(cache, number):

@@ -40,8 +40,19 @@ class Decoder:
 
   def forward(self, params, token_BxT):
     """Runs an uncached, causal pass: logits_BxTxV, float32 or wider."""
-    x_BxTxD, _ = layers.apply(self.config, params, token_BxT)
-    return self._logits(params, x_BxTxD)
+    return self.logits(params, self.hidden(params, token_BxT))
+
+  def hidden(self, params, token_BxT):
+    """Runs such a pass up to what `logits` takes: x_BxTxD."""
+    return layers.apply(self.config, params, token_BxT)[0]
+
+  def logits(self, params, x_BxTxD):
+    """Returns logits_BxTxV of what `hidden` returned."""
+    table_VxD = params['embedding' if self.config.tied else 'lm_head']
+    logits_BxTxV = common.unembed(x_BxTxD, table_VxD)
+    if self.config.final_cap is None:
+      return logits_BxTxV
+    return common.softcap(logits_BxTxV, self.config.final_cap)
 
   def prefill(self, params, token_BxS, length_B, *, new_tokens, block):
     """Reads right-padded prompts.
@@ -90,11 +101,4 @@ class Decoder:
     cache = cache.replace(
       length_B=cache.length_B + token_BxT.shape[1], keys=keys, values=values
     )
-    return self._logits(params, common.chosen(x_BxTxD, at_B)), cache
-
-  def _logits(self, params, x_BxTxD):
-    table_VxD = params['embedding' if self.config.tied else 'lm_head']
-    logits_BxTxV = common.unembed(x_BxTxD, table_VxD)
-    if self.config.final_cap is None:
-      return logits_BxTxV
-    return common.softcap(logits_BxTxV, self.config.final_cap)
+    return self.logits(params, common.chosen(x_BxTxD, at_B)), cache

@@ -15,7 +15,7 @@ from speccascade import sharding
 from speccascade.models import cache as cache_lib
 from speccascade.models import common, stacking
 from speccascade.models.t5 import config as config_lib
-from speccascade.models.t5 import positions
+from speccascade.models.t5 import partition, positions
 
 _LOGITS = 2**27  # Of an encoder's block: 512 MiB in float32, over all heads,
 _SHORT = 32  # and so many queries at least.
@@ -67,15 +67,20 @@ def read(
     _within(length_B, input_BxS.shape[1]), bias_RxN=_bias(cfg, own, True)
   )
   layer = _EncoderLayer(cfg)
-  step = lambda x, p: (layer.apply({'params': p}, x, context), None)  # noqa: E731
+  run = common.uncached(
+    lambda p, x_BxSxD: layer.apply({'params': p}, x_BxSxD, context),
+    partition.PARTITION,
+    again=stacking.steps(own) > 0,
+  )
   x_BxSxD = _embed(cfg, params, input_BxS)
   for stacked in stacking.stacks_of(own):
-    x_BxSxD, _ = lax.scan(step, x_BxSxD, stacked)
+    x_BxSxD, _ = lax.scan(lambda x, p: (run(p, x), None), x_BxSxD, stacked)
   for _, layer_params in stacking.tail(own):
-    x_BxSxD, _ = step(x_BxSxD, layer_params)
+    x_BxSxD = run(layer_params, x_BxSxD)
   x_BxSxD = _normed(cfg, own, x_BxSxD)
 
   def project(attention):
+    attention = sharding.gather(attention, partition.PARTITION)
     made = _CrossAttention(cfg).apply(
       {'params': attention}, x_BxSxD, method='read'
     )
@@ -99,7 +104,6 @@ def write(
   token_BxT: jax.Array,
   memory: cache_lib.Memory,
   cache: cache_lib.Cache | None = None,
-  at_B: jax.Array | None = None,
 ) -> tuple[jax.Array, tuple[Any, Any] | None]:
   """Decodes a block after an input.
 
@@ -109,10 +113,10 @@ def write(
     token_BxT: int32 tokens of the decoder.
     memory: from `read`.
     cache: of the decoder's tokens before them; None is an empty one.
-    at_B: the token of each row whose logits are wanted; None is all.
 
   Returns:
-    (logits_BxTxV, the cache's (keys, values) with the block; None without).
+    (x_BxTxD after the final norm, the cache's (keys, values) with the block;
+    None without).
   """
   own, T = params['decoder'], token_BxT.shape[1]
   bias_RxN = _bias(cfg, own, False)
@@ -135,9 +139,16 @@ def write(
   def step(carry, inputs, place):
     (x_BxTxD, cached), (layer_params, index) = carry, inputs
     read = memory.keys[place], memory.values[place]
-    return layer.apply(
-      {'params': layer_params}, x_BxTxD, cached, read, index, context
-    )
+
+    def run(params, x_BxTxD):
+      return layer.apply(
+        {'params': params}, x_BxTxD, cached, read, index, context
+      )
+
+    if cached is None:
+      stacked = stacking.steps(own) > 0
+      run = common.uncached(run, partition.PARTITION, again=stacked)
+    return run(layer_params, x_BxTxD)
 
   x_BxTxD, stacks = _embed(cfg, params, token_BxT), []
   places = len(memory.keys)
@@ -154,14 +165,10 @@ def write(
   for place, (_, layer_params) in enumerate(stacking.tail(own), len(stacks)):
     x_BxTxD, new = step((x_BxTxD, old[place]), (layer_params, 0), place)
     stacks.append(new)
-  x_BxTxD = _normed(cfg, own, common.chosen(x_BxTxD, at_B))
-  if cfg.scales_output:
-    x_BxTxD *= cfg.embed_dim**-0.5
-  table_VxD = params['embedding' if cfg.tied_embeddings else 'lm_head']
-  logits_BxTxV = common.unembed(x_BxTxD, table_VxD)
+  x_BxTxD = _normed(cfg, own, x_BxTxD)
   if cache is None:
-    return logits_BxTxV, None
-  return logits_BxTxV, tuple(zip(*stacks, strict=True))
+    return x_BxTxD, None
+  return x_BxTxD, tuple(zip(*stacks, strict=True))
 
 
 def _embed(cfg, params, token_BxT):

@@ -11,7 +11,7 @@ import dataclasses
 import jax.numpy as jnp
 
 from speccascade.models import cache as cache_lib
-from speccascade.models import stacking
+from speccascade.models import common, stacking
 from speccascade.models.t5 import config as config_lib
 from speccascade.models.t5 import layers
 
@@ -52,8 +52,22 @@ class T5:
     Returns:
       logits_BxTxV after each of `token_BxT`, float32 or wider.
     """
+    return self.logits(
+      params, self.hidden(params, input_BxS, length_B, token_BxT)
+    )
+
+  def hidden(self, params, input_BxS, length_B, token_BxT):
+    """Runs such a pass up to what `logits` takes: x_BxTxD."""
     memory = layers.read(self.config, params, input_BxS, length_B)
     return layers.write(self.config, params, token_BxT, memory)[0]
+
+  def logits(self, params, x_BxTxD):
+    """Returns logits_BxTxV of what `hidden` returned."""
+    cfg = self.config
+    if cfg.scales_output:
+      x_BxTxD *= cfg.embed_dim**-0.5
+    table_VxD = params['embedding' if cfg.tied_embeddings else 'lm_head']
+    return common.unembed(x_BxTxD, table_VxD)
 
   def prefill(self, params, token_BxS, length_B, *, new_tokens, block):
     """Encodes right-padded inputs.
@@ -92,10 +106,10 @@ class T5:
 
     Of one token of each row, logits_Bx1xV, if `at_B` says which.
     """
-    logits_BxTxV, (keys, values) = layers.write(
-      self.config, params, token_BxT, cache.memory, cache, at_B
+    x_BxTxD, (keys, values) = layers.write(
+      self.config, params, token_BxT, cache.memory, cache
     )
     cache = cache.replace(
       length_B=cache.length_B + token_BxT.shape[1], keys=keys, values=values
     )
-    return logits_BxTxV, cache
+    return self.logits(params, common.chosen(x_BxTxD, at_B)), cache
