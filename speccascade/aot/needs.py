@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from speccascade import sharding
 from speccascade.aot import program
 from speccascade.models import registry
 from speccascade.sampling import keys
@@ -32,7 +33,7 @@ def floor(cell: program.Cell) -> int:
   """Bytes of a device that an iteration must move.
 
   The verifier's weights and cache once, the drafter's for each of its steps.
-  Keys and values are divided over as many devices as their heads allow.
+  Keys and values are divided as far as their heads and rows allow.
   """
   own = program.mesh(cell)
   total = 0
@@ -44,8 +45,9 @@ def floor(cell: program.Cell) -> int:
       if _is_read([part.key for part in path], 'lm_head' in params)
     )
     for x in _caches(cell, config):
-      heads = math.gcd(x.shape[2], own.shape['model'])
-      read += _size(x) // (heads * math.gcd(x.shape[1], own.shape['data']))
+      spec = sharding.fit(sharding.CACHE, x.shape, own)
+      placed = jax.NamedSharding(own, spec)
+      read += math.prod(placed.shard_shape(x.shape)) * x.dtype.itemsize
     total += times * read
   return total
 

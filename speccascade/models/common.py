@@ -76,7 +76,7 @@ def attend(q_BxTxNxH, k_BxKxSxH, v_BxKxSxH, mask_BxTxS, adjust=lambda x: x):
   K, S = k_BxKxSxH.shape[1:3]
   # One axis of queries, after the axes that both have: with any other, XLA's
   # CPU backend copies the keys, and does not multiply bfloat16.
-  q_BxKxQTxH = q_BxTxNxH.swapaxes(1, 2).reshape(B, K, -1, H)
+  q_BxKxQTxH = sharding.by_cache(q_BxTxNxH.swapaxes(1, 2).reshape(B, K, -1, H))
   logits_BxKxQTxS = jnp.einsum(
     'BKTH,BKSH->BKTS',
     q_BxKxQTxH,
@@ -89,14 +89,16 @@ def attend(q_BxTxNxH, k_BxKxSxH, v_BxKxSxH, mask_BxTxS, adjust=lambda x: x):
   )
   weight_BxNxTxS = jax.nn.softmax(logits_BxNxTxS).astype(q_BxTxNxH.dtype)
   mixed_BxKxQTxH = weight_BxNxTxS.reshape(B, K, -1, S) @ v_BxKxSxH
-  return mixed_BxKxQTxH.reshape(B, N, T, H).swapaxes(1, 2)
+  mixed_BxTxNxH = mixed_BxKxQTxH.reshape(B, N, T, H).swapaxes(1, 2)
+  return sharding.constrain(mixed_BxTxNxH, sharding.HEADS)
 
 
 def merge_heads(module, x_BxTxNxH, width):
   """Multiplies by parameter `out` of `module`: BxTxD, D of that width."""
   init = nn.initializers.lecun_normal((0, 1))
   w_NxHxD = module.param('out', init, (*x_BxTxNxH.shape[2:], width))
-  return jnp.tensordot(x_BxTxNxH, w_NxHxD.astype(x_BxTxNxH.dtype), 2)
+  y_BxTxD = jnp.tensordot(x_BxTxNxH, w_NxHxD.astype(x_BxTxNxH.dtype), 2)
+  return sharding.constrain(y_BxTxD, sharding.HIDDEN)
 
 
 def uncached(run, partition, again):
@@ -134,9 +136,9 @@ def embed(token_BxT, table_VxD, dtype):
   look_up = lambda token: table_VxD[token].astype(dtype)  # noqa: E731
   B, T = token_BxT.shape
   if B * T <= _LOOKED_UP:
-    return look_up(token_BxT)
+    return sharding.constrain(look_up(token_BxT), sharding.HIDDEN)
   x_BTxD = lax.map(look_up, token_BxT.reshape(-1), batch_size=_LOOKED_UP)
-  return x_BTxD.reshape(B, T, -1)
+  return sharding.constrain(x_BTxD.reshape(B, T, -1), sharding.HIDDEN)
 
 
 def unembed(x_BxTxD, table_VxD):
@@ -182,4 +184,5 @@ class FeedForward(nn.Module):
       h_BxTxF *= activate(project(self, x_BxTxD, 'gate', (D, F)))
     else:
       h_BxTxF = activate(h_BxTxF)
-    return project(self, h_BxTxF, 'down', (F, D))
+    y_BxTxD = project(self, h_BxTxF, 'down', (F, D))
+    return sharding.constrain(y_BxTxD, sharding.HIDDEN)
