@@ -7,7 +7,7 @@ import pydantic
 
 from speccascade import config
 from speccascade.decoding import schedules as schedules_lib
-from speccascade.runs import environment
+from speccascade.runs import environment, profiling
 from speccascade.studies import base
 from speccascade.sweeps import batches
 from speccascade.timing import loop
@@ -60,8 +60,12 @@ class Benchmark(base.Study):
     return found
 
 
-def run(study: Benchmark) -> str:
+def run(study: Benchmark, profile: profiling.Profile | None = None) -> str:
   """Times every plan at every batch size.
+
+  Args:
+    study: Benchmark.
+    profile: of each plan at each batch size.
 
   Returns:
     A table, and a line that says of what.
@@ -80,6 +84,7 @@ def run(study: Benchmark) -> str:
       workload.task.max_new_tokens,
       study.rounds,
       study.temperature,
+      profile=profile,
     )
   told = environment.describe()
   versions = ', '.join(f'{k} {v}' for k, v in told['versions'].items())

@@ -8,6 +8,7 @@ that do not compare with the rest.
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from etils import epath
 
 from speccascade import tasks
 from speccascade.decoding import blocks
-from speccascade.runs import environment, progress, records
+from speccascade.runs import environment, profiling, progress, records
 from speccascade.runs import workdir as workdir_lib
 from speccascade.storage import files
 from speccascade.sweeps import (
@@ -37,13 +38,16 @@ _TIMED = 4
 
 
 def run_all(
-  sweeps: Mapping[str, config_lib.Sweep], workdir: epath.PathLike
+  sweeps: Mapping[str, config_lib.Sweep],
+  workdir: epath.PathLike,
+  profile: profiling.Profile | None = None,
 ) -> list[dict[str, Any]]:
   """Runs a sweep, or several, each in a folder of its own.
 
   Args:
     sweeps: {name of a folder in `workdir`: Sweep}, '' for `workdir` itself.
     workdir: folder; the same one resumes.
+    profile: of the first batch of each that drafts.
 
   Returns:
     All records, in order.
@@ -52,18 +56,20 @@ def run_all(
     ValueError: as `run`, for any of them before one is decoded.
   """
   with contextlib.ExitStack() as stack:
-    begun, owners = [], {}
+    begun, owners = {}, {}
     for name, sweep in sweeps.items():
       own = _begin(sweep, epath.Path(workdir) / name)
-      begun.append(stack.enter_context(own))
-      key = begun[-1].load.pair.name, sweep.task
+      begun[name] = stack.enter_context(own)
+      key = begun[name].load.pair.name, sweep.task
       if (other := owners.setdefault(key, name)) != name:
         raise ValueError(
           f'cells {other} and {name} have pair {key[0]} and task {key[1]}, '
           'which one report cannot tell apart; sweep one on its own'
         )
     found = []
-    for own in begun:
+    for name, own in begun.items():
+      if profile is not None:
+        _profile(own, functools.partial(profile, name or 'sweep'))
       found += _measure(own)
       # Each program maps memory, and the system grants a process only so many
       # maps: those of many plans and prompt widths come near to it.
@@ -125,6 +131,15 @@ def _begin(sweep, workdir) -> Iterator[_Begun]:
   with workdir_lib.lock(workdir):
     identity.claim(sweep, load.pair, task, load.examples, described, workdir)
     yield _Begun(sweep, workdir, load, described)
+
+
+def _profile(begun, profile):
+  """Profiles the first batch that drafts, as it is decoded."""
+  sweep, load = begun.sweep, begun.load
+  jobs = quality.jobs(points.settings(sweep), points.plans(sweep))
+  found = quality.missing(load, jobs, sweep.batch_size, ())
+  first = next(batch for batch in found if batch.job.plan is not None)
+  profile(functools.partial(quality.start, load, first))
 
 
 def _measure(begun):
