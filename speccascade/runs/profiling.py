@@ -45,7 +45,7 @@ def define_flags() -> Callable[[], Profile | None]:
   def asked():
     if folder.value is None:
       return None
-    _check_libtpu()
+    _check_libtpu(jax.config.jax_platforms)
     files.folder(folder.value)
     return functools.partial(write, folder.value, processes.value)
 
@@ -86,13 +86,13 @@ def write(
   print(f'profile written to {place}', file=sys.stderr, flush=True)
 
 
-def _check_libtpu():
+def _check_libtpu(platforms):
   """Refuses a libtpu of which a profile would end the process.
 
   jax loads it wherever it is installed, TPU or not, and its profiler crashes
   on another version than its own.
   """
-  if 'tpu' not in (jax.config.jax_platforms or 'tpu').split(','):
+  if 'tpu' not in (platforms or 'tpu').split(','):
     return
   for requirement in importlib.metadata.requires('jax') or ():
     own = re.match(r'libtpu==([\d.]+)\.\*', requirement)
