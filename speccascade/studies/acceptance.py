@@ -23,7 +23,7 @@ from speccascade import config, methods, pairs
 from speccascade.decoding import schedules
 from speccascade.models import registry
 from speccascade.reports.render import escape, tables
-from speccascade.runs import environment, profiling
+from speccascade.runs import environment, memory, profiling
 from speccascade.storage import lines
 from speccascade.studies import base
 from speccascade.sweeps import batches, points
@@ -104,6 +104,7 @@ def run(
     raise ValueError(f'{out} exists; choose another --out or delete it')
   workload = study.workload(study.num_examples)
   drafters = load_drafters(study.named, workload.pair)
+  memory.tell('with the models loaded')
   told = environment.describe() | {
     'pair': workload.pair.name,
     'task': workload.task.name,
@@ -117,6 +118,8 @@ def run(
   rows = []
   with contextlib.nullcontext() if out is None else lines.Log(out) as log:
     for row in compare(study, workload, drafters):
+      if not rows:
+        memory.tell('after the first drafter')
       rows.append(row)
       if log is not None:
         log.append([told | row])

@@ -7,7 +7,7 @@ import pydantic
 
 from speccascade import config
 from speccascade.decoding import schedules as schedules_lib
-from speccascade.runs import environment, profiling
+from speccascade.runs import environment, memory, profiling
 from speccascade.studies import base
 from speccascade.sweeps import batches
 from speccascade.timing import loop
@@ -74,6 +74,7 @@ def run(study: Benchmark, profile: profiling.Profile | None = None) -> str:
     ValueError: the pair, task or examples are not there or do not fit.
   """
   workload = study.workload(max(study.batch_sizes) * _GROUPS)
+  memory.tell('with the models loaded')
   rows = []
   for size in study.batch_sizes:
     print(f'batch size {size} ...', file=sys.stderr, flush=True)
@@ -86,6 +87,7 @@ def run(study: Benchmark, profile: profiling.Profile | None = None) -> str:
       study.temperature,
       profile=profile,
     )
+    memory.tell(f'after batch size {size}')
   told = environment.describe()
   versions = ', '.join(f'{k} {v}' for k, v in told['versions'].items())
   return (

@@ -16,7 +16,7 @@ import pydantic
 from speccascade import config, generation, methods, pairs, tasks
 from speccascade.decoding import schedules, stream
 from speccascade.reports.render import escape
-from speccascade.runs import profiling
+from speccascade.runs import memory, profiling
 from speccascade.studies import base
 from speccascade.sweeps import points
 from speccascade.tasks import files
@@ -95,6 +95,7 @@ def run(show: Show, profile: profiling.Profile | None = None) -> None:
       long.
   """
   pair, prompt, options = load(show)
+  memory.tell('with the models loaded')
   begun = generation.begin(pair, [prompt], options)
   if profile is not None:
     asked = begun.loop, pair.params, begun.request
@@ -103,6 +104,7 @@ def run(show: Show, profile: profiling.Profile | None = None) -> None:
   started = clock.now()
   next(generation.texts(begun))  # What follows is compiled.
   compiled = clock.now() - started
+  memory.tell('after the first tokens')
   print(escape.printable(prompt), flush=True)
   color, answer = wants_color(show.color, sys.stdout), None
   started = clock.now()

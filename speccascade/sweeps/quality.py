@@ -91,6 +91,14 @@ class Batch:
   width: int
 
   @property
+  def keys(self) -> list[outputs.Key]:
+    """Keys of its lines."""
+    index = self.index_P[: self.count].tolist()
+    return [
+      self.job.key(s, example) for s in self.settings for example in index
+    ]
+
+  @property
   def outputs(self) -> int:
     """Outputs that it makes."""
     return len(self.settings) * self.count

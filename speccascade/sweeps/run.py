@@ -17,7 +17,7 @@ from etils import epath
 
 from speccascade import tasks
 from speccascade.decoding import blocks
-from speccascade.runs import environment, profiling, progress, records
+from speccascade.runs import environment, memory, profiling, progress, records
 from speccascade.runs import workdir as workdir_lib
 from speccascade.storage import files
 from speccascade.sweeps import (
@@ -28,6 +28,7 @@ from speccascade.sweeps import (
   points,
   quality,
   record,
+  scalars,
 )
 from speccascade.sweeps import config as config_lib
 from speccascade.timing import costs as costs_lib
@@ -145,6 +146,7 @@ def _profile(begun, profile):
 def _measure(begun):
   """Measures what is missing and returns all records."""
   sweep, workdir, load = begun.sweep, begun.workdir, begun.load
+  memory.tell('with the models loaded')
   settings, plans = points.settings(sweep), points.plans(sweep)
   samplings = [
     points.points([s for s in settings if s.sampling == sampling], plans)
@@ -173,13 +175,20 @@ def _measure(begun):
   with contextlib.ExitStack() as stack:
     for log in (*logs.values(), timings):
       stack.enter_context(log)
+    board = scalars.Scalars(workdir, load.task.metric, jobs, sweep.num_examples)
+    stack.callback(board.close)
+    board.add_outputs(done, list(done))
     bar = stack.enter_context(progress.Progress(total, 'units'))
-    for batch in quality.decode(load, batches_, logs, done):
+    for n, batch in enumerate(quality.decode(load, batches_, logs, done)):
       bar.describe(batch.job.label)
       bar.advance(batch.outputs)
+      board.add_outputs(done, batch.keys)
+      if not n:
+        memory.tell('after the first batch')
     texts, counted = quality.collect(jobs, done, sweep.num_examples)
     kept = _keep(begun, load.costs, old, samplings, turns)
     table = stack.enter_context(records.log(workdir / _RECORDS))
+    board.add_records(table.lines)
     for own, own_turns in zip(samplings, turns, strict=True):
       temperature, top_p = own[0][0].sampling
       bar.describe(f'latency at temperature {temperature:g}, top-p {top_p:g}')
@@ -187,11 +196,13 @@ def _measure(begun):
         load, own_turns, timings, lambda n: bar.advance(n * _TIMED)
       )
       new = [point for point in own if point[0].id(point[1]) not in kept]
-      table.append(
+      made = [
         record.make(sweep, load, point, texts, counted, taken)
         | begun.environment
         for point in new
-      )
+      ]
+      table.append(made)
+      board.add_records(made)
   return _in_order(workdir / _RECORDS, samplings)
 
 
