@@ -175,14 +175,16 @@ def _measure(begun):
   with contextlib.ExitStack() as stack:
     for log in (*logs.values(), timings):
       stack.enter_context(log)
-    board = scalars.Scalars(workdir, load.task.metric, jobs, sweep.num_examples)
-    stack.callback(board.close)
+    board = stack.enter_context(
+      scalars.Scalars(workdir, load.task.metric, jobs, sweep.num_examples)
+    )
     board.add_outputs(done, list(done))
     bar = stack.enter_context(progress.Progress(total, 'units'))
     for n, batch in enumerate(quality.decode(load, batches_, logs, done)):
       bar.describe(batch.job.label)
       bar.advance(batch.outputs)
       board.add_outputs(done, batch.keys)
+      board.flush()
       if not n:
         memory.tell('after the first batch')
     texts, counted = quality.collect(jobs, done, sweep.num_examples)
@@ -201,8 +203,10 @@ def _measure(begun):
         | begun.environment
         for point in new
       ]
-      table.append(made)
-      board.add_records(made)
+      if made:  # Scalars first: where all records are, they are, too.
+        board.add_records(made)
+        board.flush()
+        table.append(made)
   return _in_order(workdir / _RECORDS, samplings)
 
 

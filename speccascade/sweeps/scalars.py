@@ -2,8 +2,8 @@
 
 A tag is `<number>/<id of a point>`, a step the examples that are done. Outputs
 tell the points that are decoded, of which other draft plans are replays;
-records tell all, once they are timed. Every run tells again what the workdir
-holds, so that a kill neither loses nor doubles any.
+records tell all, once they are timed. A run that has something to add tells all
+again, so that a kill neither loses nor doubles any.
 
 Letters: K statistics of a metric.
 """
@@ -34,7 +34,7 @@ class Scalars:
     jobs: Sequence[quality.Job],
     num_examples: int,
   ):
-    """Replaces the file of events in `workdir`.
+    """Writes nothing yet.
 
     Args:
       workdir: of the sweep.
@@ -55,7 +55,8 @@ class Scalars:
     }
     self._told = set()  # Keys.
     self._last = {}  # {tag: its last step}
-    self._events = events.anew(workdir)
+    self._workdir, self._events = workdir, None
+    self._waiting = []  # (step, {tag: value})
 
   def add_outputs(
     self,
@@ -77,22 +78,32 @@ class Scalars:
       sums.add(done[key])
       if sums.examples in self._steps:
         self._tell(sums.point, sums.examples, sums.values())
-    self._events.flush()
 
   def add_records(self, records: Iterable[Mapping[str, Any]]) -> None:
     """Tells of records."""
     for record in records:
       self._tell(record['id'], record['num_examples'], _of_record(record))
+
+  def flush(self) -> None:
+    """Writes what was told; at first it replaces the file of events."""
+    if self._events is None:
+      self._events = events.anew(self._workdir)
+    for step, values in self._waiting:
+      self._events.write(step, values)
+    self._waiting.clear()
     self._events.flush()
 
-  def close(self) -> None:
-    """Ends the file."""
-    self._events.close()
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *error):
+    if self._events is not None:
+      self._events.close()
 
   def _tell(self, point, step, values):
     tags = {f'{name}/{point}': value for name, value in values.items()}
     new = {t: x for t, x in tags.items() if step > self._last.get(t, 0)}
-    self._events.write(step, new)
+    self._waiting.append((step, new))
     self._last |= dict.fromkeys(new, step)
 
 

@@ -5,7 +5,7 @@ import collections
 import pytest
 
 from speccascade.runs import memory, records
-from speccascade.sweeps import outputs, run
+from speccascade.sweeps import latency, outputs, run
 from tests.runs import event_files
 from tests.sweeps import fake_decode, kills, tiny_pair
 
@@ -103,9 +103,24 @@ def test_a_kill_neither_loses_nor_doubles_any(pair, tmp_path, monkeypatch):
   assert {t: [*own] for t, own in told.items()} == {
     t: [*own] for t, own in calm.items()
   }
-  # A run that has nothing to do tells the same.
-  run.run(_sweep(pair), folder)
-  assert _told(folder) == told
+
+
+def test_what_is_flushed_is_there_while_the_sweep_goes_on(
+  pair, tmp_path, monkeypatch
+):
+  seen = []
+
+  def measure(*_):
+    seen.append(_told(tmp_path))
+    raise kills.Killed
+
+  monkeypatch.setattr(latency, 'measure', measure)
+  with pytest.raises(kills.Killed):
+    run.run(_sweep(pair), tmp_path)
+  (told,) = seen
+  assert {tuple(own) for own in told.values()} == {tuple(_STEPS)}
+  ids = collections.Counter(tag.partition('/')[2] for tag in told)
+  assert len(ids) == 6  # Two models, two of whole answers, two at one gamma.
 
 
 def test_another_number_of_examples_has_its_own_steps(pair, tmp_path):
