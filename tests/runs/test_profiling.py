@@ -174,6 +174,7 @@ def test_a_folder_that_cannot_be_is_told_before_any_work(
   pair, tmp_path, monkeypatch, capsys, command
 ):
   monkeypatch.setattr(profiling, '_check_libtpu', lambda platforms: None)
+  monkeypatch.setattr(profiling, 'write', None)
   file = tmp_path / 'file'
   file.touch()
   ended = entry_point.call(

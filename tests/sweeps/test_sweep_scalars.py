@@ -5,6 +5,7 @@ import collections
 import pytest
 
 from speccascade.runs import memory, records
+from speccascade.storage import lines
 from speccascade.sweeps import latency, outputs, run
 from tests.runs import event_files
 from tests.sweeps import fake_decode, kills, tiny_pair
@@ -103,6 +104,26 @@ def test_a_kill_neither_loses_nor_doubles_any(pair, tmp_path, monkeypatch):
   assert {t: [*own] for t, own in told.items()} == {
     t: [*own] for t, own in calm.items()
   }
+
+
+def test_an_output_that_is_decoded_again_counts_once(
+  pair, tmp_path, monkeypatch
+):
+  append = lines.Log.append
+
+  def append_but_chow(log, objects):
+    if log._path.name == 'chow.jsonl':
+      raise kills.Killed
+    append(log, objects)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(lines.Log, 'append', append_but_chow)
+    with pytest.raises(kills.Killed):
+      run.run(_sweep(pair), tmp_path)
+  assert lines.read(tmp_path / 'outputs' / 'strict.jsonl')
+  assert not lines.read(tmp_path / 'outputs' / 'chow.jsonl')
+  rows = run.run(_sweep(pair), tmp_path)
+  _check(_told(tmp_path), rows, E)
 
 
 def test_what_is_flushed_is_there_while_the_sweep_goes_on(
