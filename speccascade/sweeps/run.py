@@ -69,9 +69,8 @@ def run_all(
         )
     found = []
     for name, own in begun.items():
-      if profile is not None:
-        _profile(own, functools.partial(profile, name or 'sweep'))
-      found += _measure(own)
+      named = profile and functools.partial(profile, name or 'sweep')
+      found += _measure(own, named)
       # Each program maps memory, and the system grants a process only so many
       # maps: those of many plans and prompt widths come near to it.
       jax.clear_caches()
@@ -85,8 +84,8 @@ def run(
 
   Writes to `workdir`: config.json, environment.json and examples.jsonl (what
   results depend on), costs.json, outputs/ (every generated text with its
-  score), timings.jsonl (the turns) and records.jsonl (a point a line). Each
-  line is appended as soon as it is known.
+  score), timings.jsonl (the turns), records.jsonl (a point a line) and events
+  for TensorBoard. Each line is appended as soon as it is known.
 
   Args:
     sweep: Sweep.
@@ -134,16 +133,7 @@ def _begin(sweep, workdir) -> Iterator[_Begun]:
     yield _Begun(sweep, workdir, load, described)
 
 
-def _profile(begun, profile):
-  """Profiles the first batch that drafts, as it is decoded."""
-  sweep, load = begun.sweep, begun.load
-  jobs = quality.jobs(points.settings(sweep), points.plans(sweep))
-  found = quality.missing(load, jobs, sweep.batch_size, ())
-  first = next(batch for batch in found if batch.job.plan is not None)
-  profile(functools.partial(quality.start, load, first))
-
-
-def _measure(begun):
+def _measure(begun, profile=None):
   """Measures what is missing and returns all records."""
   sweep, workdir, load = begun.sweep, begun.workdir, begun.load
   memory.tell('with the models loaded')
@@ -170,6 +160,9 @@ def _measure(begun):
   load = _with_costs(load, costs, plans, widths, workdir / 'costs.json')
   jobs = quality.jobs(settings, plans, load.costs)
   batches_ = quality.missing(load, jobs, sweep.batch_size, done)
+  if profile is not None:
+    first = _first_that_drafts(load, jobs, sweep.batch_size)
+    profile(functools.partial(quality.start, load, first))
   total = sum(batch.outputs for batch in batches_)
   total += sum(len(turn.points) * _TIMED for own in turns for turn in own)
   with contextlib.ExitStack() as stack:
@@ -208,6 +201,12 @@ def _measure(begun):
         board.flush()
         table.append(made)
   return _in_order(workdir / _RECORDS, samplings)
+
+
+def _first_that_drafts(load, jobs, batch_size):
+  """A batch as a new sweep has it, whatever is done."""
+  found = quality.missing(load, jobs, batch_size, ())
+  return next(batch for batch in found if batch.job.plan is not None)
 
 
 def _announce(load, batches_, turns, others):
