@@ -106,7 +106,7 @@ check_command() {
 estimate() {
   local flags
   [[ -n ${tpu[estimate]} ]] || return 0
-  read -ra flags <<<"${tpu[estimate]}"
+  read -r -d '' -a flags <<<"${tpu[estimate]}" || :  # Of several lines.
   PYTHONPATH=. "${SPECCASCADE_VENV:-.venv}/bin/python" \
     experiments/estimate_tpu.py "${flags[@]}"
 }

@@ -76,7 +76,8 @@ def report(rows: Sequence[dict[str, Any]], cell: Cell, work: Work) -> str:
   total = scored + timed
   return '\n'.join(
     [
-      f'{" → ".join(cell.pair)} on {cell.slice}, {number} chips',
+      f'{" → ".join(cell.pair)} on {cell.slice}, {number} '
+      f'chip{"s" * (number > 1)}',
       f'scored: {work.examples * work.settings} answers, {work.batch} at a '
       f'time: {scored:.3g} h',
       f'timed: {work.timed} answers, one at a time: {timed:.3g} h',

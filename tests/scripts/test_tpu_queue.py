@@ -201,7 +201,7 @@ def test_an_estimate_comes_before_the_request(make, tmp_path):
   }  # fmt: skip
   (tmp_path / 'table.json').write_text(json.dumps([row]))
   flags = (
-    f'--table={tmp_path}/table.json --pair=small,large --slice=v5e:2x4 '
+    f'--table={tmp_path}/table.json --pair=small,large\n--slice=v5e:2x4 '
     '--batch=64 --examples=100 --settings=6 --new_tokens=150 --acceptance='
   )
   create = 'create', *_ON, '--type=v5litepod-8'
