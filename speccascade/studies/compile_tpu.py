@@ -96,8 +96,8 @@ def _row(study, pair, topology, prompt, batch, kept):
   slices = [topology]
   if ':' not in topology:
     slices = [f'{version}:{name}' for name in chip.slices]
-  row = {'pair': list(pair), 'version': version, 'batch': batch}
-  row |= {'prompt': prompt, 'tried': {}}
+  row = {'pair': list(pair), 'version': version, 'gamma': study.gamma}
+  row |= {'prompt': prompt, 'batch': batch, 'tried': {}}
   for name in slices:
     cell = program.Cell(
       drafter, verifier, name, study.data, batch, prompt, study.new_tokens,
