@@ -115,6 +115,7 @@ def _arguments(command, pair, tmp_path):
       'generate': ('--config.gamma=2', '--config.max_new_tokens=24'),
       'acceptance': (
         '--config.num_examples=4',
+        '--config.seed=1',
         '--config.temperatures=(1.0,)',
       ),
       'benchmark': (
