@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from typing import Any
 
 import jax
@@ -234,12 +235,14 @@ def test_sharded_equals_unsharded(family, make_case):
 
   with jax.set_mesh(mesh):
     before, logits, after = run(params, prompt_BxS, LENGTH_B, block)
-  fit = lambda size: size // 4 if size % 4 == 0 else size  # noqa: E731
   shard = lambda x: x.sharding.shard_shape(x.shape)  # noqa: E731
   for x in jax.tree.leaves((before, after)):
     if x.ndim == 5:  # LxBxKxSxH
-      assert shard(x) == (x.shape[0], B // 2, fit(x.shape[2]), *x.shape[3:])
-  assert shard(logits) == (B // 2, BLOCK, fit(case.model.vocab_size))
+      heads = math.gcd(x.shape[2], 4)
+      rows = B // math.gcd(B, 2 * 4 // heads)  # What heads leave, and 'data'.
+      assert shard(x) == (x.shape[0], rows, x.shape[2] // heads, *x.shape[3:])
+  V = case.model.vocab_size
+  assert shard(logits) == (B // 2, BLOCK, V // math.gcd(V, 4))
   np.testing.assert_allclose(
     logits, case.logits_BxTxV[:, :BLOCK], rtol=0, atol=1e-10
   )
