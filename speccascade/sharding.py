@@ -62,7 +62,7 @@ def of_config(mesh):
 
 
 def on_mesh(function, *args):
-  """Calls a compiled function on the mesh, if any, that its arguments lie on.
+  """Calls a function on the mesh, if any, that its arguments lie on.
 
   Inside, `constrain` divides what the function makes over that mesh. A mesh
   that is set in one thread is not set in another, so that each call sets it.

@@ -81,7 +81,7 @@ def _run(family, mesh, stacked, distilled):
   state, losses, step = own.init(key, start), [], None
   for batch in _batches(family):
     args = state, frozen, batches.place(batch, rows), key
-    step = step or sharding.on_mesh(own.lower, *args).compile()
+    step = step or own.lower(*args).compile()
     state, values = step(*args)
     assert values['finite']
     losses.append(float(values['loss']))
