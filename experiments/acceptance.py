@@ -14,18 +14,19 @@ from speccascade.runs import process  # noqa: F401  It comes first.
 from absl import flags
 
 from speccascade import config
-from speccascade.runs import command_line
+from speccascade.runs import command_line, profiling
 from speccascade.studies import acceptance
 from speccascade.studies import flags as studies_flags
 
 _CONFIG = studies_flags.define_config(__file__)
 _OUT = flags.DEFINE_string('out', None, 'JSONL file to write the rows to.')
+_PROFILE = profiling.define_flags()
 
 
 def main():
   """Decodes with every drafter and prints the table."""
   study = config.parse(acceptance.Acceptance, _CONFIG.value)
-  print(acceptance.run(study, _OUT.value))
+  print(acceptance.run(study, _OUT.value, _PROFILE()))
 
 
 if __name__ == '__main__':

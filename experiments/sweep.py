@@ -14,18 +14,20 @@ from absl import flags
 from ml_collections import config_flags
 
 from speccascade.reports import report
-from speccascade.runs import command_line
+from speccascade.runs import command_line, profiling
 from speccascade.sweeps import compilation, config, run
 
 _CONFIG = config_flags.DEFINE_config_file('config', lock_config=True)
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of this sweep.')
 flags.mark_flags_as_required(['config', 'workdir'])
+_PROFILE = profiling.define_flags()
 
 
 def main():
   """Runs the sweep, prints its table and writes its report."""
   compilation.keep()
-  records = run.run_all(config.parse(_CONFIG.value), _WORKDIR.value)
+  sweeps = config.parse(_CONFIG.value)
+  records = run.run_all(sweeps, _WORKDIR.value, _PROFILE())
   print(report.write(records, _WORKDIR.value))
   print(f'Written to {_WORKDIR.value}: records, outputs and report.html.')
 

@@ -1,7 +1,9 @@
 """Device mesh, and the sharding of activations, caches and parameters.
 
 Axis 'data' splits the rows of a batch; axis 'model' splits heads, feed-forward
-width and vocabulary. A dimension that an axis does not divide is replicated.
+width and vocabulary. A mesh has an axis for each prime factor of the latter, so
+that a dimension is split as far as it can be: four heads over eight devices in
+four. The rows of a cache are split over what its heads leave.
 Training splits what it holds over both axes, and gathers parameters over 'data'
 where it uses them (fully sharded data parallel; Rajbhandari et al., "ZeRO:
 Memory Optimizations Toward Training Trillion Parameter Models", SC 2020, arXiv
@@ -25,22 +27,43 @@ P = jax_sharding.PartitionSpec
 BATCH = P('data')
 HIDDEN = P('data', None, None)  # BxTxD
 TABLE = P('model', None)  # VxD
+ROTATIONS = P('data', None, None, None)  # BxTx1xH
+HEADS = P('data', None, 'model', None)  # BxTxNxH
 LOGITS = P('data', None, 'model')  # BxTxV; V is sharded until tokens are drawn.
 DRAFTS = P(None, 'data', 'model')  # GxBxV
-CACHE = P(None, 'data', 'model', None, None)  # LxBxKxSxH
+_REST = 'rest'  # The axes of 'model' that no other dimension is split over.
+CACHE = P(None, ('data', _REST), 'model', None, None)  # LxBxKxSxH
+_NAMES = {CACHE: 'keys LxBxKxSxH', LOGITS: 'logits BxTxV'}
 _BY_HEAD = ('query', 'key', 'value')  # Kernels DxNxH.
 
 
 def make_mesh(data, model, devices=None):
-  """Makes a data x model mesh over `devices`; None is all devices."""
+  """Makes a data x model mesh over `devices`; None is all devices.
+
+  Its axes are 'data', and 'model', 'model_1', ... for the prime factors.
+  """
   devices = jax.devices() if devices is None else devices
   if data * model != len(devices):
     raise ValueError(
       f'a {data}x{model} mesh needs {data * model} devices, got {len(devices)}'
     )
+  factors = _prime_factors(model) or (1,)
+  names = ['model', *(f'model_{i}' for i in range(1, len(factors)))]
   return jax_sharding.Mesh(
-    np.asarray(devices).reshape(data, model), ('data', 'model')
+    np.asarray(devices).reshape(data, *factors), ('data', *names)
   )
+
+
+def sizes(mesh):
+  """Returns (devices that split rows, devices that split models) of a mesh."""
+  return mesh.shape['data'], mesh.size // mesh.shape['data']
+
+
+def _prime_factors(number):
+  for factor in range(2, number + 1):
+    if number % factor == 0:
+      return factor, *_prime_factors(number // factor)
+  return ()
 
 
 def of_config(mesh):
@@ -81,7 +104,25 @@ def constrain(x, spec):
   mesh = jax_sharding.get_abstract_mesh()
   if mesh.empty:
     return x
-  return jax.lax.with_sharding_constraint(x, _fit(spec, x.shape, mesh))
+  own = fit(spec, x.shape, mesh, _NAMES.get(spec))
+  return jax.lax.with_sharding_constraint(x, own)
+
+
+def by_cache(query_BxKxQxH):
+  """Moves queries to the rows and heads of the cache that they attend to.
+
+  Where devices share a head, and rows are few, they stay where they are.
+  """
+  mesh = jax_sharding.get_abstract_mesh()
+  if mesh.empty:
+    return query_BxKxQxH
+  rows, heads, *_ = fit(CACHE[1:], query_BxKxQxH.shape, mesh)
+  if set(rows if isinstance(rows, tuple) else (rows,)) <= {'data', None}:
+    return query_BxKxQxH
+  free = P.UNCONSTRAINED
+  return jax.lax.with_sharding_constraint(
+    query_BxKxQxH, P(rows, heads, free, free)
+  )
 
 
 def in_order(x, axes=None):
@@ -189,8 +230,10 @@ def _specs(params, mesh, partition, fully):
       raise ValueError(f'no PartitionSpec for parameter {full}: add {name!r}')
     spec, stack = partition[name], (None,) * (x.ndim - len(partition[name]))
     shape = x.shape[len(stack) :]
-    sizes = tuple(dict(mesh.shape).items())
-    own = _split(name, spec, shape, sizes) if fully else _fit(spec, shape, mesh)
+    if fully:
+      own = _split(name, spec, shape, tuple(mesh.shape.items()))
+    else:
+      own = fit(spec, shape, mesh, name)
     return P(*stack, *own)
 
   return jax.tree_util.tree_map_with_path(place, params)
@@ -199,9 +242,11 @@ def _specs(params, mesh, partition, fully):
 @functools.cache  # So that each choice is logged once.
 def _split(name, spec, shape, sizes):
   """Splits one parameter over all axes of a mesh."""
-  left, axes = list(shape), [() for _ in shape]
-  for axis, size in reversed(sizes):  # 'model' first: `spec` names it.
-    named = [i for i, wanted in enumerate(spec) if wanted == axis]
+  left, axes = list(shape), [[] for _ in shape]
+  # 'model' first: `spec` names it.
+  for axis, size in sorted(sizes, key=lambda x: x[0] == 'data'):
+    plain = axis.partition('_')[0]
+    named = [i for i, wanted in enumerate(spec) if wanted == plain]
     others = sorted(set(range(len(shape))) - set(named), key=lambda i: -left[i])
     fitting = [i for i in (*named, *others) if left[i] % size == 0]
     told = f'{name} {shape}: {size} devices of {axis!r}'
@@ -216,17 +261,62 @@ def _split(name, spec, shape, sizes):
         fitting[0],
       )
     if size > 1:
-      axes[fitting[0]] += (axis,)
+      axes[fitting[0]].append(axis)
       left[fitting[0]] //= size
-  return P(*(x[0] if len(x) == 1 else x or None for x in axes))
+  return P(*map(_entry, axes))
 
 
-def _fit(spec, shape, mesh):
-  """Replaces axes that do not divide their dimension by None."""
-  sizes = dict(mesh.shape)
-  return P(
-    *(
-      axis if axis and size % sizes[axis] == 0 else None
-      for axis, size in zip(spec, shape, strict=True)
+def fit(spec, shape, mesh, name=None):
+  """Returns the PartitionSpec of an array: its dimensions' axes that divide it.
+
+  Args:
+    spec: what each dimension is split over: 'data', 'model', or both.
+    shape: of the array.
+    mesh: from `make_mesh`.
+    name: of the array. A choice among axes is logged by it.
+  """
+  return _fit(spec, tuple(shape), tuple(mesh.shape.items()), name)
+
+
+@functools.cache  # So that each choice is logged once.
+def _fit(spec, shape, axes, name):
+  sizes, taken = dict(axes), {}
+  wanted = [x if isinstance(x, tuple) else (x,) for x in spec]
+  # 'rest' is what is left when the others have theirs.
+  for i in sorted(range(len(spec)), key=lambda i: _REST in wanted[i]):
+    size, taken[i] = shape[i], []
+    for axis in sizes:
+      plain = axis.partition('_')[0]
+      free = _REST in wanted[i] and all(axis not in x for x in taken.values())
+      named = plain in wanted[i] or (plain == 'model' and free)
+      if named and size % sizes[axis] == 0:
+        taken[i].append(axis)
+        size //= sizes[axis]
+  named = [i for i, x in enumerate(wanted) if 'model' in x]
+  if name and named:
+    _tell(name, shape, sizes, taken, named)
+  return P(*(_entry(taken[i]) for i in range(len(spec))))
+
+
+def _entry(axes):
+  return axes[0] if len(axes) == 1 else tuple(axes) or None
+
+
+def _tell(name, shape, sizes, taken, named):
+  """Logs how an array is split if not by the dimension that is named alone."""
+  model = [axis for axis in sizes if axis != 'data']
+  ways = {
+    i: math.prod(sizes[x] for x in axes if x in model)
+    for i, axes in taken.items()
+  }
+  number = math.prod(sizes[axis] for axis in model)
+  if any(ways[i] < number for i in named):
+    parts = [f'dimension {i} in {n}' for i, n in sorted(ways.items()) if n > 1]
+    logging.warning(
+      '%s %s: %d devices split %s; %d hold each part',
+      name,
+      shape,
+      number,
+      ' and '.join(parts) or 'nothing',
+      number // math.prod(ways.values()),
     )
-  )

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from speccascade import sharding
-from speccascade.models import registry
+from speccascade.models import common, registry
 
 P = sharding.P
 
+_4 = 'model', 'model_1'
+_8 = *_4, 'model_2'
 needs_8 = pytest.mark.skipif(jax.device_count() < 8, reason='needs 8 devices')
 
 
@@ -37,15 +39,15 @@ def test_every_parameter_has_a_place():
   )
   partition = registry.family_of(config).partition
   placed = sharding.parameter_shardings(shapes, mesh, partition)
-  assert placed['embedding'].spec == P('model', None)
+  assert placed['embedding'].spec == P(_4, None)
   assert placed['final_norm']['scale'].spec == P(None)
-  # A leading layer axis; two key-value heads do not divide over four.
+  # A leading layer axis; four devices split two key-value heads in two.
   attention = placed['stack_0']['attention']
-  assert attention['query'].spec == P(None, None, 'model', None)
-  assert attention['key'].spec == P(None, None, None, None)
-  assert attention['out'].spec == P(None, 'model', None, None)
-  assert placed['stack_1']['ffw']['gate'].spec == P(None, None, 'model')
-  assert placed['stack_1']['ffw']['down'].spec == P(None, 'model', None)
+  assert attention['query'].spec == P(None, None, _4, None)
+  assert attention['key'].spec == P(None, None, 'model', None)
+  assert attention['out'].spec == P(None, _4, None, None)
+  assert placed['stack_1']['ffw']['gate'].spec == P(None, None, _4)
+  assert placed['stack_1']['ffw']['down'].spec == P(None, _4, None)
 
 
 def test_a_parameter_without_a_spec_is_named():
@@ -95,17 +97,23 @@ def _fully(mesh, shape, spec):
   ('mesh', 'shape', 'spec', 'expected', 'told'),
   [
     # An axis goes where the table names it, the other to what is longest then.
-    ((2, 4), (16, 8, 4), P(None, 'model', None), P('data', 'model', None), 0),
-    ((2, 4), (64, 8), P('model', None), P(('model', 'data'), None), 0),
-    ((2, 4), (16,), P(None), P(('model', 'data')), 0),
+    ((2, 4), (16, 8, 4), P(None, 'model', None), P('data', _4, None), 0),
+    ((2, 4), (64, 8), P('model', None), P((*_4, 'data'), None), 0),
+    ((2, 4), (16,), P(None), P((*_4, 'data')), 0),
     ((8, 1), (8, 24), P('model', None), P(None, 'data'), 0),
-    ((1, 8), (8, 24), P('model', None), P('model', None), 0),
+    ((1, 8), (8, 24), P('model', None), P(_8, None), 0),
     # Layers are never split: a scan takes one at a time.
-    ((2, 4), (32, 16, 8), P(None, 'model'), P(None, 'data', 'model'), 0),
+    ((2, 4), (32, 16, 8), P(None, 'model'), P(None, 'data', _4), 0),
     # Two heads do not divide over four.
-    ((2, 4), (16, 2, 6), P(None, 'model', None), P('model', None, 'data'), 1),
-    ((2, 4), (3, 2), P(None, None), P(None, 'data'), 1),
-    ((2, 4), (3, 5), P(None, None), P(None, None), 2),
+    (
+      (2, 4),
+      (16, 2, 6),
+      P(None, 'model', None),
+      P(('model_1', 'data'), 'model', None),
+      1,
+    ),
+    ((2, 4), (3, 2), P(None, None), P(None, 'model'), 2),
+    ((2, 4), (3, 5), P(None, None), P(None, None), 3),
   ],
 )
 def test_what_training_holds_is_split_over_both_axes(
@@ -123,9 +131,10 @@ def test_choices_are_told_in_a_line(caplog):
   _fully((2, 4), (16, 2, 7), P(None, 'model', None))
   _fully((2, 4), (1,), P(None))
   assert [record.getMessage() for record in caplog.records] == [
-    "w (16, 2, 7): 4 devices of 'model' do not divide dimension 1, and split "
+    "w (16, 2, 7): 2 devices of 'model_1' do not divide dimension 1, and split "
     'dimension 0 of it',
-    "w (1,): 4 devices of 'model' divide none of it, and each holds it whole",
+    "w (1,): 2 devices of 'model' divide none of it, and each holds it whole",
+    "w (1,): 2 devices of 'model_1' divide none of it, and each holds it whole",
     "w (1,): 2 devices of 'data' divide none of it, and each holds it whole",
   ]
 
@@ -144,6 +153,76 @@ def test_a_gathered_parameter_has_its_gradient_in_parts():
 
   with jax.set_mesh(mesh):
     gradient, y = jax.jit(jax.grad(loss, has_aux=True))(x)
-  assert y.sharding.spec == P(None, 'model')
+  assert y.sharding.spec == P(None, _4)
   assert gradient.sharding.shard_shape(x.shape) == (2, 4)
   np.testing.assert_array_equal(gradient, 2 * x)
+
+
+@needs_8
+@pytest.mark.parametrize(
+  ('mesh', 'shape', 'spec', 'ways', 'told'),
+  [
+    ((1, 8), (3, 8, 16, 32, 4), sharding.CACHE, (1, 1, 8, 1, 1), 0),
+    ((2, 4), (3, 8, 16, 32, 4), sharding.CACHE, (1, 2, 4, 1, 1), 0),
+    # Rows take what heads leave, as far as they go.
+    ((1, 8), (3, 8, 4, 32, 4), sharding.CACHE, (1, 2, 4, 1, 1), 1),
+    ((2, 4), (3, 8, 1, 32, 4), sharding.CACHE, (1, 8, 1, 1, 1), 1),
+    ((2, 4), (3, 6, 2, 32, 4), sharding.CACHE, (1, 2, 2, 1, 1), 1),
+    ((1, 8), (3, 1, 6, 32, 4), sharding.CACHE, (1, 1, 2, 1, 1), 1),
+    ((8, 1), (3, 4, 6, 32, 4), sharding.CACHE, (1, 1, 1, 1, 1), 0),
+    ((1, 8), (4, 6, 20), sharding.LOGITS, (1, 1, 4), 1),
+    ((1, 6), (4, 6, 10), sharding.LOGITS, (1, 1, 2), 1),
+  ],
+)
+def test_arrays_are_split_as_far_as_axes_divide_them(
+  mesh, shape, spec, ways, told, caplog
+):
+  sharding._fit.cache_clear()
+  mesh = sharding.make_mesh(*mesh, jax.devices()[: mesh[0] * mesh[1]])
+  for _ in range(2):  # It is told once.
+    placed = jax.NamedSharding(mesh, sharding.fit(spec, shape, mesh, 'x'))
+  assert placed.shard_shape(shape) == tuple(
+    size // n for size, n in zip(shape, ways, strict=True)
+  )
+  assert len(caplog.records) == told
+
+
+@needs_8
+def test_what_heads_leave_is_told_in_a_line(caplog):
+  sharding._fit.cache_clear()
+  mesh = sharding.make_mesh(1, 8, jax.devices()[:8])
+  sharding.fit(sharding.CACHE, (3, 6, 2, 32, 4), mesh, 'keys LxBxKxSxH')
+  sharding.fit(sharding.P('model'), (3,), mesh, 'bias')
+  assert [record.getMessage() for record in caplog.records] == [
+    'keys LxBxKxSxH (3, 6, 2, 32, 4): 8 devices split dimension 1 in 2 and '
+    'dimension 2 in 2; 2 hold each part',
+    'bias (3,): 8 devices split nothing; 8 hold each part',
+  ]
+
+
+@needs_8
+@pytest.mark.parametrize('rows', [1, 4])
+def test_queries_go_where_their_keys_are(rows):
+  """And attention is what it is on one device."""
+  mesh = sharding.make_mesh(1, 8, jax.devices()[:8])
+  q_BxTxNxH, k_BxKxSxH, v_BxKxSxH = (
+    jax.random.normal(jax.random.key(i), shape)
+    for i, shape in enumerate([(rows, 3, 8, 4), *[(rows, 2, 5, 4)] * 2])
+  )
+
+  def attend(q_BxTxNxH, k_BxKxSxH, v_BxKxSxH):
+    kv = (
+      sharding.constrain(x, sharding.CACHE[1:]) for x in (k_BxKxSxH, v_BxKxSxH)
+    )
+    return common.attend(q_BxTxNxH, *kv, jnp.ones((1, 1, 5), bool))
+
+  args = q_BxTxNxH, k_BxKxSxH, v_BxKxSxH
+  want = jax.jit(attend)(*args)
+  heads = jax.NamedSharding(mesh, P(None, None, _8, None))
+  with jax.set_mesh(mesh):
+    made = (
+      jax.jit(attend).lower(jax.device_put(args[0], heads), *args[1:]).compile()
+    )
+    got = made(jax.device_put(args[0], heads), *args[1:])
+  np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+  assert ('all-to-all(' in made.as_text()) == (rows > 1)

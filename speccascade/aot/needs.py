@@ -11,15 +11,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from speccascade import sharding
 from speccascade.aot import program
 from speccascade.models import registry
-from speccascade.sampling import keys
 
 
 def memory(cell: program.Cell) -> int:
   """Bytes of a device that parameters and caches take, if all are divided."""
   devices = len(program.devices(cell.topology))
-  own = program.mesh(cell)
+  own = program.mesh(cell.topology, cell.data)
   total = 0
   for config in (cell.drafter, cell.verifier):
     params = program.shapes(config, own, cell.stacked)
@@ -32,9 +32,9 @@ def floor(cell: program.Cell) -> int:
   """Bytes of a device that an iteration must move.
 
   The verifier's weights and cache once, the drafter's for each of its steps.
-  Keys and values are divided over as many devices as their heads allow.
+  Keys and values are divided as far as their heads and rows allow.
   """
-  own = program.mesh(cell)
+  own = program.mesh(cell.topology, cell.data)
   total = 0
   for config, times in ((cell.drafter, cell.gamma + 1), (cell.verifier, 1)):
     params = program.shapes(config, own, cell.stacked)
@@ -44,8 +44,9 @@ def floor(cell: program.Cell) -> int:
       if _is_read([part.key for part in path], 'lm_head' in params)
     )
     for x in _caches(cell, config):
-      heads = math.gcd(x.shape[2], own.shape['model'])
-      read += _size(x) // (heads * math.gcd(x.shape[1], own.shape['data']))
+      spec = sharding.fit(sharding.CACHE, x.shape, own)
+      placed = jax.NamedSharding(own, spec)
+      read += math.prod(placed.shard_shape(x.shape)) * x.dtype.itemsize
     total += times * read
   return total
 
@@ -70,9 +71,7 @@ def _size(x):
 def _cache(cell, config):
   model = registry.make_model(config)
 
-  def fill(key, token_BxS, length_B):
-    params = model.init(key)
-    params = model.stack(params) if cell.stacked else params
+  def fill(params, token_BxS, length_B):
     return model.prefill(
       params,
       token_BxS,
@@ -83,7 +82,8 @@ def _cache(cell, config):
 
   token_BxS = jax.ShapeDtypeStruct((cell.batch, cell.prompt), jnp.int32)
   length_B = jax.ShapeDtypeStruct((cell.batch,), jnp.int32)
-  return jax.eval_shape(fill, keys.make(0), token_BxS, length_B)[0]
+  params = program.initial(config, cell.stacked)
+  return jax.eval_shape(fill, params, token_BxS, length_B)[0]
 
 
 def _caches(cell, config):
@@ -100,9 +100,7 @@ def flops(cell: program.Cell) -> dict[str, float]:
     ('block', cell.verifier, cell.gamma + 1),
   ):
     model = registry.make_model(config)
-    params = jax.eval_shape(
-      lambda key, model=model: model.stack(model.init(key)), keys.make(0)
-    )
+    params = program.initial(config, cell.stacked)
     cache = _cache(cell, config)
     block = jax.ShapeDtypeStruct((cell.batch, T), jnp.int32)
     found[name] = of_products(model.extend, params, cache, block)

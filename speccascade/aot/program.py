@@ -65,32 +65,37 @@ def devices(topology: str) -> tuple[Any, ...]:
   return tuple(found.devices)
 
 
-def mesh(cell: Cell) -> jax.sharding.Mesh:
-  """Returns the mesh of a cell.
+def mesh(topology: str, data: int) -> jax.sharding.Mesh:
+  """Returns the mesh of a slice, of which `data` devices split the rows.
 
   Raises:
     ValueError: `data` does not divide the devices of the slice.
   """
-  found = devices(cell.topology)
-  if len(found) % cell.data:
+  found = devices(topology)
+  if len(found) % data:
     raise ValueError(
-      f'data={cell.data} must divide the {len(found)} devices of '
-      f'{cell.topology}'
+      f'data={data} must divide the {len(found)} devices of {topology}'
     )
-  return sharding.make_mesh(cell.data, len(found) // cell.data, found)
+  return sharding.make_mesh(data, len(found) // data, found)
 
 
-def shapes(
-  config: base.Config, mesh: jax.sharding.Mesh, stacked: bool
-) -> dict[str, Any]:
-  """Returns a model's parameters as shapes that are placed on a mesh."""
+@functools.cache
+def initial(config: base.Config, stacked: bool) -> dict[str, Any]:
+  """Returns a model's parameters as float32 shapes."""
   model = registry.make_model(config)
 
   def init(key):
     params = model.init(key)
     return model.stack(params) if stacked else params
 
-  made = jax.eval_shape(init, keys.make(0))
+  return jax.eval_shape(init, keys.make(0))
+
+
+def shapes(
+  config: base.Config, mesh: jax.sharding.Mesh, stacked: bool
+) -> dict[str, Any]:
+  """Returns a model's parameters as shapes that are placed on a mesh."""
+  made = initial(config, stacked)
   partition = registry.family_of(config).partition
   placed = sharding.parameter_shardings(made, mesh, partition)
 
@@ -107,7 +112,7 @@ def cascade(cell: Cell) -> jax.stages.Lowered:
   group = loop_lib.Group(methods.METHODS[METHOD], cell.batch)
   models = tuple(map(registry.make_model, (cell.drafter, cell.verifier)))
   loop = methods.make_loop(models, (group,), plan, cell.new_tokens, (1,))
-  own = mesh(cell)
+  own = mesh(cell.topology, cell.data)
   params = tuple(
     shapes(config, own, cell.stacked)
     for config in (cell.drafter, cell.verifier)

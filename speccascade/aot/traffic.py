@@ -201,6 +201,9 @@ class Program:
           continue  # In place: what is written counts where it is written.
         elif user.op == 'fusion':
           (nested,) = user.called['calls']
+          if self.module.root(nested).op == 'copy' and len(user.operands) == 1:
+            left.append(user.name)  # Laid out anew as it is read.
+            continue
           for i, operand in enumerate(user.operands):
             if operand == name:
               total += self._read(nested, i, whole)

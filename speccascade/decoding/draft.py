@@ -50,6 +50,7 @@ class _Loop:
   q_raw_GxBxV: jax.Array
 
 
+@jax.named_scope('draft')
 def draft(model, params, cache, last_B, active_B, sampling, u_BxGx2, more):
   """Feeds y[-1], then each drafted token.
 

@@ -307,28 +307,38 @@ def _block(loop, params, request, u_BxMxU, state):
     u_BxGxU[..., keys.DRAFT],
     _more(loop, request.schedule_parameter, state),
   )
-  logits_BxGxV, verifier_cache = blocks.extend(
-    loop.verifier,
-    params[1],
-    state.verifier_cache,
-    jnp.concatenate([state.last_B[:, None], draft.token_BxG[:, :-1]], 1),
-    draft.length_B,
-    blocks.widths(G, loop.schedule.more is None),
+  verified, finite_BxG, verifier_cache = _verify(
+    loop, params[1], request.sampling, state, draft
   )
-  p_raw_BxGxV = probabilities.raw(logits_BxGxV)
-  p_BxGxV = probabilities.sampled(logits_BxGxV, p_raw_BxGxV, request.sampling)
-  verified = defer.Verified(p_BxGxV, p_raw_BxGxV)
   outcome = _defer(loop.groups, draft, verified, request.values, u_BxGxU)
   observed = {}
   if loop.observe is not None:
     observed = loop.observe(draft, verified, outcome[-1])
-  finite = {
-    'drafter': draft.finite_BxG,
-    'verifier': probabilities.finite(logits_BxGxV),
-  }
+  finite = {'drafter': draft.finite_BxG, 'verifier': finite_BxG}
   return draft, outcome, (drafter_cache, verifier_cache), finite, observed
 
 
+@jax.named_scope('verify')
+def _verify(loop, params, sampling, state, draft):
+  """(Verified, whether the logits were finite BxG, cache) of a draft."""
+  block_BxG = jnp.concatenate(
+    [state.last_B[:, None], draft.token_BxG[:, :-1]], 1
+  )
+  logits_BxGxV, cache = blocks.extend(
+    loop.verifier,
+    params,
+    state.verifier_cache,
+    block_BxG,
+    draft.length_B,
+    blocks.widths(loop.gamma + 1, loop.schedule.more is None),
+  )
+  p_raw_BxGxV = probabilities.raw(logits_BxGxV)
+  p_BxGxV = probabilities.sampled(logits_BxGxV, p_raw_BxGxV, sampling)
+  verified = defer.Verified(p_BxGxV, p_raw_BxGxV)
+  return verified, probabilities.finite(logits_BxGxV), cache
+
+
+@jax.named_scope('defer')
 def _defer(groups, draft, verified, values, u_BxGxU):
   """(token_BxG, kept_B, D_TV(pi, q) BxG) of all groups."""
   outcomes, start = [], 0

@@ -9,6 +9,7 @@ from speccascade.models import base
 from speccascade.models import cache as cache_lib
 
 
+@jax.named_scope('prefill')
 def prefill(
   model: base.Model,
   params: Any,

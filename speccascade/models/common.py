@@ -8,9 +8,11 @@ import functools
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from speccascade import sharding
 
+_LOOKED_UP = 2**14  # Tokens of a gather.
 MASKED = -2.3819763e38  # Finite, so that a fully masked row gives no NaN.
 
 
@@ -74,7 +76,7 @@ def attend(q_BxTxNxH, k_BxKxSxH, v_BxKxSxH, mask_BxTxS, adjust=lambda x: x):
   K, S = k_BxKxSxH.shape[1:3]
   # One axis of queries, after the axes that both have: with any other, XLA's
   # CPU backend copies the keys, and does not multiply bfloat16.
-  q_BxKxQTxH = q_BxTxNxH.swapaxes(1, 2).reshape(B, K, -1, H)
+  q_BxKxQTxH = sharding.by_cache(q_BxTxNxH.swapaxes(1, 2).reshape(B, K, -1, H))
   logits_BxKxQTxS = jnp.einsum(
     'BKTH,BKSH->BKTS',
     q_BxKxQTxH,
@@ -87,14 +89,16 @@ def attend(q_BxTxNxH, k_BxKxSxH, v_BxKxSxH, mask_BxTxS, adjust=lambda x: x):
   )
   weight_BxNxTxS = jax.nn.softmax(logits_BxNxTxS).astype(q_BxTxNxH.dtype)
   mixed_BxKxQTxH = weight_BxNxTxS.reshape(B, K, -1, S) @ v_BxKxSxH
-  return mixed_BxKxQTxH.reshape(B, N, T, H).swapaxes(1, 2)
+  mixed_BxTxNxH = mixed_BxKxQTxH.reshape(B, N, T, H).swapaxes(1, 2)
+  return sharding.constrain(mixed_BxTxNxH, sharding.HEADS)
 
 
 def merge_heads(module, x_BxTxNxH, width):
   """Multiplies by parameter `out` of `module`: BxTxD, D of that width."""
   init = nn.initializers.lecun_normal((0, 1))
   w_NxHxD = module.param('out', init, (*x_BxTxNxH.shape[2:], width))
-  return jnp.tensordot(x_BxTxNxH, w_NxHxD.astype(x_BxTxNxH.dtype), 2)
+  y_BxTxD = jnp.tensordot(x_BxTxNxH, w_NxHxD.astype(x_BxTxNxH.dtype), 2)
+  return sharding.constrain(y_BxTxD, sharding.HIDDEN)
 
 
 def uncached(run, partition, again):
@@ -121,6 +125,20 @@ def chosen(x_BxTxD, at_B):
   if at_B is None:
     return x_BxTxD
   return jnp.take_along_axis(x_BxTxD, at_B[:, None, None], 1)
+
+
+def embed(token_BxT, table_VxD, dtype):
+  """Returns x_BxTxD, the rows of a table that tokens ask for.
+
+  Many tokens are looked up in parts: libtpu has no room for more at a time.
+  """
+  # Cast after the gather: its gradient is then summed in float32.
+  look_up = lambda token: table_VxD[token].astype(dtype)  # noqa: E731
+  B, T = token_BxT.shape
+  if B * T <= _LOOKED_UP:
+    return sharding.constrain(look_up(token_BxT), sharding.HIDDEN)
+  x_BTxD = lax.map(look_up, token_BxT.reshape(-1), batch_size=_LOOKED_UP)
+  return sharding.constrain(x_BTxD.reshape(B, T, -1), sharding.HIDDEN)
 
 
 def unembed(x_BxTxD, table_VxD):
@@ -167,4 +185,5 @@ class FeedForward(nn.Module):
       h_BxTxF *= activate(project(self, x_BxTxD, 'gate', (D, F)))
     else:
       h_BxTxF = activate(h_BxTxF)
-    return project(self, h_BxTxF, 'down', (F, D))
+    y_BxTxD = project(self, h_BxTxF, 'down', (F, D))
+    return sharding.constrain(y_BxTxD, sharding.HIDDEN)

@@ -30,11 +30,11 @@ def run(main: Callable[[], None], name: str) -> None:
   """Parses the flags, calls `main` and exits.
 
   Exits with 0; with 130 and one line on Ctrl-C; with 143 and one line on
-  SIGTERM of what saves where it was; with 141, quietly, where the
-  reader of what is printed has gone; with 1 and one line on a flag or config
-  that cannot be parsed, on positional arguments, on a ValueError, an OSError
-  or a missing library, and where memory runs out. Other exceptions are bugs:
-  they pass, with their traceback.
+  SIGTERM, as of a preemption; with 141, quietly, where the reader of what is
+  printed has gone; with 1 and one line on a flag or config that cannot be
+  parsed, on positional arguments, on a ValueError, an OSError or a missing
+  library, and where memory runs out. Other exceptions are bugs: they pass, with
+  their traceback.
 
   Args:
     main: the work; takes no arguments and reads its flags.

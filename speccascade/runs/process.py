@@ -1,7 +1,7 @@
 """Prepares the process of an entry point, which imports this module first.
 
-From then on Ctrl-C ends it at once with one line, even within other imports,
-and no stream is closed.
+From then on Ctrl-C and SIGTERM end it at once with one line, even within other
+imports, and no stream is closed.
 """
 
 import contextlib
@@ -12,9 +12,14 @@ import threading
 from collections.abc import Callable, Iterator
 
 _MAIN = 'MainProcess'  # As multiprocessing names it.
-# Exit statuses, as shells report them.
+# Exit statuses, as shells report them. Launchers restart what was terminated.
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
+
+_TOLD = {
+  signal.SIGINT: 'interrupted',
+  signal.SIGTERM: 'terminated; the same command goes on',
+}
 
 
 class Terminated(Exception):
@@ -58,23 +63,37 @@ def answer_interrupts() -> None:
   """
   if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
     return  # As of a job in the background.
-  # A worker has a name by now, and no parent yet.
-  is_worker = _processes() and _processes().current_process().name != _MAIN
-  signal.signal(signal.SIGINT, signal.SIG_IGN if is_worker else _end)
+  signal.signal(signal.SIGINT, signal.SIG_IGN if _is_worker() else _end)
   # Workers' locks that are left are removed by a process that would tell so.
   sys.warnoptions.append('ignore:resource_tracker')
 
 
-def _end(*_):
+def answer_termination() -> None:
+  """Lets SIGTERM, as of a preemption, end this process and its workers.
+
+  Nothing is lost, as for Ctrl-C. Linux keeps SIGTERM from the first process of
+  a container, unless it is asked for. Python calls no handler while JAX
+  compiles: what is killed then has lost nothing either.
+  """
+  if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL and not _is_worker():
+    signal.signal(signal.SIGTERM, _end)
+
+
+def _end(number, _):
   name, _ = os.path.splitext(os.path.basename(sys.argv[0]))
   with contextlib.suppress(Exception):
     sys.stdout.flush()
   with contextlib.suppress(OSError):
     start = '\n' if os.isatty(2) else ''  # After ^C, or a bar.
-    os.write(2, f'{start}{name}: interrupted\n'.encode())
+    os.write(2, f'{start}{name}: {_TOLD[number]}\n'.encode())
   for worker in _processes().active_children() if _processes() else ():
     worker.terminate()
-  os._exit(INTERRUPTED)
+  os._exit(128 + number)
+
+
+def _is_worker():
+  # A worker has a name by now, and no parent yet.
+  return _processes() and _processes().current_process().name != _MAIN
 
 
 @contextlib.contextmanager
@@ -102,3 +121,4 @@ def _processes():
 
 open_streams()
 answer_interrupts()
+answer_termination()

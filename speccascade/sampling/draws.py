@@ -3,8 +3,12 @@
 Letters: V vocabulary.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
+
+_DEVICES = 64  # Over which a vocabulary may be divided.
 
 
 def draw(weight, u):
@@ -80,7 +84,15 @@ def residual(pi, q):
 
 
 def _block_width(V):
-  """A divisor of V near sqrt(V) if there is one within a factor of 4."""
+  """A divisor of V near sqrt(V) if there is one within a factor of 4.
+
+  One that leaves a multiple of `_DEVICES` blocks if there is one, or of as
+  large a power of two as there is: devices then hold whole blocks.
+  """
   root = max(1, round(V**0.5))
   divisors = [d for d in range(1, 4 * root) if V % d == 0 and 4 * d >= root]
-  return min(divisors, key=lambda d: abs(d - root), default=root)
+  return min(
+    divisors,
+    key=lambda d: (-math.gcd(V // d, _DEVICES), abs(math.log(d / root))),
+    default=root,
+  )

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from speccascade.sampling import draws
+
 # Temperatures below it are 0: float32 logits of 16 are further apart.
 GREEDY = 1e-6
 
@@ -72,8 +74,7 @@ def sampled(logits_BxTxV, raw_BxTxV, sampling):
   probs = lax.cond(jnp.all(temperature == 1), lambda _: raw_BxTxV, temper, None)
   if sampling.top_k:
     k = min(sampling.top_k, probs.shape[-1])
-    kth = lax.top_k(probs, k)[0][..., -1:]
-    probs = normalise(jnp.where(probs >= kth, probs, 0))
+    probs = normalise(jnp.where(probs >= _kth_largest(probs, k), probs, 0))
   return lax.cond(
     jnp.all(top_p >= 1), lambda x: x, lambda x: nucleus(x, top_p), probs
   )
@@ -110,6 +111,16 @@ def most_probable(probs, k):
 def total_variation(p, q):
   """D_TV(p, q) = sum_v max(0, p(v) - q(v)) over the last axis."""
   return jnp.maximum(p - q, 0).sum(-1)
+
+
+def _kth_largest(probs, k):
+  """Returns [..., 1] of [..., V], from the largest of each block of V.
+
+  Of a V that devices hold in parts, only these are gathered.
+  """
+  blocks = draws.split(probs)
+  largest = lax.top_k(blocks, min(k, blocks.shape[-1]))[0]
+  return lax.top_k(largest.reshape(*probs.shape[:-1], -1), k)[0][..., -1:]
 
 
 def _largest(probs, measure, enough):

@@ -9,6 +9,7 @@ Letters: E examples, R resamples, P prompts of a batch.
 
 import contextlib
 import dataclasses
+import functools
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
@@ -22,7 +23,7 @@ from speccascade import config, methods, pairs
 from speccascade.decoding import schedules
 from speccascade.models import registry
 from speccascade.reports.render import escape, tables
-from speccascade.runs import environment
+from speccascade.runs import environment, memory, profiling
 from speccascade.storage import lines
 from speccascade.studies import base
 from speccascade.sweeps import batches, points
@@ -84,12 +85,17 @@ class Counts:
   divergence_E: np.ndarray
 
 
-def run(study: Acceptance, out: epath.PathLike | None = None) -> str:
+def run(
+  study: Acceptance,
+  out: epath.PathLike | None = None,
+  profile: profiling.Profile | None = None,
+) -> str:
   """Compares drafters; returns their table and a line that says of what.
 
   Args:
     study: Acceptance.
     out: JSONL file; each row is appended to it once it is known.
+    profile: of the first drafter's first batch.
 
   Raises:
     ValueError: `out` exists, or as `compare`.
@@ -98,6 +104,7 @@ def run(study: Acceptance, out: epath.PathLike | None = None) -> str:
     raise ValueError(f'{out} exists; choose another --out or delete it')
   workload = study.workload(study.num_examples)
   drafters = load_drafters(study.named, workload.pair)
+  memory.tell('with the models loaded')
   told = environment.describe() | {
     'pair': workload.pair.name,
     'task': workload.task.name,
@@ -106,9 +113,13 @@ def run(study: Acceptance, out: epath.PathLike | None = None) -> str:
     'seed': study.seed,
     'dtype': study.dtype,
   }
+  if profile is not None:
+    _profile(study, workload, next(iter(drafters.values())), profile)
   rows = []
   with contextlib.nullcontext() if out is None else lines.Log(out) as log:
     for row in compare(study, workload, drafters):
+      if not rows:
+        memory.tell('after the first drafter')
       rows.append(row)
       if log is not None:
         log.append([told | row])
@@ -168,16 +179,9 @@ def compare(
       that is not finite.
   """
   for temperature in study.temperatures:
-    first = None
-    setting = points.Setting(
-      methods.STRICT.name, (), float(temperature), 1.0, 0, study.seed
-    )
-    for label, (model, params) in drafters.items():
-      pair = dataclasses.replace(
-        workload.pair, drafter=model, drafter_params=params
-      )
-      own = dataclasses.replace(workload, pair=pair)
-      counts = _count(own, setting, study)
+    first, setting = None, _setting(study, temperature)
+    for label, drafter in drafters.items():
+      counts = _count(_with(drafter, workload), setting, study)
       first = counts if first is None else first
       yield {
         'drafter': label,
@@ -186,13 +190,42 @@ def compare(
       }
 
 
-def _count(workload, setting, study):
-  """Counts of one drafter at one temperature."""
-  plan, parts, order = schedules.Plan(study.gamma), [], []
+def _setting(study, temperature):
+  return points.Setting(
+    methods.STRICT.name, (), float(temperature), 1.0, 0, study.seed
+  )
+
+
+def _with(drafter, workload):
+  """The workload of another drafter (model, parameters)."""
+  model, params = drafter
+  pair = dataclasses.replace(
+    workload.pair, drafter=model, drafter_params=params
+  )
+  return dataclasses.replace(workload, pair=pair)
+
+
+def _batches(workload, study):
+  """(Prompts, index_P, how many of them count) of each batch."""
   E = len(workload.examples)
   size = min(study.batch_size, E)
   for index_P, count, width in batches.by_width(workload, range(E), size):
-    prompts = batches.prompts(workload, index_P, width=width)
+    yield batches.prompts(workload, index_P, width=width), index_P, count
+
+
+def _profile(study, workload, drafter, profile):
+  """Profiles the first batch of a drafter."""
+  own = _with(drafter, workload)
+  prompts, *_ = next(_batches(own, study))
+  settings = [_setting(study, study.temperatures[0])]
+  asked = own, prompts, settings, schedules.Plan(study.gamma)
+  profile('acceptance', functools.partial(batches.start, *asked))
+
+
+def _count(workload, setting, study):
+  """Counts of one drafter at one temperature."""
+  plan, parts, order = schedules.Plan(study.gamma), [], []
+  for prompts, index_P, count in _batches(workload, study):
     result = batches.decode(workload, prompts, [setting], plan)
     told = result.counts
     taken = told.verifier_calls_B, told.accepted_B, told.divergence_B

@@ -7,7 +7,7 @@ import pydantic
 
 from speccascade import config
 from speccascade.decoding import schedules as schedules_lib
-from speccascade.runs import environment
+from speccascade.runs import environment, memory, profiling
 from speccascade.studies import base
 from speccascade.sweeps import batches
 from speccascade.timing import loop
@@ -60,8 +60,12 @@ class Benchmark(base.Study):
     return found
 
 
-def run(study: Benchmark) -> str:
+def run(study: Benchmark, profile: profiling.Profile | None = None) -> str:
   """Times every plan at every batch size.
+
+  Args:
+    study: Benchmark.
+    profile: of each plan at each batch size.
 
   Returns:
     A table, and a line that says of what.
@@ -70,6 +74,7 @@ def run(study: Benchmark) -> str:
     ValueError: the pair, task or examples are not there or do not fit.
   """
   workload = study.workload(max(study.batch_sizes) * _GROUPS)
+  memory.tell('with the models loaded')
   rows = []
   for size in study.batch_sizes:
     print(f'batch size {size} ...', file=sys.stderr, flush=True)
@@ -80,7 +85,9 @@ def run(study: Benchmark) -> str:
       workload.task.max_new_tokens,
       study.rounds,
       study.temperature,
+      profile=profile,
     )
+    memory.tell(f'after batch size {size}')
   told = environment.describe()
   versions = ', '.join(f'{k} {v}' for k, v in told['versions'].items())
   return (

@@ -1,5 +1,6 @@
 """Compiles pairs for slices of TPU: what fits, and what an iteration costs."""
 
+import dataclasses
 import itertools
 from collections.abc import Iterator
 from concurrent import futures
@@ -65,14 +66,20 @@ def run(study: CompileTpu, workdir: epath.PathLike) -> str:
     The table.
 
   Raises:
-    ValueError: libtpu is not installed, or knows no such slice.
+    ValueError: libtpu is not installed or knows no such slice, or `data` does
+      not divide its devices.
   """
   workdir, rows = epath.Path(workdir), []
   wanted = list(
     itertools.product(
-      study.pairs, study.topologies, study.prompts, study.batch_sizes
+      study.pairs,
+      map(_slices, study.topologies),
+      study.prompts,
+      study.batch_sizes,
     )
   )
+  for name in itertools.chain.from_iterable(map(_slices, study.topologies)):
+    program.mesh(name, study.data)
   with tqdm.tqdm(total=len(wanted), unit='cell') as bar:
     for row in _rows(study, wanted, workdir / 'programs'):
       rows.append(row)
@@ -89,18 +96,30 @@ def _rows(study, wanted, kept) -> Iterator[dict[str, Any]]:
     yield from pool.map(lambda x: _row(study, *x, kept), wanted)
 
 
-def _row(study, pair, topology, prompt, batch, kept):
-  """The smallest slice of a version that fits, or the one that is named."""
-  drafter, verifier = (presets.get(name, dtype=study.dtype) for name in pair)
-  version, chip = chips.of(topology if ':' in topology else f'{topology}:')
-  slices = [topology]
-  if ':' not in topology:
-    slices = [f'{version}:{name}' for name in chip.slices]
-  row = {'pair': list(pair), 'version': version, 'batch': batch}
-  row |= {'prompt': prompt, 'tried': {}}
+def _models(pair, dtype):
+  """Their configurations, of the pieces that both have, as pairs are loaded."""
+  models = [presets.get(name, dtype=dtype) for name in pair]
+  size = min(x.vocab_size for x in models)
+  return [dataclasses.replace(x, vocab_size=size) for x in models]
+
+
+def _slices(topology):
+  """The slice that is named, or those of a version, small ones first."""
+  if ':' in topology:
+    return [topology]
+  version, chip = chips.of(f'{topology}:')
+  return [f'{version}:{name}' for name in chip.slices]
+
+
+def _row(study, pair, slices, prompt, batch, kept):
+  """What the smallest of the slices that fits needs."""
+  models = _models(pair, study.dtype)
+  version, chip = chips.of(slices[0])
+  row = {'pair': list(pair), 'version': version, 'gamma': study.gamma}
+  row |= {'prompt': prompt, 'batch': batch, 'tried': {}}
   for name in slices:
     cell = program.Cell(
-      drafter, verifier, name, study.data, batch, prompt, study.new_tokens,
+      *models, name, study.data, batch, prompt, study.new_tokens,
       study.gamma, study.stacked,
     )  # fmt: skip
     least = needs.memory(cell)
@@ -108,9 +127,8 @@ def _row(study, pair, topology, prompt, batch, kept):
       row['tried'][name] = least
       continue
     own = fit.of(cell, kept)
-    row |= {'slice': name, 'needs': own}
     if own['fits']:
-      row['times'] = predict.times(own, chip, study.gamma)._asdict()
-      return row
+      times = predict.times(own, chip, study.gamma)._asdict()
+      return row | {'slice': name, 'needs': own, 'times': times}
     row['tried'][name] = own.get('peak', own.get('error'))
   return row

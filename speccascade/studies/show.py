@@ -14,8 +14,9 @@ from typing import Any, Literal, TextIO
 import pydantic
 
 from speccascade import config, generation, methods, pairs, tasks
-from speccascade.decoding import schedules
+from speccascade.decoding import schedules, stream
 from speccascade.reports.render import escape
+from speccascade.runs import memory, profiling
 from speccascade.studies import base
 from speccascade.sweeps import points
 from speccascade.tasks import files
@@ -82,19 +83,28 @@ class Show(base.Study):
     return generation.Options(**own | {'max_new_tokens': max_new_tokens})
 
 
-def run(show: Show) -> None:
+def run(show: Show, profile: profiling.Profile | None = None) -> None:
   """Shows an answer as it is written, then what it cost.
+
+  Args:
+    show: Show.
+    profile: of the answer's first iterations.
 
   Raises:
     ValueError: the pair, task or example is not there, or the prompt is too
       long.
   """
   pair, prompt, options = load(show)
+  memory.tell('with the models loaded')
   begun = generation.begin(pair, [prompt], options)
+  if profile is not None:
+    asked = begun.loop, pair.params, begun.request
+    profile('generate', lambda n: next(stream.stream(*asked, n)))
   print('Compiling...\n', file=sys.stderr)
   started = clock.now()
   next(generation.texts(begun))  # What follows is compiled.
   compiled = clock.now() - started
+  memory.tell('after the first tokens')
   print(escape.printable(prompt), flush=True)
   color, answer = wants_color(show.color, sys.stdout), None
   started = clock.now()

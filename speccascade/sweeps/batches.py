@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from speccascade import methods, pairs, tokenizers
-from speccascade.decoding import blocks, results, schedules
+from speccascade.decoding import blocks, results, schedules, stream
 from speccascade.decoding import loop as loop_lib
 from speccascade.decoding import stops as stops_lib
 from speccascade.methods import choice as choice_lib
@@ -277,6 +277,45 @@ def decode(
   Returns:
     Result.
   """
+  groups, request = _asked(workload, prompts, settings, plan, choice)
+  return methods.decode(
+    _models(workload.pair),
+    workload.pair.params,
+    groups,
+    request,
+    plan,
+    workload.task.max_new_tokens,
+    workload.pair.eos_ids,
+    observe,
+  )
+
+
+def start(
+  workload: Workload,
+  prompts: results.Prompts,
+  settings: Sequence[points.Setting],
+  plan: schedules.Plan,
+  iterations: int,
+) -> results.Result:
+  """Decodes as `decode`, and ends after so many iterations of the loop."""
+  groups, request = _asked(workload, prompts, settings, plan, None)
+  loop = methods.make_loop(
+    _models(workload.pair),
+    groups,
+    plan,
+    workload.task.max_new_tokens,
+    workload.pair.eos_ids,
+  )
+  steps = stream.stream(loop, workload.pair.params, request, iterations)
+  return next(steps)
+
+
+def _models(pair):
+  return pair.drafter, pair.verifier
+
+
+def _asked(workload, prompts, settings, plan, choice):
+  """(groups, Request) of a batch; see `decode`."""
   P = len(prompts.length_P)
   column = lambda values: np.repeat(np.array(values, float), P)  # noqa: E731
   groups, values = [], []
@@ -301,17 +340,7 @@ def decode(
     () if plan is None else _parameter(workload, plan),
     stops(workload.pair, workload.task.stop),
   )
-  pair = workload.pair
-  return methods.decode(
-    (pair.drafter, pair.verifier),
-    pair.params,
-    tuple(groups),
-    request,
-    plan,
-    workload.task.max_new_tokens,
-    pair.eos_ids,
-    observe,
-  )
+  return tuple(groups), request
 
 
 def stops(

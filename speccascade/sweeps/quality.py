@@ -27,7 +27,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from speccascade.decoding import schedules
+from speccascade.decoding import results, schedules
 from speccascade.storage import lines
 from speccascade.sweeps import batches, outputs
 from speccascade.sweeps import points as points_lib
@@ -89,6 +89,14 @@ class Batch:
   index_P: np.ndarray
   count: int
   width: int
+
+  @property
+  def keys(self) -> list[outputs.Key]:
+    """Keys of its lines."""
+    index = self.index_P[: self.count].tolist()
+    return [
+      self.job.key(s, example) for s in self.settings for example in index
+    ]
 
   @property
   def outputs(self) -> int:
@@ -266,10 +274,10 @@ def decode(
     for batch in chain:
       if stop.is_set():
         break
-      copies = len(batch.settings)
-      prompts = batches.prompts(workload, batch.index_P, copies, batch.width)
       result = jax.device_get(
-        batches.decode(workload, prompts, batch.settings, batch.job.plan)
+        batches.decode(
+          workload, _prompts(workload, batch), batch.settings, batch.job.plan
+        )
       )
       scored.result()
       scored = scorer.submit(keep, batch, result)
@@ -304,6 +312,24 @@ def decode(
           left -= 1
     finally:
       stop.set()  # Each chain ends with the batch that it is at.
+
+
+def start(
+  workload: batches.Workload, batch: Batch, iterations: int
+) -> results.Result:
+  """Decodes the first iterations of a batch that drafts; keeps nothing."""
+  return batches.start(
+    workload,
+    _prompts(workload, batch),
+    batch.settings,
+    batch.job.plan,
+    iterations,
+  )
+
+
+def _prompts(workload, batch):
+  copies = len(batch.settings)
+  return batches.prompts(workload, batch.index_P, copies, batch.width)
 
 
 def _keep(workload, batch, result, logs, done):

@@ -8,6 +8,7 @@ that do not compare with the rest.
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from etils import epath
 
 from speccascade import tasks
 from speccascade.decoding import blocks
-from speccascade.runs import environment, progress, records
+from speccascade.runs import environment, memory, profiling, progress, records
 from speccascade.runs import workdir as workdir_lib
 from speccascade.storage import files
 from speccascade.sweeps import (
@@ -27,6 +28,7 @@ from speccascade.sweeps import (
   points,
   quality,
   record,
+  scalars,
 )
 from speccascade.sweeps import config as config_lib
 from speccascade.timing import costs as costs_lib
@@ -37,13 +39,16 @@ _TIMED = 4
 
 
 def run_all(
-  sweeps: Mapping[str, config_lib.Sweep], workdir: epath.PathLike
+  sweeps: Mapping[str, config_lib.Sweep],
+  workdir: epath.PathLike,
+  profile: profiling.Profile | None = None,
 ) -> list[dict[str, Any]]:
   """Runs a sweep, or several, each in a folder of its own.
 
   Args:
     sweeps: {name of a folder in `workdir`: Sweep}, '' for `workdir` itself.
     workdir: folder; the same one resumes.
+    profile: of the first batch of each that drafts.
 
   Returns:
     All records, in order.
@@ -52,19 +57,20 @@ def run_all(
     ValueError: as `run`, for any of them before one is decoded.
   """
   with contextlib.ExitStack() as stack:
-    begun, owners = [], {}
+    begun, owners = {}, {}
     for name, sweep in sweeps.items():
       own = _begin(sweep, epath.Path(workdir) / name)
-      begun.append(stack.enter_context(own))
-      key = begun[-1].load.pair.name, sweep.task
+      begun[name] = stack.enter_context(own)
+      key = begun[name].load.pair.name, sweep.task
       if (other := owners.setdefault(key, name)) != name:
         raise ValueError(
           f'cells {other} and {name} have pair {key[0]} and task {key[1]}, '
           'which one report cannot tell apart; sweep one on its own'
         )
     found = []
-    for own in begun:
-      found += _measure(own)
+    for name, own in begun.items():
+      named = profile and functools.partial(profile, name or 'sweep')
+      found += _measure(own, named)
       # Each program maps memory, and the system grants a process only so many
       # maps: those of many plans and prompt widths come near to it.
       jax.clear_caches()
@@ -78,8 +84,8 @@ def run(
 
   Writes to `workdir`: config.json, environment.json and examples.jsonl (what
   results depend on), costs.json, outputs/ (every generated text with its
-  score), timings.jsonl (the turns) and records.jsonl (a point a line). Each
-  line is appended as soon as it is known.
+  score), timings.jsonl (the turns), records.jsonl (a point a line) and events
+  for TensorBoard. Each line is appended as soon as it is known.
 
   Args:
     sweep: Sweep.
@@ -127,9 +133,10 @@ def _begin(sweep, workdir) -> Iterator[_Begun]:
     yield _Begun(sweep, workdir, load, described)
 
 
-def _measure(begun):
+def _measure(begun, profile=None):
   """Measures what is missing and returns all records."""
   sweep, workdir, load = begun.sweep, begun.workdir, begun.load
+  memory.tell('with the models loaded')
   settings, plans = points.settings(sweep), points.plans(sweep)
   samplings = [
     points.points([s for s in settings if s.sampling == sampling], plans)
@@ -153,18 +160,30 @@ def _measure(begun):
   load = _with_costs(load, costs, plans, widths, workdir / 'costs.json')
   jobs = quality.jobs(settings, plans, load.costs)
   batches_ = quality.missing(load, jobs, sweep.batch_size, done)
+  if profile is not None:
+    first = _first_that_drafts(load, jobs, sweep.batch_size)
+    profile(functools.partial(quality.start, load, first))
   total = sum(batch.outputs for batch in batches_)
   total += sum(len(turn.points) * _TIMED for own in turns for turn in own)
   with contextlib.ExitStack() as stack:
     for log in (*logs.values(), timings):
       stack.enter_context(log)
+    board = stack.enter_context(
+      scalars.Scalars(workdir, load.task.metric, jobs, sweep.num_examples)
+    )
+    board.add_outputs(done, list(done))
     bar = stack.enter_context(progress.Progress(total, 'units'))
-    for batch in quality.decode(load, batches_, logs, done):
+    for n, batch in enumerate(quality.decode(load, batches_, logs, done)):
       bar.describe(batch.job.label)
       bar.advance(batch.outputs)
+      board.add_outputs(done, batch.keys)
+      board.flush()
+      if not n:
+        memory.tell('after the first batch')
     texts, counted = quality.collect(jobs, done, sweep.num_examples)
     kept = _keep(begun, load.costs, old, samplings, turns)
     table = stack.enter_context(records.log(workdir / _RECORDS))
+    board.add_records(table.lines)
     for own, own_turns in zip(samplings, turns, strict=True):
       temperature, top_p = own[0][0].sampling
       bar.describe(f'latency at temperature {temperature:g}, top-p {top_p:g}')
@@ -172,12 +191,22 @@ def _measure(begun):
         load, own_turns, timings, lambda n: bar.advance(n * _TIMED)
       )
       new = [point for point in own if point[0].id(point[1]) not in kept]
-      table.append(
+      made = [
         record.make(sweep, load, point, texts, counted, taken)
         | begun.environment
         for point in new
-      )
+      ]
+      if made:  # Scalars first: where all records are, they are, too.
+        board.add_records(made)
+        board.flush()
+        table.append(made)
   return _in_order(workdir / _RECORDS, samplings)
+
+
+def _first_that_drafts(load, jobs, batch_size):
+  """A batch as a new sweep has it, whatever is done."""
+  found = quality.missing(load, jobs, batch_size, ())
+  return next(batch for batch in found if batch.job.plan is not None)
 
 
 def _announce(load, batches_, turns, others):

@@ -19,6 +19,7 @@ from speccascade import methods, sharding
 from speccascade.decoding import blocks, checks, results, schedules
 from speccascade.decoding import loop as loop_lib
 from speccascade.models import cache as cache_lib
+from speccascade.runs import profiling
 from speccascade.sampling import keys, probabilities
 from speccascade.timing import clock, costs, parts, turns
 
@@ -78,6 +79,7 @@ def measure(
   rounds: int,
   temperature: float = 1.0,
   alpha: float = 0.5,
+  profile: profiling.Profile | None = None,
 ) -> list[Row]:
   """Times iterations under token_v3, and their parts.
 
@@ -92,6 +94,7 @@ def measure(
     rounds: number of timings of each loop.
     temperature: of both models.
     alpha: parameter of the method.
+    profile: of the first loop of each plan.
 
   Returns:
     A Row for each plan.
@@ -116,6 +119,9 @@ def measure(
     requests = [_request(p, temperature, alpha, parameter) for p in prompts]
     loops[plan] = _timed_loops(made[plan], pair.params, requests)
     _, compile_seconds[plan] = clock.seconds(_run, loops[plan][0], _LEAST)
+    if profile is not None:
+      first = functools.partial(_run, loops[plan][0])
+      profile(f'batch{B}-{plan.id()}', first)
   widths = {1}.union(*map(_widths, plans))
   alone = parts.blocks(pair, prompts[0], widths, new_tokens)
   timed = turns.measure(

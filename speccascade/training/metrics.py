@@ -10,11 +10,9 @@ from collections.abc import Mapping
 
 import tqdm
 from etils import epath
-from tensorboardX import event_file_writer, summary
-from tensorboardX.proto import event_pb2
 
+from speccascade.runs import events
 from speccascade.storage import json_text, lines
-from speccascade.timing import clock
 
 _NAME = 'metrics.jsonl'
 
@@ -34,10 +32,7 @@ class Writer:
     path = epath.Path(folder) / _NAME
     lines.write(path, kept)
     self._lines = lines.Log(path, _parse)
-    # Without the threads of a SummaryWriter, which outlive a full disk.
-    self._events = event_file_writer.EventsWriter(str(path.parent / 'events'))
-    start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-    self._write_event(step + 1, session_log=start)  # Purges what follows.
+    self._events = events.Writer(folder, step + 1)
     self._num_steps = num_steps
     self._bar = None
     if sys.stderr.isatty():
@@ -52,8 +47,7 @@ class Writer:
       rate: steps a second; predicts the time left.
     """
     self._lines.append([{'step': step, **values}])
-    for name, value in values.items():
-      self._write_event(step, summary=summary.scalar(name, value))
+    self._events.write(step, values)
     self._events.flush()
     text = '  '.join(f'{name} {value:.4g}' for name, value in values.items())
     if self._bar is not None:
@@ -66,11 +60,6 @@ class Writer:
       f'{rate:.3g} steps/s  '
       f'{datetime.timedelta(seconds=left)} left',
       flush=True,
-    )
-
-  def _write_event(self, step, **what):
-    self._events.write_event(
-      event_pb2.Event(step=step, wall_time=clock.date(), **what)
     )
 
   def __enter__(self):

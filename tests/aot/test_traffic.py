@@ -4,11 +4,17 @@ from speccascade.aot import traffic
 
 # A loop of 3 turns over a stack of layers, a branch and a collective.
 _TEXT = """
+%anew (r0: bf16[3,8,128]) -> bf16[3,8,128] {
+  %r0 = bf16[3,8,128]{2,1,0:T(16,128)(2,1)} parameter(0)
+  ROOT %rc = bf16[3,8,128]{2,1,0:T(8,128)(2,1)} copy(%r0)
+}
+
 %layer (p0: bf16[3,8,128], p1: s32[], p2: bf16[8,128]) -> bf16[8,128] {
   %p0 = bf16[3,8,128]{2,1,0} parameter(0)
   %p1 = s32[] parameter(1)
   %z = s32[] constant(0)
-  %s = bf16[1,8,128]{2,1,0} dynamic-slice(%p0, %p1, %z, %z), dynamic_slice_sizes={1,8,128}
+  %f = bf16[3,8,128]{2,1,0} fusion(%p0), kind=kLoop, calls=%anew
+  %s = bf16[1,8,128]{2,1,0} dynamic-slice(%f, %p1, %z, %z), dynamic_slice_sizes={1,8,128}
   %b = bf16[8,128]{1,0} bitcast(%s)
   %p2 = bf16[8,128]{1,0} parameter(2)
   ROOT %m = bf16[8,128]{1,0} multiply(%b, %p2)

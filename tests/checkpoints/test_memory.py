@@ -115,7 +115,8 @@ def test_a_27b_model_fits_a_mesh_by_shape(tmp_path):
   shapes = reading.shapes(found, mesh, stacked=True)
   gate = shapes['stack_1']['ffw']['gate']
   assert gate.shape == (2, 4608, 36864)
-  assert gate.sharding.spec == sharding.P(None, None, 'model')
+  model = 'model', 'model_1', 'model_2'
+  assert gate.sharding.spec == sharding.P(None, None, model)
   assert gate.sharding.shard_shape(gate.shape) == (2, 4608, 36864 // 8)
   model = registry.make_model(config)
   want = jax.eval_shape(lambda k: model.stack(model.init(k)), jax.random.key(0))

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from speccascade.models.t5 import config as config_lib
-from speccascade.models.t5 import layers
 from speccascade.models.t5 import model as t5
+from speccascade.models.t5 import positions
 from tests.models import t5_reference
 
 V, L = 20, 2
@@ -85,7 +85,7 @@ def test_forward_equals_a_plain_reference(stacked, version):
 
 @pytest.mark.parametrize('bidirectional', [False, True])
 def test_buckets_are_the_published_ones(bidirectional):
-  got = layers.buckets(bidirectional)
+  got = positions.buckets(bidirectional)
   relative = np.arange(-300, 301)
   want = [t5_reference.bucket(r, bidirectional) for r in relative.tolist()]
   np.testing.assert_array_equal(got[np.clip(relative, -128, 128) + 128], want)

@@ -27,7 +27,7 @@ def run_file(path, *args):
   """As `call`, for any file."""
   app.define_help_flags()
   known, argv = set(flags.FLAGS), sys.argv
-  interrupt = signal.getsignal(signal.SIGINT)
+  handlers = {x: signal.getsignal(x) for x in (signal.SIGINT, signal.SIGTERM)}
   sys.argv = [str(path), *map(str, args)]
   try:
     runpy.run_path(str(path), run_name='__main__')
@@ -35,7 +35,8 @@ def run_file(path, *args):
     return end.code
   finally:
     sys.argv = argv
-    signal.signal(signal.SIGINT, interrupt)  # It would end all tests.
+    for number, handler in handlers.items():
+      signal.signal(number, handler)  # It would end all tests.
     for flag in set(flags.FLAGS) - known:
       delattr(flags.FLAGS, flag)
     flags.FLAGS.unparse_flags()

@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+from speccascade.runs import process
+from speccascade.storage import lines
 from tests.runs import entry_point
 
 _ENTRY = """
@@ -47,6 +49,18 @@ def work_until_terminated():
     while not is_terminated():
       time.sleep(0.01)
     raise process.Terminated('step 5 is saved')
+
+
+def append_on_and_on():
+  import threading
+  from speccascade.storage import lines
+  def append():
+    with lines.Log('lines.jsonl') as log:
+      while True:
+        log.append([{'number': len(log.lines) + i} for i in range(100)])
+        print('appended', flush=True)
+  threading.Thread(target=append, daemon=True).start()
+  time.sleep(600)
 
 if __name__ == '__main__':
   command_line.run(globals()[sys.argv.pop(1)], 'toy')
@@ -92,12 +106,24 @@ def test_streams_may_be_closed_or_of_ascii_or_end(start, tmp_path):
   assert ended.returncode == 141
 
 
-def test_an_interrupt_ends_a_process_and_its_workers_in_one_line(start):
+@pytest.mark.parametrize(
+  ('number', 'line', 'code'),
+  [
+    (signal.SIGINT, 'toy: interrupted\n', 130),
+    (signal.SIGTERM, 'toy: terminated; the same command goes on\n', 143),
+  ],
+)
+def test_a_signal_ends_a_process_and_its_workers_in_one_line(
+  start, number, line, code
+):
   toy = start('exec $toy work_beside_a_worker')
   worker = int(toy.stdout.readline())
-  os.killpg(toy.pid, signal.SIGINT)
-  assert toy.communicate(timeout=600) == ('', 'toy: interrupted\n')
-  assert toy.returncode == 130
+  if number == signal.SIGTERM:
+    os.kill(toy.pid, number)  # As of a launcher: its worker gets none.
+  else:
+    os.killpg(toy.pid, number)
+  assert toy.communicate(timeout=60) == ('', line)
+  assert toy.returncode == code
   for _ in range(600):
     if not os.path.exists(f'/proc/{worker}'):
       break
@@ -113,3 +139,16 @@ def test_a_termination_waits_for_what_saves_where_it_is(start):
   told = 'toy: terminated; step 5 is saved\n'
   assert toy.communicate(timeout=600) == ('', told)
   assert toy.returncode == 143
+
+
+def test_a_termination_amid_appends_tears_no_line(start, tmp_path):
+  for _ in range(3):  # The same command goes on, each time.
+    toy = start('exec $toy append_on_and_on')
+    for _ in range(20):
+      assert toy.stdout.readline() == 'appended\n'
+    toy.terminate()
+    assert toy.wait(600) == process.TERMINATED
+    toy.communicate()
+  log = lines.Log(tmp_path / 'lines.jsonl')
+  assert len(log.lines) >= 60 * 100
+  assert [x['number'] for x in log.lines] == list(range(len(log.lines)))

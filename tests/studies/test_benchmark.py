@@ -50,7 +50,8 @@ def test_a_fault_of_a_config_is_one_line(changes, line):
 def test_the_command_times_each_batch_size(monkeypatch, capsys):
   calls = []
 
-  def measure(pair, prompts, plans, *rest):
+  def measure(pair, prompts, plans, *rest, profile):
+    assert profile is None
     calls.append((pair.name, prompts, plans, rest))
     rows = prompts[0].rows
     return [loop.Row('cost', rows, 7, 1, 2, 3, 4, 5, 1, 2, 9, rows)]

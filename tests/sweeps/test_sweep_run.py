@@ -245,7 +245,7 @@ def measured(monkeypatch):
   monkeypatch.setattr(
     run,
     '_measure',
-    lambda begun: told.append(begun.workdir) or [begun.load.pair.name],
+    lambda begun, *_: told.append(begun.workdir) or [begun.load.pair.name],
   )
   monkeypatch.setattr(run.jax, 'clear_caches', lambda: told.append('free'))
   return told

@@ -66,7 +66,7 @@ def apply(
     (x_BxTxD after the final norm, the cache's (keys, values) with the block
     appended, one array a stack; None without a cache).
   """
-  x_BxTxD = params['embedding'][token_BxT].astype(cfg.dtype)
+  x_BxTxD = common.embed(token_BxT, params['embedding'], cfg.dtype)
   if cfg.scales_embedding:
     x_BxTxD *= jnp.sqrt(float(cfg.embed_dim)).astype(cfg.dtype)
   T = token_BxT.shape[1]
@@ -298,13 +298,16 @@ class _Attention(nn.Module):
         )
       return _rotate(y_BxTxNxH, context.rotations[self.kind])
 
+    # Divided by heads until they are stored or compared with what is.
+    by_head = functools.partial(sharding.constrain, spec=sharding.HEADS)
     q_BxTxNxH = rotated('query', project('query', N)) * cfg.query_scale
     k_BxTxKxH = v_BxTxKxH = project('key', K)
     if not self.kind.keys_as_values:
       v_BxTxKxH = project('value', K)
     if cfg.value_norm:
       v_BxTxKxH = common.rms_norm(v_BxTxKxH, cfg.norm_epsilon)
-    kv = rotated('key', k_BxTxKxH), v_BxTxKxH
+    q_BxTxNxH = by_head(q_BxTxNxH)
+    kv = map(by_head, (rotated('key', k_BxTxKxH), v_BxTxKxH))
     kv = tuple(x_BxTxKxH.swapaxes(1, 2) for x_BxTxKxH in kv)
     adjust = lambda x: x  # noqa: E731
     if cfg.attention_cap is not None:
@@ -339,7 +342,10 @@ def _rope(position_BxT, kind):
   if kind.rope_fraction < 1:
     turning = int(kind.rope_fraction * kind.head_dim // 2)
     angle = jnp.where(jnp.arange(len(fraction)) < turning, angle, 0)
-  return jnp.sin(angle), jnp.cos(angle)
+  return tuple(
+    sharding.constrain(x, sharding.ROTATIONS)
+    for x in (jnp.sin(angle), jnp.cos(angle))
+  )
 
 
 def _rotate(x_BxTxNxH, rotation):

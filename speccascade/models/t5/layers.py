@@ -9,14 +9,16 @@ import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from speccascade import sharding
 from speccascade.models import cache as cache_lib
 from speccascade.models import common, stacking
 from speccascade.models.t5 import config as config_lib
-from speccascade.models.t5 import partition
+from speccascade.models.t5 import partition, positions
+
+_LOGITS = 2**27  # Of an encoder's block: 512 MiB in float32, over all heads,
+_SHORT = 32  # and so many queries at least.
 
 
 def init(cfg: config_lib.T5Config, key: jax.Array) -> dict[str, Any]:
@@ -35,7 +37,7 @@ def init(cfg: config_lib.T5Config, key: jax.Array) -> dict[str, Any]:
     ('decoder', _DecoderLayer(cfg), (None, (kv, kv), 0, context)),
   ):
     own = {
-      'positions': _RelativeBias(cfg, False).init(next(keys)),
+      'positions': positions.RelativeBias(cfg, False).init(next(keys)),
       'final_norm': common.RMSNorm(cfg.norm_epsilon).init(key, x_1x1xD),
     }
     layers = cfg.num_layers if name == 'encoder' else cfg.decoder_layers
@@ -61,11 +63,8 @@ def read(
     length_B: lengths of the inputs.
   """
   own = params['encoder']
-  position_1xS = jnp.arange(input_BxS.shape[1])[None]
-  bias_RxN = _bias(cfg, own, True)
   context = _Context(
-    _within(length_B, input_BxS.shape[1]),
-    _spread(bias_RxN, position_1xS, position_1xS),
+    _within(length_B, input_BxS.shape[1]), bias_RxN=_bias(cfg, own, True)
   )
   layer = _EncoderLayer(cfg)
   run = common.uncached(
@@ -125,7 +124,7 @@ def write(
     position_1xT = jnp.arange(T)[None]
     context = _Context(
       cache_lib.causal_mask(position_1xT, position_1xT, None),
-      _spread(bias_RxN, position_1xT, position_1xT),
+      positions.spread(bias_RxN, position_1xT, position_1xT),
       input_length_B=memory.length_B,
     )
   else:
@@ -173,82 +172,17 @@ def write(
 
 
 def _embed(cfg, params, token_BxT):
-  # Cast after the gather: its gradient is then summed in float32.
-  return params['embedding'][token_BxT].astype(cfg.dtype)
+  return common.embed(token_BxT, params['embedding'], cfg.dtype)
 
 
 def _bias(cfg, own, bidirectional):
   table = {'params': own['positions']}
-  return _RelativeBias(cfg, bidirectional).apply(table)
+  return positions.RelativeBias(cfg, bidirectional).apply(table)
 
 
 def _normed(cfg, own, x_BxTxD):
   norm = common.RMSNorm(cfg.norm_epsilon)
   return norm.apply({'params': own['final_norm']}, x_BxTxD)
-
-
-def buckets(bidirectional, number=32, far=128):
-  """Returns the bucket of each relative position, key - query, in -far..far.
-
-  Half of a direction's buckets hold one distance each; the others hold ranges
-  that grow geometrically up to `far`. Computed in integers: a logarithm rounds
-  distances on a boundary to either side.
-
-  Args:
-    bidirectional: whether half of the buckets are for keys after the query;
-      otherwise such keys count as distance 0.
-    number: of buckets.
-    far: all distances from here on share the last bucket.
-
-  Returns:
-    int32 array of 2 * far + 1 buckets below `number`.
-  """
-  relative = np.arange(-far, far + 1)
-  if bidirectional:
-    half, distance = number // 2, np.abs(relative)
-    found = _distance_buckets(half, far)[distance] + half * (relative > 0)
-  else:
-    found = _distance_buckets(number, far)[np.maximum(-relative, 0)]
-  return found.astype(np.int32)
-
-
-def _distance_buckets(number, far):
-  exact = wide = number // 2
-  # The i-th wide bucket starts at exact * (far / exact) ** (i / wide).
-  starts = [far**i * exact ** (wide - i) for i in range(1, wide)]
-  return np.array(
-    [
-      d if d < exact else exact + sum(d**wide >= start for start in starts)
-      for d in range(far + 1)
-    ]
-  )
-
-
-class _RelativeBias(nn.Module):
-  """Bias of the self-attention logits, shared by the layers of a stack."""
-
-  config: config_lib.T5Config
-  bidirectional: bool
-
-  @nn.compact
-  def __call__(self):
-    """Returns bias_RxN of the R relative positions -far..far."""
-    cfg = self.config
-    table_WxN = self.param(
-      'relative_bias',
-      nn.initializers.normal(cfg.embed_dim**-0.5),
-      (cfg.num_buckets, cfg.num_heads),
-    )
-    bucket_R = buckets(self.bidirectional, cfg.num_buckets, cfg.max_distance)
-    return table_WxN[bucket_R].astype(cfg.dtype)
-
-
-def _spread(bias_RxN, query_BxT, key_BxS):
-  """Returns bias_BxNxTxS of queries and keys at these positions."""
-  relative_BxTxS = key_BxS[:, None, :] - query_BxT[:, :, None]
-  far = len(bias_RxN) // 2
-  at_BxTxS = jnp.clip(relative_BxTxS, -far, far) + far
-  return bias_RxN[at_BxTxS].transpose(0, 3, 1, 2)
 
 
 @flax.struct.dataclass
@@ -333,7 +267,11 @@ class _SelfAttention(nn.Module):
       add = lambda logits_BxNxTxS: logits_BxNxTxS + bias_BxNxTxS  # noqa: E731
       return common.attend(q_BxTxNxH, k_BxNxSxH, v_BxNxSxH, mask_BxTxS, add)
 
-    if cached is None:
+    if cached is None and context.bias_BxNxTxS is None:
+      mixed_BxTxNxH = _in_blocks(
+        q_BxTxNxH, k_BxNxTxH, v_BxNxTxH, context.mask_BxTxS, context.bias_RxN
+      )
+    elif cached is None:
       mixed_BxTxNxH = attend(
         k_BxNxTxH, v_BxNxTxH, context.mask_BxTxS, context.bias_BxNxTxS
       )
@@ -350,7 +288,7 @@ class _SelfAttention(nn.Module):
           k_BxNxSxH,
           v_BxNxSxH,
           cache_lib.causal_mask(position_BxT, key_1xS, None),
-          _spread(context.bias_RxN, position_BxT, key_1xS),
+          positions.spread(context.bias_RxN, position_BxT, key_1xS),
         )
 
       mixed_BxTxNxH = cache_lib.read(
@@ -389,6 +327,30 @@ class _CrossAttention(nn.Module):
 
     mixed_BxTxNxH = cache_lib.read(attend, memory, layer, length_B.max())
     return common.merge_heads(self, mixed_BxTxNxH, cfg.embed_dim)
+
+
+def _in_blocks(q_BxSxNxH, k_BxNxSxH, v_BxNxSxH, mask_Bx1xS, bias_RxN):
+  """Attends to all of an input from blocks of it, whose logits are small."""
+  B, S, N, _ = q_BxSxNxH.shape
+  block = min(S, max(_LOGITS // (B * N * S), _SHORT))
+  number = -(-S // block)
+  padding = number * block - S
+  q_BxPxNxH = jnp.pad(q_BxSxNxH, ((0, 0), (0, padding), (0, 0), (0, 0)))
+  bias_NxR = positions.line(bias_RxN, number * block, S)
+
+  def attend(i):
+    q_BxTxNxH = lax.dynamic_slice_in_dim(q_BxPxNxH, i * block, block, 1)
+    # From the last query and the first key to the first query and the last key.
+    start = (number - 1 - i) * block
+    own_NxR = lax.dynamic_slice_in_dim(bias_NxR, start, block + S - 1, 1)
+    bias_NxTxS = positions.skewed(own_NxR, block)
+    add = lambda logits_BxNxTxS: logits_BxNxTxS + bias_NxTxS  # noqa: E731
+    return common.attend(q_BxTxNxH, k_BxNxSxH, v_BxNxSxH, mask_Bx1xS, add)
+
+  if number == 1:
+    return attend(0)
+  mixed_BxPxNxH = lax.map(attend, jnp.arange(number)).swapaxes(0, 1)
+  return mixed_BxPxNxH.reshape(q_BxPxNxH.shape)[:, :S]
 
 
 def _queries(module, x_BxTxD, shape):

@@ -1,0 +1,144 @@
+"""Jobs of a cluster, as Cluster Toolkit and XPK are asked for them."""
+
+import argparse
+import shlex
+
+import pytest
+
+from speccascade.runs import process
+from tests.scripts import fake_cloud
+
+_AT = ('--project=p', '--zone=z', '--cluster=c', '--name=t2')
+_OF = ('--type=v6e-4', '--image=us-docker.pkg.dev/p/r/s')
+_SWEEP = (
+  'experiments/sweep.py', '--config.mesh=(1, 4)', '--workdir=gs://b/t2'
+)  # fmt: skip
+_COMMAND = (
+  'exec .venv/bin/python experiments/sweep.py '
+  "--config.mesh='(1, 4)' --workdir=gs://b/t2"
+)
+
+
+@pytest.fixture
+def cloud(tmp_path):
+  return fake_cloud.Cloud(tmp_path)
+
+
+def _submit(cloud, *flags):
+  return cloud.run('gke.sh', 'submit', *_AT, *_OF, *flags, '--', *_SWEEP)
+
+
+def test_gcluster_is_asked_for_a_job(cloud):
+  assert _submit(cloud, '--account=sa', '--spot').returncode == 0
+  assert cloud.calls() == [
+    [
+      'gcluster', 'job', 'submit', '--location=z', '--project=p', '--cluster=c',
+      '--name=t2', f'--image=us-docker.pkg.dev/p/r/s:{cloud.commit}',
+      '--compute-type=v6e-4', '--restarts=20',
+      '--restart-on-exit-codes=137,143', '--grace-period=60s',
+      '--service-account=sa', '--gke-nap-provisioning=spot',
+      f'--command={_COMMAND}',
+    ]
+  ]  # fmt: skip
+
+
+def test_xpk_is_asked_for_a_workload(cloud):
+  flags = '--with=xpk', '--reservation=r', '--restarts=3', '--grace=30'
+  assert _submit(cloud, *flags).returncode == 0
+  assert cloud.calls() == [
+    [
+      'xpk', 'workload', 'create', '--zone=z', '--project=p', '--cluster=c',
+      '--workload=t2', f'--docker-image=us-docker.pkg.dev/p/r/s:{cloud.commit}',
+      '--tpu-type=v6e-4', '--num-slices=1', '--max-restarts=3',
+      '--restart-on-exit-codes=137,143',
+      '--termination-grace-period-seconds=30', '--reservation=r',
+      f'--command={_COMMAND}',
+    ]
+  ]  # fmt: skip
+
+
+def test_the_queue_restarts_what_a_termination_ended(cloud):
+  for flags in (), ('--with=xpk',):
+    _submit(cloud, *flags)
+    (codes,) = [x for x in cloud.calls()[-1] if 'exit-codes' in x]
+    assert str(process.TERMINATED) in codes.partition('=')[2].split(',')
+
+
+@pytest.mark.parametrize('tool', ['gcluster', 'xpk'])
+def test_a_dry_run_is_the_run(cloud, tool):
+  done = _submit(cloud, f'--with={tool}', '--dry_run')
+  assert not cloud.calls()
+  _submit(cloud, f'--with={tool}')
+  assert [shlex.split(done.stdout)] == cloud.calls()
+
+
+def test_what_is_asked_of_a_job(cloud):
+  for todo in ('status', 'logs', 'cancel'):
+    for tool in ('gcluster', 'xpk'):
+      assert not cloud.run('gke.sh', todo, *_AT, f'--with={tool}').returncode
+  place = ' --project=p --cluster=c'
+  assert [' '.join(x) for x in cloud.calls()] == [
+    f'gcluster job list --location=z{place} --name-contains=t2',
+    f'xpk workload list --zone=z{place} --filter-by-job=t2',
+    f'gcluster job logs t2 --follow --location=z{place}',
+    'gcloud container clusters get-credentials c --location=z --project=p',
+    'kubectl logs --follow --selector=xpk.google.com/workload=t2',
+    f'gcluster job cancel t2 --location=z{place}',
+    f'xpk workload delete --zone=z{place} --workload=t2',
+  ]
+
+
+def test_an_image_is_of_the_commit(cloud):
+  done = cloud.run('gke.sh', 'image', _OF[1])
+  assert done.returncode == 0, done.stderr
+  assert cloud.calls() == [
+    [
+      'gcloud', 'builds', 'submit', 'build/tpu',
+      f'--tag=us-docker.pkg.dev/p/r/s:{cloud.commit}',
+    ]
+  ]  # fmt: skip
+  context = {x.name for x in (cloud.clone / 'build' / 'tpu').iterdir()}
+  assert context == {'Dockerfile', 'tree.tar.gz'}
+  assert (
+    'ADD tree.tar.gz /'
+    in (cloud.clone / 'build' / 'tpu' / 'Dockerfile').read_text()
+  )
+
+
+@pytest.mark.parametrize(
+  ('args', 'told'),
+  [
+    (('status', *_AT, '--with=slurm'), '--with=slurm must be gcluster or xpk'),
+    (('status', *_AT[:2]), '--cluster=… (or TPU_CLUSTER) is missing'),
+    (('image',), '--image=… (or TPU_IMAGE) is missing'),
+    (
+      ('submit', *_AT, '--name=' + 'x' * 29, *_OF, '--', *_SWEEP),
+      'has over 28 characters',
+    ),
+    (
+      ('submit', *_AT, *_OF, '--type=v6e-16', '--', *_SWEEP),
+      'v6e-16 of gcluster has several hosts',
+    ),
+    (
+      ('submit', *_AT, *_OF, '--type=v5litepod-8', '--with=xpk', '--', *_SWEEP),
+      'v5litepod-8 of xpk has several hosts',
+    ),
+  ],
+)
+def test_what_is_wrong_is_told_before_anything_is_submitted(cloud, args, told):
+  done = cloud.run('gke.sh', *args)
+  assert done.returncode == 1
+  assert told in done.stderr.splitlines()[-1]
+  assert not cloud.calls()
+
+
+def test_xpk_itself_takes_the_commands(cloud):
+  core = pytest.importorskip('xpk.parser.core')
+  parser = argparse.ArgumentParser()
+  core.set_parser(parser=parser)
+  _submit(cloud, '--with=xpk', '--spot')
+  for todo in ('status', 'cancel'):
+    cloud.run('gke.sh', todo, *_AT, '--with=xpk')
+  parsed = [parser.parse_args(call[1:]) for call in cloud.calls('xpk')]
+  assert len(parsed) == 3
+  assert parsed[0].command == _COMMAND

@@ -1,0 +1,105 @@
+import importlib.util
+import json
+
+import jax
+import pytest
+
+from speccascade import config as config_lib
+from speccascade.aot import fit
+from speccascade.studies import compile_tpu
+
+pytestmark = pytest.mark.skipif(
+  importlib.util.find_spec('libtpu') is None, reason='needs libtpu'
+)
+_GIB = 2**30
+
+
+@pytest.fixture(autouse=True)
+def compiled(monkeypatch):
+  """Stands for the compiler; gives the cells that it was asked for."""
+  jax.devices()  # Those of the host read the flags first.
+  monkeypatch.delenv('XLA_FLAGS')
+  asked = []
+
+  def of(cell, kept):
+    asked.append(cell)
+    if cell.topology == 'v5e:2x2':
+      return {'fits': False, 'error': 'INTERNAL: no', 'devices': 4}
+    if cell.prompt > 8192:
+      return {'fits': False, 'peak': 20.5 * _GIB, 'devices': 8}
+    return {
+      'fits': True, 'devices': 8, 'arguments': 7 * _GIB, 'peak': 8 * _GIB,
+      'temporaries': _GIB // 4, 'iteration': 10e9, 'drafter_step': 1e9,
+      'collectives': {'all-reduce': [10, 2e6]}, 'host_transfers': [],
+      'copies': [], 'floor': 9.9e9, 'flops': dict.fromkeys(
+        ('drafter_step', 'verifier_step', 'block'), 1e9
+      ),
+    }  # fmt: skip
+
+  monkeypatch.setattr(fit, 'of', of)
+  return asked
+
+
+def _study(pair=('gemma3_270m', 'gemma3_1b'), **fields):
+  fields = {'pairs': (pair,), 'topologies': ('v5e',)} | fields
+  return config_lib.parse(compile_tpu.CompileTpu, fields)
+
+
+def test_the_smallest_slice_that_fits_is_told(compiled, tmp_path):
+  study = _study(('gemma3_1b', 'gemma3_27b'), batch_sizes=(1, 8))
+  text = compile_tpu.run(study, tmp_path)
+  # By its shapes the pair does not fit one chip; four do not compile.
+  assert [cell.topology for cell in compiled if cell.batch == 1] == [
+    'v5e:2x2', 'v5e:2x4',
+  ]  # fmt: skip
+  # The verifier has rows for images, which no drafter draws.
+  assert {
+    model.vocab_size
+    for cell in compiled
+    for model in (cell.drafter, cell.verifier)
+  } == {262144}
+  one, eight = json.loads((tmp_path / 'table.json').read_text())
+  assert (one['slice'], one['batch'], eight['batch']) == ('v5e:2x4', 1, 8)
+  assert one['tried']['v5e:1x1'] > 16 * _GIB
+  assert one['tried']['v5e:2x2'] == 'INTERNAL: no'
+  head, _, row, _ = (tmp_path / 'table.md').read_text().splitlines()
+  cells = dict(zip(head.split(' | '), row.split(' | '), strict=True))
+  assert cells['| drafter → verifier'] == '| gemma3_1b → gemma3_27b'
+  assert (cells['slice'], cells['of HBM']) == ('2x4', '50%')
+  assert (cells['bytes / floor'], cells['temporaries']) == ('1.01', '0.25')
+  assert text == (tmp_path / 'table.md').read_text().rstrip()
+
+
+def test_what_fits_no_slice_is_told_with_how_near_it_came(tmp_path):
+  study = _study(topologies=('v5e:2x2', 'v5e:2x4'), prompts=(9000,))
+  text = compile_tpu.run(study, tmp_path)
+  *_, small, large = text.splitlines()
+  assert 'none: the compiler failed (INTERNAL: no)' in small
+  assert 'none: 20.50 GiB of 16.00' in large
+
+
+@pytest.mark.parametrize(
+  ('fields', 'line'),
+  [
+    ({'topologies': ('v5e:2x4', 'v5e:9x9')}, 'topology v5e:9x9: '),
+    ({'data': 3}, 'data=3 must divide the 1 devices of v5e:1x1'),
+  ],
+)
+def test_bad_slices_are_told_before_anything_is_compiled(
+  fields, line, compiled, tmp_path
+):
+  with pytest.raises(ValueError, match=line):
+    compile_tpu.run(_study(**fields), tmp_path)
+  assert compiled == []
+
+
+@pytest.mark.parametrize(
+  ('fields', 'line'),
+  [
+    ({'pairs': (('gemma2_2b', 'gemma2_28b'),)}, 'gemma2_28b'),
+    ({'topologies': ('v9',)}, "'v9:' must be a version"),
+  ],
+)
+def test_unknown_names_are_told(fields, line):
+  with pytest.raises(ValueError, match=line):
+    _study(**fields)
