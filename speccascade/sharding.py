@@ -26,6 +26,7 @@ P = jax_sharding.PartitionSpec
 
 BATCH = P('data')
 HIDDEN = P('data', None, None)  # BxTxD
+TABLE = P('model', None)  # VxD
 ROTATIONS = P('data', None, None, None)  # BxTx1xH
 HEADS = P('data', None, 'model', None)  # BxTxNxH
 LOGITS = P('data', None, 'model')  # BxTxV; V is sharded until tokens are drawn.
@@ -85,7 +86,7 @@ def of_config(mesh):
 
 
 def on_mesh(function, *args):
-  """Calls a compiled function on the mesh, if any, that its arguments lie on.
+  """Calls a function on the mesh, if any, that its arguments lie on.
 
   Inside, `constrain` divides what the function makes over that mesh. A mesh
   that is set in one thread is not set in another, so that each call sets it.
@@ -187,6 +188,7 @@ def parameter_shardings(params, mesh, partition, fully=False):
   )
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
 def gather(params, partition):
   """Gathers parameters over 'data' inside `jax.set_mesh`; else returns them.
 
@@ -196,29 +198,26 @@ def gather(params, partition):
     params: nested dict of arrays, however they are split.
     partition: as of `parameter_shardings`.
   """
+  return _place(params, partition, fully=False)
+
+
+def _gather_forward(params, partition):
+  return gather(params, partition), None
+
+
+def _gather_backward(partition, _, gradients):
+  return (_place(gradients, partition, fully=True),)
+
+
+gather.defvjp(_gather_forward, _gather_backward)
+
+
+def _place(params, partition, fully):
   mesh = jax_sharding.get_abstract_mesh()
   if mesh.empty:
     return params
-  used, held = (_specs(params, mesh, partition, x) for x in (False, True))
-  return jax.tree.map(_gather, params, used, held)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
-def _gather(x, used, held):
-  del held
-  return jax.lax.with_sharding_constraint(x, used)
-
-
-def _gather_forward(x, used, held):
-  return _gather(x, used, held), None
-
-
-def _gather_backward(used, held, _, gradient):
-  del used
-  return (jax.lax.with_sharding_constraint(gradient, held),)
-
-
-_gather.defvjp(_gather_forward, _gather_backward)
+  specs = _specs(params, mesh, partition, fully)
+  return jax.lax.with_sharding_constraint(params, specs)
 
 
 def _specs(params, mesh, partition, fully):

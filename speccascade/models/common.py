@@ -143,10 +143,11 @@ def embed(token_BxT, table_VxD, dtype):
 
 def unembed(x_BxTxD, table_VxD):
   """Returns logits_BxTxV, float32 or wider, sharded as the table over V."""
+  table = {'table_VxD': table_VxD.astype(x_BxTxD.dtype)}
   logits_BxTxV = jnp.einsum(
     'BTD,VD->BTV',
     x_BxTxD,
-    table_VxD.astype(x_BxTxD.dtype),
+    sharding.gather(table, {'table_VxD': sharding.TABLE})['table_VxD'],
     preferred_element_type=wide(x_BxTxD.dtype),
   )
   return sharding.constrain(logits_BxTxV, sharding.LOGITS)

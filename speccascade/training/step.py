@@ -99,8 +99,7 @@ class Step:
       donate_argnums=0,
       out_shardings=(placed, whole),
     )
-    with jax.set_mesh(self.mesh):
-      return step.lower(state, frozen, batch, key)
+    return sharding.on_mesh(step.lower, state, frozen, batch, key)
 
   def _init(self, key, start=None):
     params = self.model.init(key) if start is None else start

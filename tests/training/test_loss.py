@@ -79,3 +79,27 @@ def test_a_batch_without_targets_is_zero_not_nan():
   logits_BxTxV = jax.random.normal(jax.random.key(0), (3, 5, 4))
   nats, accuracy = _loss(logits_BxTxV, jnp.zeros_like(WEIGHT_BxT))
   assert (nats, accuracy) == (0, 0)
+
+
+def test_logits_of_few_tokens_at_a_time_give_the_same(monkeypatch):
+  batch = {'token_BxT': TOKEN_BxT, 'weight_BxT': WEIGHT_BxT}
+  logits_BxTxV = jax.random.normal(jax.random.key(0), (3, 5, 4))
+  seen = []
+
+  class Model(_Logits):
+    def logits(self, params, x_BxTxV):
+      seen.append(x_BxTxV.shape)
+      return x_BxTxV
+
+  def measure(logits_BxTxV):
+    sums = loss.next_token(Model(), logits_BxTxV, (), batch, None)
+    return sums['loss'], sums
+
+  whole = jax.grad(measure, has_aux=True)(logits_BxTxV)
+  assert set(seen) == {(3, 5, 4)}
+  seen.clear()
+  monkeypatch.setattr(loss, '_LOGITS', 4 * 3 * 4 * 2)  # Of two tokens.
+  parts = jax.grad(measure, has_aux=True)(logits_BxTxV)
+  assert set(seen) == {(3, 2, 4)}
+  close = functools.partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-7)
+  jax.tree.map(close, parts, whole)

@@ -81,7 +81,7 @@ def _run(family, mesh, stacked, distilled):
   state, losses, step = own.init(key, start), [], None
   for batch in _batches(family):
     args = state, frozen, batches.place(batch, rows), key
-    step = step or sharding.on_mesh(own.lower, *args).compile()
+    step = step or own.lower(*args).compile()
     state, values = step(*args)
     assert values['finite']
     losses.append(float(values['loss']))
@@ -175,11 +175,12 @@ def _terminate(monkeypatch, step):
 def test_a_run_goes_on_where_it_was_terminated_on_another_mesh(
   tmp_path, monkeypatch, whole
 ):
+  handler = signal.getsignal(signal.SIGTERM)
   with monkeypatch.context() as patch:
     _terminate(patch, 6)
     with pytest.raises(process.Terminated, match='step 6 is saved'):
       _train(tmp_path, (2, 4))
-  assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+  assert signal.getsignal(signal.SIGTERM) is handler
   assert [x['step'] for x in metrics.read(tmp_path)] == [4]
   assert (tmp_path / 'checkpoints' / '6.json').exists()
   params = _train(tmp_path, (8, 1))
