@@ -12,7 +12,8 @@ from jax import lax
 
 from speccascade import sharding
 
-_LOOKED_UP = 2**14  # Tokens of a gather.
+_LOOKED_UP = 2**22  # Numbers of a gather, or of so many tokens:
+_PART = 1024
 MASKED = -2.3819763e38  # Finite, so that a fully masked row gives no NaN.
 
 
@@ -135,9 +136,10 @@ def embed(token_BxT, table_VxD, dtype):
   # Cast after the gather: its gradient is then summed in float32.
   look_up = lambda token: table_VxD[token].astype(dtype)  # noqa: E731
   B, T = token_BxT.shape
-  if B * T <= _LOOKED_UP:
+  part = max(_LOOKED_UP // table_VxD.shape[1], _PART)
+  if B * T <= part:
     return sharding.constrain(look_up(token_BxT), sharding.HIDDEN)
-  x_BTxD = lax.map(look_up, token_BxT.reshape(-1), batch_size=_LOOKED_UP)
+  x_BTxD = lax.map(look_up, token_BxT.reshape(-1), batch_size=part)
   return sharding.constrain(x_BTxD.reshape(B, T, -1), sharding.HIDDEN)
 
 

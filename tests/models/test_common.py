@@ -59,3 +59,18 @@ def test_a_soft_cap():
   got = common.softcap(x, 5.0)
   np.testing.assert_allclose(got, 5 * np.tanh(x / 5), rtol=1e-15)
   assert np.abs(got).max() == 5
+
+
+def test_many_tokens_are_looked_up_in_parts(monkeypatch):
+  rng = np.random.default_rng(0)
+  table_VxD, token_BxT = rng.normal(size=(50, 4)), rng.integers(0, 50, (3, 11))
+  want = table_VxD[token_BxT].astype(np.float32)
+  look_up = lambda: common.embed(token_BxT, jnp.asarray(table_VxD), jnp.float32)  # noqa: E731
+  assert 'scan' not in str(jax.make_jaxpr(lambda: look_up())())
+  np.testing.assert_array_equal(look_up(), want)
+  monkeypatch.setattr(common, '_LOOKED_UP', 7 * 4)
+  monkeypatch.setattr(common, '_PART', 1)
+  assert '7,4' in str(
+    jax.make_jaxpr(lambda: look_up())()
+  )  # And what is left, 5.
+  np.testing.assert_array_equal(look_up(), want)
