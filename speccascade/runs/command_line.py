@@ -147,6 +147,8 @@ def _reason(error):
       f'not enough memory ({text.splitlines()[0]}); lower batch_size, or use '
       'shorter texts or a smaller model'
     )
+  if process.number is not None and 'Gloo' in text:  # Of sockets, on a CPU.
+    return f'another process of the job has ended ({text.splitlines()[0]})'
   if isinstance(error, futures.BrokenExecutor):
     return f'{text}; perhaps memory ran out'
   if isinstance(error, OSError) and error.strerror:

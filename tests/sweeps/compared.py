@@ -2,8 +2,9 @@
 
 import json
 
-# What depends on the clock; checksums; what differs by a rounding of sums.
-_OTHER = ('seconds', 'latency', 'cost', 'crc32', 'divergence')
+# What depends on the clock; checksums; what differs by a rounding of sums; and
+# whether the clone has changed meanwhile.
+_OTHER = ('seconds', 'latency', 'cost', 'crc32', 'divergence', 'git_revision')
 
 
 def results(workdir):

@@ -1,7 +1,9 @@
 """A sweep by several processes has the records of one, whatever ends them."""
 
+import contextlib
 import random
 import signal
+import subprocess
 
 import jax
 import pytest
@@ -28,8 +30,7 @@ def pair(tmp_path_factory):
 
 @pytest.fixture
 def config(pair, tmp_path):
-  path = tmp_path / 'config.py'
-  return two_processes.write_config(path, pair, **_SMALL, mesh=(2, 4))
+  return _config(pair, tmp_path, mesh=(2, 4))
 
 
 @pytest.fixture
@@ -40,8 +41,13 @@ def scratch(tmp_path, monkeypatch):
   return tmp_path / 'scratch'
 
 
-def _one_device(pair, tmp_path):
-  config = two_processes.write_config(tmp_path / 'one.py', pair, **_SMALL)
+def _config(pair, tmp_path, **changes):
+  path = tmp_path / f'{"mesh" if "mesh" in changes else "one"}.py'
+  return two_processes.write_config(path, pair, **_SMALL | changes)
+
+
+def _one_device(pair, tmp_path, **changes):
+  config = _config(pair, tmp_path, **changes)
   done = two_processes.sweep(1, 1, config=config, workdir=tmp_path / 'one')
   ((code, *_),) = two_processes.ended(done)
   assert not code
@@ -108,24 +114,32 @@ def test_a_mesh_is_of_all_devices_of_several_processes(monkeypatch):
 
 
 @pytest.mark.large
-def test_killed_processes_go_on(pair, config, tmp_path, monkeypatch):
+def test_killed_processes_go_on(pair, tmp_path, monkeypatch):
   monkeypatch.setenv('JAX_COMPILATION_CACHE_DIR', str(tmp_path / 'programs'))
-  want, rng = _one_device(pair, tmp_path), random.Random()
-  flags = dict(config=config, workdir=tmp_path / 'two')
-  for kill in range(_KILLS):
-    job = two_processes.sweep(**flags)
-    victim, seconds = rng.randrange(2), rng.uniform(5, 40)
-    print(f'kill {kill}: process {victim} after {seconds:.1f} s')
-    try:
+  longer = dict(num_examples=24, temperatures=(0.0, 1.0), trials=3)
+  want = _one_device(pair, tmp_path, **longer)
+  config = _config(pair, tmp_path, mesh=(2, 4), **longer)
+  rng, kills, runs = random.Random(), 0, 0
+  while kills < _KILLS:
+    workdir = tmp_path / f'run{runs}'
+    job = two_processes.sweep(config=config, workdir=workdir)
+    victim, seconds = rng.randrange(2), rng.uniform(5, 30)
+    with contextlib.suppress(subprocess.TimeoutExpired):
       job[victim].wait(seconds)
-    except two_processes.subprocess.TimeoutExpired:
-      job[victim].send_signal(signal.SIGKILL)
+    job[victim].kill()
     told = two_processes.ended(job)
-    print([code for code, *_ in told], _lines(tmp_path / 'two'))
-  assert [
-    code for code, *_ in two_processes.ended(two_processes.sweep(**flags))
-  ] == [0, 0]
-  _check_same(compared.results(tmp_path / 'two'), want)
+    codes = [code for code, *_ in told]
+    print(f'{workdir}: {codes} at {seconds:.1f} s, {_lines(workdir)}')
+    if codes[victim] == -signal.SIGKILL:
+      kills += 1
+    else:  # It was done before.
+      _check_same(compared.results(workdir), want)
+      runs += 1
+  told = two_processes.ended(
+    two_processes.sweep(config=config, workdir=workdir)
+  )
+  assert [code for code, *_ in told] == [0, 0]
+  _check_same(compared.results(workdir), want)
 
 
 def _lines(workdir):
