@@ -77,6 +77,29 @@ def test_a_machine_that_tells_of_no_job(toy):
   )
 
 
+def test_processes_that_slurm_starts_find_each_other(toy, monkeypatch):
+  # The port of process 0 follows from the number of the job.
+  number = two_processes.free_port(61440) - 61440
+  for name, value in {
+    'SLURM_JOB_ID': number,
+    'SLURM_STEP_NODELIST': '127.0.0.1',
+    'SLURM_NTASKS': 2,
+  }.items():
+    monkeypatch.setenv(name, str(value))
+  job = []
+  for i, then in enumerate(
+    ('hosts.number_of_first(0.0)', 'raise SystemExit(3)')
+  ):
+    monkeypatch.setenv('SLURM_PROCID', str(i))
+    monkeypatch.setenv('SLURM_LOCALID', str(i))
+    job += two_processes.start(
+      toy, number=1, distributed='true', text='α', then=then
+    )
+  (_, _, err), (code, *_) = two_processes.ended(job)
+  assert code == 3
+  assert 'toy[0]: another process of the job has ended (' in err
+
+
 def test_sigterm_ends_a_process_as_ever_and_so_the_others(toy):
   job = two_processes.start(toy, text=('α', 'other'))
   for process in job:

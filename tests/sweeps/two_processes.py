@@ -44,7 +44,7 @@ def start(file, number=2, devices=4, **values):
   """
   if number > 1:
     values |= {
-      'coordinator_address': f'127.0.0.1:{_free_port()}',
+      'coordinator_address': f'127.0.0.1:{free_port()}',
       'num_processes': number,
       'process_id': tuple(range(number)),
     }
@@ -82,7 +82,10 @@ def ended(processes):
   return [(p.returncode, *x) for p, x in zip(processes, told, strict=True)]
 
 
-def _free_port():
-  with socket.socket() as free:
-    free.bind(('127.0.0.1', 0))
-    return free.getsockname()[1]
+def free_port(least=0):
+  """Returns a port that nothing uses, the first from `least` on if given."""
+  while True:
+    with contextlib.suppress(OSError), socket.socket() as free:
+      free.bind(('127.0.0.1', least))
+      return free.getsockname()[1]
+    least += 1
