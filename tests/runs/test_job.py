@@ -100,6 +100,7 @@ def test_processes_that_slurm_starts_find_each_other(toy, monkeypatch):
   assert 'toy[0]: another process of the job has ended (' in err
 
 
+@pytest.mark.slow
 def test_sigterm_ends_a_process_as_ever_and_so_the_others(toy):
   job = two_processes.start(toy, text=('α', 'other'))
   for process in job:

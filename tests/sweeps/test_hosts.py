@@ -60,6 +60,7 @@ def _check_same(got, want):
   assert got[2] == pytest.approx(want[2], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_records_of_one_device(
   pair, config, tmp_path, scratch
 ):
@@ -82,6 +83,7 @@ def test_two_processes_have_the_records_of_one_device(
   assert not list(scratch.iterdir())
 
 
+@pytest.mark.slow
 def test_what_ends_one_process_names_it_and_ends_the_others(
   config, tmp_path, scratch
 ):
@@ -94,6 +96,7 @@ def test_what_ends_one_process_names_it_and_ends_the_others(
   assert not list((tmp_path / 'two').glob('*.json*'))
 
 
+@pytest.mark.slow
 def test_processes_of_different_configs_are_refused(config, tmp_path, scratch):
   job = two_processes.sweep(
     **{'config': config, 'workdir': tmp_path / 'two', 'config.trials': (1, 2)}
