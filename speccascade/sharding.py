@@ -74,9 +74,14 @@ def of_config(mesh):
       models).
 
   Raises:
-    ValueError: there are fewer devices.
+    ValueError: there are fewer devices, or more in a job of several processes.
   """
   number, devices = math.prod(mesh), jax.devices()
+  if jax.process_count() > 1 and number != len(devices):
+    raise ValueError(
+      f'mesh={mesh} takes {number} devices, and the {jax.process_count()} '
+      f'processes have {len(devices)}: a mesh must take all of them'
+    )
   if number > len(devices):
     raise ValueError(
       f'mesh={mesh} needs {number} devices, and there are {len(devices)}: '

@@ -103,6 +103,15 @@ check_command() {
 }
 
 # Prints the estimate that --estimate asks for.
+# A process on each of several hosts must join the others.
+check_joins() {
+  case " ${command[*]} " in
+    *' experiments/train.py '* | *' --distributed '*) ;;
+    *) die "${tpu[type]} has several hosts: give ${command[0]} --distributed" \
+      'and a --config.mesh of all chips, or take a smaller --type' ;;
+  esac
+}
+
 estimate() {
   local flags
   [[ -n ${tpu[estimate]} ]] || return 0

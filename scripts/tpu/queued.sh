@@ -104,12 +104,9 @@ install() {
   on_workers "tar -xzf tree.tar.gz && $worker install ${tpu[extras]}"
 }
 
-# One process writes to a workdir.
 check_hosts() {
   local devices=${tpu[type]##*-}
-  [[ ${command[0]} == experiments/train.py ]] || ((${devices:-0} <= 8)) \
-    || die "${tpu[type]} has several hosts, and ${command[0]} runs on one;" \
-      "take a --type that ends in 8 or less"
+  ((${devices:-0} <= 8)) || check_joins
 }
 
 run() {
@@ -124,11 +121,11 @@ status() {
   on_workers "$worker status"
 }
 
-# logs [FLAGS of tail]
+# logs [FLAGS of tail [WORKER]]
 logs() {
   need name zone
   call gcloud compute tpus tpu-vm ssh "${tpu[name]}" "${zone[@]}" \
-    --worker=0 --quiet "--command=tail -n 50 ${1--F} run/log"
+    "--worker=${2:-0}" --quiet "--command=tail -n 50 ${1--F} run/log"
 }
 
 delete() {
@@ -185,7 +182,7 @@ all() {
     echo "# ${tpu[name]} was preempted; it is asked for again" >&2
     sleep "${tpu[poll]}"
   done
-  [[ $ended == 0 ]] || logs '' || :
+  [[ $ended == 0 ]] || logs '' all || :
   fetch || echo '# nothing was fetched' >&2
   delete
   [[ $ended == 0 ]] || die "${command[0]} ended with ${ended:-preemptions};" \

@@ -22,6 +22,7 @@ import tqdm
 from flax import traverse_util
 from jax import sharding as jax_sharding
 
+from speccascade import hosts
 from speccascade import sharding as sharding_lib
 from speccascade.checkpoints import file, opened, shards
 from speccascade.models import base, registry
@@ -242,5 +243,5 @@ def progress(text: str, total: int) -> tqdm.tqdm:
     unit='B',
     unit_scale=True,
     delay=1,
-    disable=sys.stderr is None or not sys.stderr.isatty(),
+    disable=not (hosts.is_first() and sys.stderr and sys.stderr.isatty()),
   )

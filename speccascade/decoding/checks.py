@@ -8,6 +8,7 @@ import numbers
 import jax
 import numpy as np
 
+from speccascade import hosts
 from speccascade.decoding import results
 
 
@@ -116,7 +117,11 @@ def finite(result, prompts):
   Args:
     result: Result.
     prompts: Prompts that it continues.
+
+  Returns:
+    It, so that each process of several can fetch all of it.
   """
+  result = hosts.replicated(result)
   for model, fault_B in jax.device_get(result.fault_B).items():
     for row in np.flatnonzero(fault_B != results.NONE):
       example = np.asarray(prompts.example_P)[row % len(prompts.example_P)]

@@ -1,8 +1,9 @@
 """Which models a config names."""
 
+import jax
 import pydantic
 
-from speccascade import config, pairs, sharding
+from speccascade import config, hosts, pairs, sharding
 
 
 class Models(config.Schema):
@@ -18,7 +19,7 @@ class Models(config.Schema):
       in a fraction of the time; on a CPU and a GPU, which copy the weights of
       each layer, they run slower. None is on a TPU only.
     mesh: (devices that split the rows of a batch, devices that split the
-      models); None is one device.
+      models), all of those of several processes; None is one device.
   """
 
   pair: str | None = None
@@ -45,6 +46,17 @@ class Models(config.Schema):
       self.dtype,
       drafter=self.drafter,
       verifier=self.verifier,
-      mesh=self.mesh and sharding.of_config(self.mesh),
+      mesh=self._mesh(),
       stacked=self.stacked,
     )
+
+  def _mesh(self):
+    if self.mesh is not None:
+      return sharding.of_config(self.mesh)
+    if hosts.is_several():
+      raise ValueError(
+        f'mesh is not set: {jax.process_count()} processes have '
+        f'{jax.device_count()} devices, which it must divide between rows and '
+        'models'
+      )
+    return None

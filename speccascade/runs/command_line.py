@@ -36,6 +36,9 @@ def run(main: Callable[[], None], name: str) -> None:
   library, and where memory runs out. Other exceptions are bugs: they pass, with
   their traceback.
 
+  In a job of several processes the line names this one, and whatever it ends
+  with but 0 ends the others.
+
   Args:
     main: the work; takes no arguments and reads its flags.
     name: of the entry point, which begins the line.
@@ -44,15 +47,35 @@ def run(main: Callable[[], None], name: str) -> None:
     if isinstance(stream, io.TextIOWrapper):
       stream.reconfigure(errors='replace')  # Of an ASCII terminal.
   try:
+    _run(main, name)
+  except BaseException as error:
+    if process.number is None or getattr(error, 'code', 1) in (None, 0):
+      raise
+    process.leave(_tell(error))
+
+
+def _tell(error):
+  """Tells what Python would at the end; returns the exit code."""
+  if not isinstance(error, SystemExit):
+    traceback.print_exception(error)
+    return 1
+  if isinstance(error.code, int):
+    return error.code
+  print(error.code, file=sys.stderr)
+  return 1
+
+
+def _run(main, name):
+  try:
     try:
       app.run(lambda rest: _call(main, rest), flags_parser=parse)
     finally:
       sys.stdout.flush()
   except KeyboardInterrupt:
-    print(f'{name}: interrupted', file=sys.stderr)
+    print(f'{process.named(name)}: interrupted', file=sys.stderr)
     raise SystemExit(process.INTERRUPTED) from None
   except process.Terminated as error:
-    print(f'{name}: terminated; {error}', file=sys.stderr)
+    print(f'{process.named(name)}: terminated; {error}', file=sys.stderr)
     raise SystemExit(process.TERMINATED) from None
   except Exception as error:
     _drop_what_cannot_be_printed()
@@ -60,7 +83,8 @@ def run(main: Callable[[], None], name: str) -> None:
       raise SystemExit(_READER_GONE) from None
     if (reason := _reason(error)) is None:
       raise
-    raise SystemExit(f'{name}: {config.one_line(reason)}') from error
+    told = f'{process.named(name)}: {config.one_line(reason)}'
+    raise SystemExit(told) from error
 
 
 def _call(main, rest):
@@ -123,6 +147,8 @@ def _reason(error):
       f'not enough memory ({text.splitlines()[0]}); lower batch_size, or use '
       'shorter texts or a smaller model'
     )
+  if process.number is not None and 'Gloo' in text:  # Of sockets, on a CPU.
+    return f'another process of the job has ended ({text.splitlines()[0]})'
   if isinstance(error, futures.BrokenExecutor):
     return f'{text}; perhaps memory ran out'
   if isinstance(error, OSError) and error.strerror:

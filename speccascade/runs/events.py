@@ -3,11 +3,11 @@
 import types
 from collections.abc import Mapping
 
-import jax
 from etils import epath
 from tensorboardX import event_file_writer, record_writer, summary
 from tensorboardX.proto import event_pb2
 
+from speccascade import hosts
 from speccascade.storage import files
 from speccascade.timing import clock
 
@@ -24,7 +24,7 @@ class Writer:
         forgets.
     """
     self._events = None
-    if jax.process_index():
+    if not hosts.is_first():
       return
     # Without the threads of a SummaryWriter, which outlive a full disk.
     path = epath.Path(folder) / 'events'
@@ -56,7 +56,7 @@ class Writer:
 
 def anew(folder: epath.PathLike) -> Writer:
   """Returns the Writer of a run that tells everything again."""
-  if jax.process_index() == 0:
+  if hosts.is_first():
     for path in epath.Path(folder).glob('events.out.tfevents.*'):
       path.unlink()
   return Writer(folder, 0)

@@ -21,6 +21,8 @@ _TOLD = {
   signal.SIGTERM: 'terminated; the same command goes on',
 }
 
+number: int | None = None  # Of this process in a job of several; set by `job`.
+
 
 class Terminated(Exception):
   """SIGTERM ended a work that has saved where it was; the text tells where."""
@@ -79,16 +81,32 @@ def answer_termination() -> None:
     signal.signal(signal.SIGTERM, _end)
 
 
-def _end(number, _):
+def named(name: str) -> str:
+  """Returns the name of an entry point, with this process's of several."""
+  return name if number is None else f'{name}[{number}]'
+
+
+def leave(code: int) -> None:
+  """Ends this process at once, so that the others of its job end, too.
+
+  A process that ends in order waits for them.
+  """
+  for stream in (sys.stdout, sys.stderr):
+    with contextlib.suppress(Exception):
+      stream.flush()
+  os._exit(code)
+
+
+def _end(signal_number, _):
   name, _ = os.path.splitext(os.path.basename(sys.argv[0]))
   with contextlib.suppress(Exception):
     sys.stdout.flush()
   with contextlib.suppress(OSError):
     start = '\n' if os.isatty(2) else ''  # After ^C, or a bar.
-    os.write(2, f'{start}{name}: {_TOLD[number]}\n'.encode())
+    os.write(2, f'{start}{named(name)}: {_TOLD[signal_number]}\n'.encode())
   for worker in _processes().active_children() if _processes() else ():
     worker.terminate()
-  os._exit(128 + number)
+  os._exit(128 + signal_number)
 
 
 def _is_worker():

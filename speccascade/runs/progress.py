@@ -1,9 +1,13 @@
-"""Progress of long work, on stderr: a bar, or plain lines off a terminal."""
+"""Progress of long work, on stderr: a bar, or plain lines off a terminal.
+
+Of several processes the first shows it.
+"""
 
 import sys
 
 import tqdm
 
+from speccascade import hosts
 from speccascade.timing import clock
 
 _SECONDS = 15  # Between plain lines.
@@ -15,7 +19,8 @@ class Progress:
   def __init__(self, total: float, unit: str):
     """Starts the clock at 0 of `total` units."""
     self._bar = None
-    if sys.stderr is not None and sys.stderr.isatty():
+    self._is_shown = sys.stderr is not None and hosts.is_first()
+    if self._is_shown and sys.stderr.isatty():
       self._bar = tqdm.tqdm(total=total, unit=unit)
     self._total, self._unit, self._text = total, unit, ''
     self._done, self._start = 0, clock.now()
@@ -34,7 +39,7 @@ class Progress:
       self._bar.update(units)
       return
     now = clock.now()
-    if sys.stderr is None:
+    if not self._is_shown:
       return
     if now < self._next and self._done < self._total:
       return

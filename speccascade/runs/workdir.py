@@ -2,12 +2,16 @@
 
 import contextlib
 import fcntl
+import io
 import os
+import tempfile
+import zipfile
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from etils import epath
 
+from speccascade import hosts
 from speccascade.storage import files, json_text
 
 
@@ -112,7 +116,7 @@ def lock(workdir: epath.PathLike) -> Iterator[None]:
   """Locks a folder against other processes; creates it if necessary.
 
   The system releases the lock when the process ends, even by a kill. Folders
-  on gs:// cannot be locked.
+  on gs:// cannot be locked. Of a job of several processes, the first locks it.
 
   Raises:
     ValueError: another process holds the lock, or there is a link in the
@@ -120,7 +124,7 @@ def lock(workdir: epath.PathLike) -> Iterator[None]:
     OSError: the folder cannot be written; the message names it.
   """
   workdir = epath.Path(workdir)
-  if not files.is_local(workdir):
+  if not (files.is_local(workdir) and hosts.is_first()):
     yield
     return
   with files.naming(workdir):
@@ -138,3 +142,36 @@ def lock(workdir: epath.PathLike) -> Iterator[None]:
       ) from None
     files.refuse_links(workdir)
     yield
+
+
+@contextlib.contextmanager
+def own(workdir: epath.PathLike) -> Iterator[epath.Path]:
+  """Yields the folder that this process of several reads and writes.
+
+  That is `workdir` for the first; for each other a copy of its JSON and JSONL
+  files, as sent by the first, which is deleted in the end. So all resume alike,
+  without a file system that they share.
+
+  Args:
+    workdir: locked, and there for the first process.
+  """
+  workdir = epath.Path(workdir)
+  if hosts.is_first():
+    if hosts.is_several():
+      hosts.bytes_of_first(_packed(workdir))
+    yield workdir
+    return
+  packed = io.BytesIO(hosts.bytes_of_first(b''))
+  with tempfile.TemporaryDirectory(prefix='speccascade-') as scratch:
+    with zipfile.ZipFile(packed) as archive:
+      archive.extractall(scratch)
+    yield epath.Path(scratch)
+
+
+def _packed(folder):
+  packed = io.BytesIO()
+  with zipfile.ZipFile(packed, 'w', zipfile.ZIP_DEFLATED) as archive:
+    for pattern in ('*.json*', '*/*.json*'):
+      for path in folder.glob(pattern):
+        archive.writestr(str(path.relative_to(folder)), path.read_bytes())
+  return packed.getvalue()

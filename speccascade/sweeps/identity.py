@@ -6,6 +6,7 @@ scores and times; device and versions. Points, numbers of examples, timed
 examples and trials, and the batch size may change between runs.
 """
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,6 +48,7 @@ ROOMS = (
   'checkpoints',
   'decoding',
   'execution',
+  'hosts',
   'methods',
   'models',
   'pairs',
@@ -102,6 +104,19 @@ def claim(
   workdir_lib.claim(sweep.to_dict(), workdir / 'config.json', free=_FREE)
   workdir_lib.claim_environment(depends, workdir / 'environment.json')
   _claim_examples(examples, workdir / 'examples.jsonl', sweep)
+
+
+def digests(workdir: epath.Path) -> dict[str, bytes]:
+  """Returns SHA-256 digests of what `claim` has written, by what it is of."""
+  names = {
+    'config': 'config.json',
+    'environment, code or model': 'environment.json',
+    'set of examples': 'examples.jsonl',
+  }
+  return {
+    of: hashlib.sha256((workdir / name).read_bytes()).digest()
+    for of, name in names.items()
+  }
 
 
 def _claim_examples(examples, path, sweep):

@@ -27,6 +27,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from speccascade import hosts
 from speccascade.decoding import results, schedules
 from speccascade.storage import lines
 from speccascade.sweeps import batches, outputs
@@ -295,7 +296,7 @@ def decode(
 
   with (
     futures.ThreadPoolExecutor(1) as scorer,
-    futures.ThreadPoolExecutor(_SIDE_BY_SIDE) as pool,
+    futures.ThreadPoolExecutor(hosts.threads(_SIDE_BY_SIDE)) as pool,
   ):
     try:
       for chain in sorted(chains.values(), key=len, reverse=True):

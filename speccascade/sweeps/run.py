@@ -15,7 +15,7 @@ from typing import Any
 import jax
 from etils import epath
 
-from speccascade import tasks
+from speccascade import hosts, tasks
 from speccascade.decoding import blocks
 from speccascade.runs import environment, memory, profiling, progress, records
 from speccascade.runs import workdir as workdir_lib
@@ -128,8 +128,9 @@ def _begin(sweep, workdir) -> Iterator[_Begun]:
   )
   workdir = epath.Path(workdir)
   described = environment.describe()
-  with workdir_lib.lock(workdir):
+  with workdir_lib.lock(workdir), workdir_lib.own(workdir) as workdir:
     identity.claim(sweep, load.pair, task, load.examples, described, workdir)
+    hosts.check_alike(identity.digests(workdir))
     yield _Begun(sweep, workdir, load, described)
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import jax
 
+from speccascade import hosts
+
 RESOLUTION = time.get_clock_info('perf_counter').resolution  # Seconds.
 
 
@@ -24,7 +26,7 @@ def date() -> float:
 
 
 def seconds(function: Callable[..., Any], *args: Any) -> tuple[Any, float]:
-  """Times one call.
+  """Times one call; processes of one job have the time of the first.
 
   Args:
     function: what is called; dispatch may be asynchronous.
@@ -35,4 +37,4 @@ def seconds(function: Callable[..., Any], *args: Any) -> tuple[Any, float]:
   """
   start = now()
   result = jax.block_until_ready(function(*args))
-  return result, now() - start
+  return result, hosts.number_of_first(now() - start)

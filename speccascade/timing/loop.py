@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from speccascade import methods, sharding
+from speccascade import hosts, methods, sharding
 from speccascade.decoding import blocks, checks, results, schedules
 from speccascade.decoding import loop as loop_lib
 from speccascade.models import cache as cache_lib
@@ -204,7 +204,7 @@ class _Ran:
 
 def _ran(loop, number, widths):
   """_Ran of so many turns."""
-  told = jax.device_get(_run(loop, number))
+  told = jax.device_get(hosts.replicated(_run(loop, number)))
   drafted_KxB, committed_KxB = (x[:number] for x in told)
   steps_K = drafted_KxB.max(1)
   width_K = np.array(widths)[np.searchsorted(widths, steps_K)]

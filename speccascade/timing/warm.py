@@ -7,6 +7,8 @@ from typing import Any
 
 import jax
 
+from speccascade import hosts
+
 _MOST = 8  # Threads: each compiles a program, which takes memory.
 
 
@@ -19,7 +21,8 @@ def up(runs: Iterable[Callable[[], Any]]) -> None:
   Raises:
     Exception: what the first that failed, in their order, raised.
   """
-  with futures.ThreadPoolExecutor(min(_MOST, os.cpu_count() or 1)) as pool:
+  number = hosts.threads(min(_MOST, os.cpu_count() or 1))
+  with futures.ThreadPoolExecutor(number) as pool:
     for done in [pool.submit(_run, run) for run in runs]:
       done.result()
 

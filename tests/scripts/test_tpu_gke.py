@@ -64,6 +64,14 @@ def test_the_queue_restarts_what_a_termination_ended(cloud):
     assert str(process.TERMINATED) in codes.partition('=')[2].split(',')
 
 
+def test_a_job_of_several_hosts_is_restarted_where_one_was_lost(cloud):
+  flags = '--type=v6e-16', '--', *_SWEEP, '--distributed'
+  assert cloud.run('gke.sh', 'submit', *_AT, *_OF, *flags).returncode == 0
+  (call,) = cloud.calls()
+  assert '--restart-on-exit-codes=134,137,143' in call
+  assert call[-1] == f'--command={_COMMAND} --distributed'
+
+
 @pytest.mark.parametrize('tool', ['gcluster', 'xpk'])
 def test_a_dry_run_is_the_run(cloud, tool):
   done = _submit(cloud, f'--with={tool}', '--dry_run')
@@ -117,11 +125,11 @@ def test_an_image_is_of_the_commit(cloud):
     ),
     (
       ('submit', *_AT, *_OF, '--type=v6e-16', '--', *_SWEEP),
-      'v6e-16 of gcluster has several hosts',
+      'v6e-16 has several hosts: give experiments/sweep.py --distributed',
     ),
     (
       ('submit', *_AT, *_OF, '--type=v5litepod-8', '--with=xpk', '--', *_SWEEP),
-      'v5litepod-8 of xpk has several hosts',
+      'v5litepod-8 has several hosts: give experiments/sweep.py --distributed',
     ),
   ],
 )

@@ -125,6 +125,15 @@ def test_a_preempted_tpu_is_asked_for_again_and_runs_the_same(make):
   assert cloud.calls('python') == [['python', *_SWEEP]] * 2
 
 
+def test_processes_of_several_hosts_join(make):
+  cloud = make()
+  flags = *_ON, '--type=v5litepod-16', '--', *_SWEEP, '--distributed'
+  done = cloud.run('queued.sh', 'run', '--dry_run', *flags)
+  assert done.returncode == 0, done.stderr
+  assert '--worker=all' in done.stdout
+  assert '--workdir=gs://b/t2 --distributed' in done.stdout
+
+
 def test_a_run_that_goes_on_is_taken_up(make):
   cloud = make(states=['', 'ACTIVE'], codes=['hangs'])
   for step in ('create', 'install'):
@@ -231,7 +240,7 @@ def test_an_estimate_comes_before_the_request(make, tmp_path):
     ),
     (
       ('run', *_ON, '--type=v5litepod-16', '--', *_SWEEP),
-      'v5litepod-16 has several hosts, and experiments/sweep.py runs on one',
+      'v5litepod-16 has several hosts: give experiments/sweep.py --distributed',
     ),
   ],
 )

@@ -1,17 +1,13 @@
 """A sweep over a mesh of devices has the records of one device."""
 
-import json
-
 import jax
 import pytest
 
 from speccascade.pairs import config as pairs_config
 from speccascade.sweeps import run
-from tests.sweeps import tiny_pair
+from tests.sweeps import compared, tiny_pair
 
 _METHODS = {'strict': (), 'token_v3': (0.3,), 'token_cascade': (0.5,)}
-# What depends on the clock; checksums; what differs by a rounding of sums.
-_OTHER = ('seconds', 'latency', 'cost', 'crc32', 'divergence')
 
 
 @pytest.fixture(scope='module')
@@ -30,18 +26,8 @@ def _records(pair, folder, mesh):
     trials=1,
     mesh=mesh,
   )
-  found = run.run(sweep, folder)
-  outputs = {
-    path.name: sorted(map(_told, map(json.loads, path.open())))
-    for path in (folder / 'outputs').iterdir()
-  }
-  sums = [r['counts'].pop('divergence') for r in found]
-  return sorted(map(_told, found)), outputs, sums
-
-
-def _told(values):
-  kept = {k: v for k, v in values.items() if not any(x in k for x in _OTHER)}
-  return json.dumps(kept)
+  run.run(sweep, folder)
+  return compared.results(folder)
 
 
 @pytest.mark.skipif(jax.device_count() < 8, reason='needs 8 devices')

@@ -1,5 +1,7 @@
 import dataclasses
+from concurrent import futures
 
+import jax
 import numpy as np
 import pytest
 
@@ -168,6 +170,21 @@ def test_texts_and_counts_are_found_by_point(workload, decoder, tmp_path):
   texts, counted = _collect(workload, job, tmp_path)
   (lines,) = texts.values()
   assert 'from_drafter' not in lines[0]
+
+
+def test_processes_of_a_job_decode_in_one_order(
+  workload, decoder, tmp_path, monkeypatch
+):
+  monkeypatch.setattr(jax, 'process_count', lambda: 2)
+  pool, sizes = futures.ThreadPoolExecutor, []
+
+  def make(size):
+    sizes.append(size)
+    return pool(size)
+
+  monkeypatch.setattr(futures, 'ThreadPoolExecutor', make)
+  _collect(workload, _job(3), tmp_path)
+  assert sizes == [1, 1]  # That scores, and that decodes.
 
 
 def test_what_was_decoded_before_a_model_fails_is_kept(

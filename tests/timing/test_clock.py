@@ -22,6 +22,12 @@ def test_a_call_lasts_until_its_result_is_ready(monkeypatch):
   assert clock.seconds(dispatch, 1, 2) == (30, 5)
 
 
+def test_processes_of_a_job_have_the_time_of_the_first(monkeypatch):
+  fake_clock.install(monkeypatch)
+  monkeypatch.setattr(clock.hosts, 'number_of_first', lambda own: own + 9)
+  assert clock.seconds(lambda: 1) == (1, 9)
+
+
 def test_now_is_the_performance_counter(monkeypatch):
   monkeypatch.setattr(clock.time, 'perf_counter', lambda: 4.5)
   assert clock.now() == 4.5

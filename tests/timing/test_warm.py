@@ -2,7 +2,9 @@
 
 import os
 import threading
+import time
 
+import jax
 import pytest
 
 from speccascade.timing import warm
@@ -19,6 +21,20 @@ def test_each_runs_once_beside_the_others():
 
   warm.up(lambda name=name: run(name) for name in 'abcd')
   assert sorted(seen) == list('abcd')
+
+
+def test_processes_of_a_job_run_all_in_one_order(monkeypatch):
+  monkeypatch.setattr(jax, 'process_count', lambda: 2)
+  begun, ended = [], []
+
+  def run(n):
+    assert begun == ended
+    begun.append(n)
+    time.sleep(0.01)  # Others would begin.
+    ended.append(n)
+
+  warm.up(lambda n=n: run(n) for n in range(4))
+  assert ended == [0, 1, 2, 3]
 
 
 def test_what_the_first_raised_is_told_when_all_have_ended():
