@@ -86,7 +86,7 @@ def test_the_loop_decodes_each_answer_again_and_again(pair, name, parameter):
   )
   requests = [
     timed._request(_prompts(examples), 1.0, 0.5, parameter)
-    for examples in ([0, 1, 2], [3, 4, 5])
+    for examples in ([3, 4, 5], [6, 7, 8])
   ]
   one_by_one = _one_by_one(loop, pair.params)
   loops = timed._timed_loops(loop, pair.params, requests)
