@@ -30,6 +30,7 @@ def _records(pair, folder, mesh):
   return compared.results(folder)
 
 
+@pytest.mark.large  # `test_hosts` has the same of two processes.
 @pytest.mark.skipif(jax.device_count() < 8, reason='needs 8 devices')
 def test_the_records_of_a_mesh_are_those_of_one_device(pair, tmp_path):
   want, outputs, sums = _records(pair, tmp_path / 'one', None)
