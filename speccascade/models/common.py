@@ -89,7 +89,9 @@ def attend(q_BxTxNxH, k_BxKxSxH, v_BxKxSxH, mask_BxTxS, adjust=lambda x: x):
     mask_BxTxS[:, None], adjust(logits_BxNxTxS), MASKED
   )
   weight_BxNxTxS = jax.nn.softmax(logits_BxNxTxS).astype(q_BxTxNxH.dtype)
-  mixed_BxKxQTxH = weight_BxNxTxS.reshape(B, K, -1, S) @ v_BxKxSxH
+  mixed_BxKxQTxH = sharding.by_cache(
+    weight_BxNxTxS.reshape(B, K, -1, S) @ v_BxKxSxH
+  )
   mixed_BxTxNxH = mixed_BxKxQTxH.reshape(B, N, T, H).swapaxes(1, 2)
   return sharding.constrain(mixed_BxTxNxH, sharding.HEADS)
 
