@@ -1,3 +1,5 @@
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -226,3 +228,24 @@ def test_queries_go_where_their_keys_are(rows):
     got = made(jax.device_put(args[0], heads), *args[1:])
   np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
   assert ('all-to-all(' in made.as_text()) == (rows > 1)
+
+
+@needs_8
+def test_keys_stay_where_they_are():
+  """Also where heads of queries leave devices, which hold them twice."""
+  mesh = sharding.make_mesh(1, 8, jax.devices()[:8])
+  q_BxTxNxH, kv_BxKxSxH = jnp.zeros((8, 1, 4, 8)), jnp.zeros((8, 2, 40, 8))
+  placed = sharding.fit(sharding.CACHE[1:], kv_BxKxSxH.shape, mesh)
+  kv_BxKxSxH = jax.device_put(kv_BxKxSxH, jax.NamedSharding(mesh, placed))
+
+  def attend(q_BxTxNxH, k_BxKxSxH, v_BxKxSxH):
+    kv = (
+      sharding.constrain(x, sharding.CACHE[1:]) for x in (k_BxKxSxH, v_BxKxSxH)
+    )
+    q_BxTxNxH = sharding.constrain(q_BxTxNxH, sharding.HEADS)
+    return common.attend(q_BxTxNxH, *kv, jnp.ones((1, 1, 40), bool))
+
+  with jax.set_mesh(mesh):
+    made = jax.jit(attend).lower(q_BxTxNxH, kv_BxKxSxH, kv_BxKxSxH).compile()
+  gathered = re.findall(r'= f32\[(\S+)\]\S* all-gather\(', made.as_text())
+  assert all('40,8' not in dims for dims in gathered)
