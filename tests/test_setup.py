@@ -1,10 +1,14 @@
 """Whatever the package imports is installed with it."""
 
 import ast
+import importlib
+import os
 import pathlib
 import re
 import sys
 from importlib import metadata
+
+import speccascade
 
 _ROOT = pathlib.Path(__file__).parents[1]
 # Imported only where they are needed.
@@ -41,3 +45,11 @@ def test_what_is_imported_is_required_and_pinned():
   pinned = {_normal(x) for x in re.findall('^([^#\n]+)==', pins, re.M)}
   assert needed == required
   assert required <= pinned
+
+
+def test_libtpu_gets_one_layout_of_weights_and_what_the_user_sets(monkeypatch):
+  own = '--xla_tpu_impure_enable_large_2nd_minor_layout=false'
+  monkeypatch.setenv('LIBTPU_INIT_ARGS', '--theirs=1')
+  for _ in range(2):  # As a process and its child.
+    importlib.reload(speccascade)
+    assert os.environ['LIBTPU_INIT_ARGS'] == f'{own} --theirs=1'

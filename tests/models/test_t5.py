@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from speccascade.models.t5 import config as config_lib
+from speccascade.models.t5 import layers, positions
 from speccascade.models.t5 import model as t5
-from speccascade.models.t5 import positions
 from tests.models import t5_reference
 
 V, L = 20, 2
@@ -95,6 +95,28 @@ def test_buckets_are_the_published_ones(bidirectional):
     False: [16, 19, 21, 24, 27, 31, 35, 40, 46, 52, 59, 67, 77, 87, 99, 113],
   }[bidirectional]
   np.testing.assert_array_equal(starts, [*range(1, wide[0]), *wide])
+
+
+def test_a_bias_is_that_of_each_relative_position():
+  """Near, far and on both sides, of queries from the middle of a line."""
+  bias_RxN = np.random.default_rng(0).normal(size=(257, 3))
+  query_1xT, key_1xS = np.arange(200, 240)[None], np.arange(400)[None]
+  line_NxR = positions.line(jax.numpy.asarray(bias_RxN), 240, 400)
+  got = positions.skewed(line_NxR[:, : 40 + 399], 40)
+  want = positions.spread(bias_RxN, query_1xT, key_1xS)[0]
+  np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize('block', [1, 3, 4])
+def test_blocks_of_an_input_are_encoded_as_all_of_it(block, monkeypatch):
+  (model, params), want = _model(True), _logits(True)
+  monkeypatch.setattr(layers, '_LOGITS', 0)
+  monkeypatch.setattr(layers, '_SHORT', block)
+  forward = jax.jit(lambda *args: model.forward(*args))
+  input_BxS, token_BxT = _batch()
+  assert S % 4  # The last block of four is padded.
+  got = forward(params, input_BxS, LENGTH_B, token_BxT)
+  np.testing.assert_allclose(got, want, rtol=0, atol=1e-12)
 
 
 def test_padding_of_inputs_changes_nothing():

@@ -171,6 +171,16 @@ def test_blocks_are_about_as_many_as_they_are_wide(V):
   assert max(blocks.shape[1:]) <= 6 * np.sqrt(V)
 
 
+@pytest.mark.parametrize(
+  'V', [32_128, 49_152, 128_256, 151_936, 256_000, 262_144, 262_208]
+)
+def test_devices_hold_whole_blocks_of_published_vocabularies(V):
+  """Of T5, SmolLM2, Llama 3, Qwen, and Gemma 2 and 3, on up to 64 devices."""
+  blocks = jax.eval_shape(draws.split, jax.ShapeDtypeStruct((3, V), float))
+  assert blocks.shape[1] * blocks.shape[2] == V
+  assert blocks.shape[1] % 64 == 0
+
+
 @pytest.mark.parametrize('dtype', [np.float32, np.float64])
 @pytest.mark.parametrize('width', [1, 5, 17, 768])
 def test_draw_at_the_ends(width, dtype):
