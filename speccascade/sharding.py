@@ -54,11 +54,6 @@ def make_mesh(data, model, devices=None):
   )
 
 
-def sizes(mesh):
-  """Returns (devices that split rows, devices that split models) of a mesh."""
-  return mesh.shape['data'], mesh.size // mesh.shape['data']
-
-
 def _prime_factors(number):
   for factor in range(2, number + 1):
     if number % factor == 0:
@@ -113,21 +108,22 @@ def constrain(x, spec):
   return jax.lax.with_sharding_constraint(x, own)
 
 
-def by_cache(query_BxKxQxH):
-  """Moves queries to the rows and heads of the cache that they attend to.
+def by_cache(x_BxKxQxH):
+  """Moves queries, or what they found, to the rows and heads of their cache.
 
   Where devices share a head, and rows are few, they stay where they are.
+
+  Args:
+    x_BxKxQxH: of the Q queries of each of K key-value heads.
   """
   mesh = jax_sharding.get_abstract_mesh()
   if mesh.empty:
-    return query_BxKxQxH
-  rows, heads, *_ = fit(CACHE[1:], query_BxKxQxH.shape, mesh)
+    return x_BxKxQxH
+  rows, heads, *_ = fit(CACHE[1:], x_BxKxQxH.shape, mesh)
   if set(rows if isinstance(rows, tuple) else (rows,)) <= {'data', None}:
-    return query_BxKxQxH
+    return x_BxKxQxH
   free = P.UNCONSTRAINED
-  return jax.lax.with_sharding_constraint(
-    query_BxKxQxH, P(rows, heads, free, free)
-  )
+  return jax.lax.with_sharding_constraint(x_BxKxQxH, P(rows, heads, free, free))
 
 
 def in_order(x, axes=None):
@@ -275,7 +271,8 @@ def fit(spec, shape, mesh, name=None):
   """Returns the PartitionSpec of an array: its dimensions' axes that divide it.
 
   Args:
-    spec: what each dimension is split over: 'data', 'model', or both.
+    spec: what each dimension is split over: 'data', 'model', or ('data',
+      'rest'), which also takes the axes of 'model' that the others leave.
     shape: of the array.
     mesh: from `make_mesh`.
     name: of the array. A choice among axes is logged by it.

@@ -56,9 +56,7 @@ def lower(cell: Cell) -> jax.stages.Lowered:
     teacher = registry.make_model(cell.teacher)
     # Answers that a step draws would end by a task's tokens; there is no task.
     objective = distillation.objective(teacher, 'forward_kl', 'targets', 1, ())
-    made = jax.eval_shape(
-      lambda key: teacher.stack(teacher.init(key)), keys.make(0)
-    )
+    made = program.initial(cell.teacher, stacked=True)
     frozen = jax.tree.map(
       lambda x: x.update(dtype=cell.teacher.dtype),
       step_lib.place(teacher, made, mesh),

@@ -14,9 +14,12 @@ from speccascade.aot import chips, fit, needs, predict, program, traffic
 from speccascade.models.gemma2 import config as gemma2
 from speccascade.models.t5 import config as t5
 
-pytestmark = pytest.mark.skipif(
-  importlib.util.find_spec('libtpu') is None, reason='needs libtpu'
-)
+pytestmark = [
+  pytest.mark.skipif(
+    importlib.util.find_spec('libtpu') is None, reason='needs libtpu'
+  ),
+  pytest.mark.usefixtures('libtpu'),
+]
 B, S, GAMMA = 8, 8192, 3
 V = 16 * 251  # Of blocks that four devices divide, if they are of 251 pieces.
 
@@ -42,18 +45,10 @@ def _cell(make, data):
   )
 
 
-@pytest.fixture(scope='module', autouse=True)
-def _loaded():
-  """The compiler, which ends the process at a flag that it does not know."""
-  jax.devices()  # Those of the host read the flags first.
-  with pytest.MonkeyPatch.context() as patch:
-    patch.delenv('XLA_FLAGS')
-    yield
-
-
 @pytest.fixture(scope='module', params=[(_gemma, 1), (_t5, 2)])
-def compiled(request):
+def compiled(libtpu, request):
   """(cell, its program, the text of that)."""
+  del libtpu
   cell = _cell(*request.param)
   return cell, *fit.compiled(program.cascade(cell))
 

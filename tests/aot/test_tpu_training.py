@@ -5,24 +5,17 @@ Gemma 2 2B compiles for minutes; a small one stands for it.
 
 import importlib.util
 
-import jax
 import pytest
 
 from speccascade.aot import chips, training
 from speccascade.models import presets
 
-pytestmark = pytest.mark.skipif(
-  importlib.util.find_spec('libtpu') is None, reason='needs libtpu'
-)
-
-
-@pytest.fixture(scope='module', autouse=True)
-def _loaded():
-  """The compiler, which ends the process at a flag that it does not know."""
-  jax.devices()  # Those of the host read the flags first.
-  with pytest.MonkeyPatch.context() as patch:
-    patch.delenv('XLA_FLAGS')
-    yield
+pytestmark = [
+  pytest.mark.skipif(
+    importlib.util.find_spec('libtpu') is None, reason='needs libtpu'
+  ),
+  pytest.mark.usefixtures('libtpu'),
+]
 
 
 _SMALL = dict(
