@@ -126,6 +126,14 @@ def by_cache(x_BxKxQxH):
   return jax.lax.with_sharding_constraint(x_BxKxQxH, P(rows, heads, free, free))
 
 
+def whole(x):
+  """Gathers the last axis of x inside `jax.set_mesh`; otherwise returns x."""
+  if jax_sharding.get_abstract_mesh().empty:
+    return x
+  free = [P.UNCONSTRAINED] * (x.ndim - 1)
+  return jax.lax.with_sharding_constraint(x, P(*free, None))
+
+
 def in_order(x, axes=None):
   """Lays x out in memory in an order of its axes, on a TPU; else returns x.
 

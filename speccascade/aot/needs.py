@@ -37,18 +37,26 @@ def floor(cell: program.Cell) -> int:
   own = program.mesh(cell.topology, cell.data)
   total = 0
   for config, times in ((cell.drafter, cell.gamma + 1), (cell.verifier, 1)):
-    params = program.shapes(config, own, cell.stacked)
-    read = sum(
-      _share(x)
-      for path, x in jax.tree_util.tree_leaves_with_path(params)
-      if _is_read([part.key for part in path], 'lm_head' in params)
-    )
+    read = weights(program.shapes(config, own, cell.stacked))
     for x in _caches(cell, config):
       spec = sharding.fit(sharding.CACHE, x.shape, own)
       placed = jax.NamedSharding(own, spec)
       read += math.prod(placed.shard_shape(x.shape)) * x.dtype.itemsize
     total += times * read
   return total
+
+
+def weights(params: dict[str, Any]) -> int:
+  """Bytes of a device's part of the parameters that a block reads.
+
+  Args:
+    params: placed on a mesh, arrays or shapes.
+  """
+  return sum(
+    _share(x)
+    for path, x in jax.tree_util.tree_leaves_with_path(params)
+    if _is_read([part.key for part in path], 'lm_head' in params)
+  )
 
 
 def _is_read(path, untied):

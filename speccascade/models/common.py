@@ -14,6 +14,7 @@ from speccascade import sharding
 
 _LOOKED_UP = 2**22  # Numbers of a gather, or of so many tokens:
 _PART = 1024
+_ROWS = 8  # Of a lone token, on a GPU.
 MASKED = -2.3819763e38  # Finite, so that a fully masked row gives no NaN.
 
 
@@ -53,11 +54,30 @@ def rms_norm(x, epsilon, scale=1.0, offset=0):
   return (y * (offset + jnp.asarray(scale, y.dtype))).astype(x.dtype)
 
 
+def by_token(function, x_BxT):
+  """Returns function(x_BxT...), which treats tokens alike and alone.
+
+  A GPU is given a lone token eight times. Of one row XLA makes no matrix
+  product but a sum, which reads the matrix more slowly; and of a lookup a
+  slice, for which it gathers a table that devices divide.
+  """
+  if x_BxT.shape[:2] != (1, 1):
+    return function(x_BxT)
+
+  def widened(x_1x1):
+    x_1x8 = jnp.broadcast_to(x_1x1, (1, _ROWS, *x_1x1.shape[2:]))
+    return function(x_1x8)[:, :1]
+
+  return lax.platform_dependent(
+    x_BxT, cuda=widened, rocm=widened, default=function
+  )
+
+
 def project(module, x_BxTxD, name, shape, init=None):
   """Multiplies by parameter `name` of `module`, of `shape` (D, ...)."""
   init = init or nn.initializers.lecun_normal(0, tuple(range(1, len(shape))))
   w = module.param(name, init, shape).astype(x_BxTxD.dtype)
-  return jnp.tensordot(x_BxTxD, w, 1)
+  return by_token(lambda x: jnp.tensordot(x, w, 1), x_BxTxD)
 
 
 def attend(q_BxTxNxH, k_BxKxSxH, v_BxKxSxH, mask_BxTxS, adjust=lambda x: x):
@@ -100,7 +120,8 @@ def merge_heads(module, x_BxTxNxH, width):
   """Multiplies by parameter `out` of `module`: BxTxD, D of that width."""
   init = nn.initializers.lecun_normal((0, 1))
   w_NxHxD = module.param('out', init, (*x_BxTxNxH.shape[2:], width))
-  y_BxTxD = jnp.tensordot(x_BxTxNxH, w_NxHxD.astype(x_BxTxNxH.dtype), 2)
+  w_NxHxD = w_NxHxD.astype(x_BxTxNxH.dtype)
+  y_BxTxD = by_token(lambda x: jnp.tensordot(x, w_NxHxD, 2), x_BxTxNxH)
   return sharding.constrain(y_BxTxD, sharding.HIDDEN)
 
 
@@ -140,7 +161,7 @@ def embed(token_BxT, table_VxD, dtype):
   B, T = token_BxT.shape
   part = max(_LOOKED_UP // table_VxD.shape[1], _PART)
   if B * T <= part:
-    return sharding.constrain(look_up(token_BxT), sharding.HIDDEN)
+    return sharding.constrain(by_token(look_up, token_BxT), sharding.HIDDEN)
   x_BTxD = lax.map(look_up, token_BxT.reshape(-1), batch_size=part)
   return sharding.constrain(x_BTxD.reshape(B, T, -1), sharding.HIDDEN)
 
@@ -148,12 +169,13 @@ def embed(token_BxT, table_VxD, dtype):
 def unembed(x_BxTxD, table_VxD):
   """Returns logits_BxTxV, float32 or wider, sharded as the table over V."""
   table = {'table_VxD': table_VxD.astype(x_BxTxD.dtype)}
-  logits_BxTxV = jnp.einsum(
+  table = sharding.gather(table, {'table_VxD': sharding.TABLE})
+  times = functools.partial(
+    jnp.einsum,
     'BTD,VD->BTV',
-    x_BxTxD,
-    sharding.gather(table, {'table_VxD': sharding.TABLE})['table_VxD'],
     preferred_element_type=wide(x_BxTxD.dtype),
   )
+  logits_BxTxV = by_token(lambda x: times(x, table['table_VxD']), x_BxTxD)
   return sharding.constrain(logits_BxTxV, sharding.LOGITS)
 
 

@@ -7,6 +7,9 @@ import math
 
 import jax
 import jax.numpy as jnp
+from jax import lax
+
+from speccascade import sharding
 
 _DEVICES = 64  # Over which a vocabulary may be divided.
 
@@ -51,12 +54,27 @@ def invert(weight, u):
     [...] int32 indices. Rounding may leave the last sum at the share: then
     the last positive one.
   """
+  weight = sharding.whole(weight)
   index = jnp.arange(weight.shape[-1], dtype=jnp.int32)
   positive = weight > 0
   threshold = u.astype(weight.dtype) * weight.sum(-1)
-  passes = positive & (jnp.cumsum(weight, -1) > threshold[..., None])
+  passes = positive & (_running_sum(weight) > threshold[..., None])
   first = jnp.where(passes, index, weight.shape[-1]).min(-1)
   return jnp.minimum(first, jnp.where(positive, index, 0).max(-1))
+
+
+def _running_sum(x):
+  """As `cumsum` over the last axis, in one order of addition everywhere.
+
+  Of `cumsum` newer JAX makes a scan on a GPU, which on a mesh is a loop over
+  all numbers.
+  """
+  *rest, W = x.shape
+  window = (*[1] * len(rest), W)
+  pad = (*[(0, 0)] * len(rest), (W - 1, 0))
+  return lax.reduce_window(
+    x, x.dtype.type(0), lax.add, window, (1,) * x.ndim, pad
+  )
 
 
 def accepts(token, u, pi, q):

@@ -74,3 +74,46 @@ def test_many_tokens_are_looked_up_in_parts(monkeypatch):
     jax.make_jaxpr(lambda: look_up())()
   )  # And what is left, 5.
   np.testing.assert_array_equal(look_up(), want)
+
+
+def _lowered(function, platform, *args):
+  traced = jax.jit(function).trace(*args)
+  return traced.lower(lowering_platforms=(platform,)).as_text()
+
+
+@pytest.mark.parametrize('of', ['kernel', 'table', 'lookup'])
+def test_a_gpu_is_given_a_lone_token_eight_times(of):
+  table_VxD = jnp.asarray(np.random.default_rng(0).normal(size=(7, 5)))
+
+  def function(x):
+    if of == 'lookup':
+      return common.embed(x, table_VxD, jnp.float64)
+    if of == 'table':
+      return common.unembed(x, table_VxD)
+    return common.by_token(lambda x: jnp.tensordot(x, table_VxD.T, 1), x)
+
+  def input_of(*shape):
+    if of == 'lookup':
+      return jnp.arange(np.prod(shape)).reshape(shape) % 7
+    return jnp.ones((*shape, 5))
+
+  eight = 'tensor<1x8x'
+  assert eight in _lowered(function, 'cuda', input_of(1, 1))
+  assert eight not in _lowered(function, 'cpu', input_of(1, 1))
+  assert eight not in _lowered(function, 'tpu', input_of(1, 1))
+  for shape in ((1, 2), (3, 1)):  # As they are: there is no lone token.
+    assert 'x8x' not in _lowered(function, 'cuda', input_of(*shape))
+
+
+def test_a_lone_token_given_eight_times_is_the_same(monkeypatch):
+  monkeypatch.setattr(
+    common.lax, 'platform_dependent', lambda x, *, cuda, **_: cuda(x)
+  )
+  table_VxD = jnp.asarray(np.random.default_rng(0).normal(size=(7, 5)))
+  found = common.embed(jnp.array([[4]]), table_VxD, jnp.float64)
+  np.testing.assert_array_equal(found, table_VxD[4][None, None])
+  np.testing.assert_allclose(
+    common.unembed(found, table_VxD)[0, 0],
+    table_VxD @ table_VxD[4],
+    rtol=1e-14,
+  )

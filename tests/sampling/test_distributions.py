@@ -1,13 +1,15 @@
 """From logits to probabilities, and from those to tokens."""
 
 import functools
+import math
+import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from speccascade import rules
+from speccascade import rules, sharding
 from speccascade.sampling import draws, keys, probabilities
 from tests.rules import examples
 
@@ -306,3 +308,28 @@ def test_draft_accept_redraw_emits_pi_and_rejects_d_tv(name):
   np.testing.assert_allclose(
     rejected, probabilities.total_variation(pi, q), rtol=0, atol=1e-12
   )
+
+
+def test_running_sums_are_no_scan_on_a_gpu():
+  # JAX 0.11 makes one of `cumsum`, which a mesh turns into a loop over tokens.
+  weight_3xV, u_3 = _weights(3, V), np.full(3, 0.5)
+  traced = jax.jit(draws.invert).trace(weight_3xV, u_3)
+  text = traced.lower(lowering_platforms=('cuda',)).as_text()
+  assert 'reduce_window' in text
+  assert 'scan' not in text
+
+
+def test_a_draw_on_a_mesh_is_no_loop_and_moves_blocks_alone():
+  mesh = sharding.make_mesh(1, 8)
+  weight_3xV = jax.device_put(
+    _weights(3, 256_000), jax.NamedSharding(mesh, sharding.P(None, 'model'))
+  )
+  u_3x2 = np.random.default_rng(1).random((3, 2))
+  with jax.set_mesh(mesh):
+    text = draw.lower(weight_3xV, u_3x2).compile().as_text()
+    got = draw(weight_3xV, u_3x2)
+  np.testing.assert_array_equal(got, draw(np.array(weight_3xV), u_3x2))
+  assert ' while(' not in text
+  moved = re.findall(r'f64\[([\d,]+)\][^=]* all-(?:gather|reduce)\(', text)
+  assert moved
+  assert all(math.prod(map(int, x.split(','))) <= 3 * 512 for x in moved)

@@ -1,0 +1,298 @@
+"""Times pairs of published shapes, with random weights, on meshes of devices.
+
+An iteration is told beside its parts, and beside the floor: the weights that a
+device reads in it at the bandwidth of a copy, measured in the same run.
+"""
+
+import functools
+import itertools
+import types
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pydantic
+from etils import epath
+
+from speccascade import config, methods, sharding
+from speccascade.aot import needs, program
+from speccascade.decoding import loop as loop_lib
+from speccascade.decoding import results, schedules
+from speccascade.models import presets, registry
+from speccascade.runs import environment, memory, profiling
+from speccascade.sampling import keys, probabilities
+from speccascade.storage import files, lines
+from speccascade.timing import clock, loop
+
+_KEY = 'mesh', 'prompt', 'batch'
+_HEAD = (
+  'mesh', 'S', 'batch', 'drafter step', 'verifier 1', 'block', 'iteration',
+  '/ parts', 'floor', 'step / floor', 'iteration / floor', 'tokens/s', 'peak',
+  'predicted',
+)  # fmt: skip
+_COPIED = 2**28  # Numbers of the copy, float32.
+_TURNS = 17
+_EOS = 1
+_GIB = 2**30
+
+
+class Meshes(config.Schema):
+  """Meshes x prompts x batch sizes of one pair.
+
+  Attributes:
+    drafter: a name of `models.presets`.
+    verifier: likewise.
+    meshes: (devices that split the rows, devices that split the models) each.
+    batch_sizes: rows of all devices.
+    prompts: tokens of each row's prompt.
+    new_tokens: most tokens of an answer.
+    gamma: draft length.
+    dtype: of parameters and of what is computed.
+    stacked: whether programs scan over layers; None is on a TPU only.
+    rounds: timings of each loop; 0 tells of memory alone.
+    decode: whether a whole decoding tells of memory before all is timed.
+  """
+
+  drafter: str = 'gemma2_2b'
+  verifier: str = 'gemma2_27b'
+  meshes: tuple[config.Mesh, ...] = pydantic.Field(((1, 1),), min_length=1)
+  batch_sizes: tuple[config.Rows, ...] = pydantic.Field((1, 8), min_length=1)
+  prompts: tuple[config.Tokens, ...] = pydantic.Field((1024,), min_length=1)
+  new_tokens: config.Tokens = 128
+  gamma: config.Gamma = 5
+  dtype: config.Dtype = 'bfloat16'
+  stacked: bool | None = None
+  rounds: config.Count = 3
+  decode: bool = True
+
+  @pydantic.field_validator('drafter', 'verifier')
+  @classmethod
+  def _check_model(cls, value):
+    presets.get(value)
+    return value
+
+
+def run(
+  study: Meshes,
+  workdir: epath.PathLike,
+  profile: profiling.Profile | None = None,
+) -> str:
+  """Measures what `workdir` lacks; writes cells.jsonl and table.md to it.
+
+  Args:
+    study: Meshes.
+    workdir: the same one resumes.
+    profile: of iterations of each cell.
+
+  Returns:
+    The table, times in milliseconds, memory in GiB of a device.
+
+  Raises:
+    ValueError: a mesh has more devices than there are.
+  """
+  meshes = {own: sharding.of_config(own) for own in study.meshes}
+  path = files.folder(workdir) / 'cells.jsonl'
+  with lines.Log(path) as log:
+    done = {_key(row) for row in log.lines}
+    for own, mesh in meshes.items():
+      wanted = itertools.product(study.prompts, study.batch_sizes)
+      left = [cell for cell in wanted if (own, *cell) not in done]
+      if left:
+        for row in _measure(study, mesh, left, profile):
+          log.append([{'mesh': list(own), **row, **environment.describe()}])
+    text = table(log.lines)
+  files.write(path.parent / 'table.md', f'{text}\n')
+  return text
+
+
+def _key(row):
+  mesh, *rest = (row[name] for name in _KEY)
+  return tuple(mesh), *rest
+
+
+def _measure(study, mesh, cells, profile):
+  """Rows of one mesh, whose weights are made once."""
+  bandwidth = _bandwidth()
+  pair = _pair(study, mesh)
+  memory.tell('with the weights')
+  read = [needs.weights(params) for params in pair.params]
+  floor = {
+    'drafter_step': read[0] / bandwidth * 1e3,
+    'verifier_step': read[1] / bandwidth * 1e3,
+  }
+  floor['iteration'] = (study.gamma + 1) * floor['drafter_step'] + floor[
+    'verifier_step'
+  ]
+  cells = sorted(cells, key=lambda x: x[0] * x[1])  # So that peaks grow.
+  held = {}
+  if study.decode:
+    held = {cell: _memory(study, pair, *cell) for cell in cells}
+  for prompt, batch in cells:
+    row = {'prompt': prompt, 'batch': batch, 'bandwidth': bandwidth}
+    row |= {'floor': floor, **held.get((prompt, batch), {})}
+    if study.rounds:
+      (timed,) = loop.measure(
+        pair,
+        [_prompts(study, prompt, batch)],
+        [schedules.Plan(study.gamma)],
+        study.new_tokens,
+        study.rounds,
+        profile=profile and functools.partial(_named, profile, mesh),
+      )
+      row |= {
+        'drafter_step': timed.drafter_step,
+        'verifier_step': timed.verifier_step,
+        'block': timed.block,
+        'iteration': timed.iteration,
+        'overhead': timed.overhead,
+        'tokens': timed.tokens,
+        'compile_seconds': timed.compile_seconds,
+        'spread': timed.spread,
+      }
+    yield row
+
+
+def _named(profile, mesh, name, run):
+  sizes = 'x'.join(str(size) for size in mesh.devices.shape)
+  profile(f'mesh{sizes}-{name}', run)
+
+
+def _bandwidth():
+  """Bytes a second that a device reads and writes where it copies."""
+  x = jnp.ones(_COPIED, jnp.float32)
+
+  def copy(times):
+    for _ in range(times):
+      y = jnp.copy(x)
+    return y
+
+  @jax.jit
+  def add(times):  # Each turn depends on the last one, and none is skipped.
+    return jax.lax.fori_loop(0, times, lambda _, x: x + 1, x)
+
+  return max(
+    2 * x.nbytes * (_TURNS - 1) / (_least(way, _TURNS) - _least(way, 1))
+    for way in (copy, add)
+  )
+
+
+def _least(function, *args):
+  """Seconds of the fastest of a few calls, the first one apart."""
+  return min(clock.seconds(function, *args)[1] for _ in range(6))
+
+
+def _pair(study, mesh):
+  """Models with random weights: what `timing` needs of a pair."""
+  stacked = study.stacked
+  if stacked is None:
+    stacked = jax.default_backend() == 'tpu'
+  configs = [
+    presets.get(name, dtype=study.dtype)
+    for name in (study.drafter, study.verifier)
+  ]
+  made = []
+  for own, seed in zip(configs, (0, 1), strict=True):
+    made.append(_weights(program.shapes(own, mesh, stacked), seed))
+  models = [registry.make_model(own) for own in configs]
+  return types.SimpleNamespace(
+    drafter=models[0],
+    verifier=models[1],
+    drafter_params=made[0],
+    verifier_params=made[1],
+    params=tuple(made),
+    eos_ids=(_EOS,),
+  )
+
+
+def _weights(shapes, seed):
+  """Random parameters of small numbers, each made where it lies."""
+  leaves, tree = jax.tree.flatten(shapes)
+  own = jax.random.split(jax.random.key(seed), len(leaves))
+  return tree.unflatten(
+    _normal(x.shape, x.dtype, x.sharding)(key)
+    for x, key in zip(leaves, own, strict=True)
+  )
+
+
+@functools.cache
+def _normal(shape, dtype, placed):
+  def make(key):
+    return jax.random.normal(key, shape, dtype) / 50
+
+  return jax.jit(make, out_shardings=placed)
+
+
+def _prompts(study, prompt, batch):
+  size = min(presets.get(x).vocab_size for x in (study.drafter, study.verifier))
+  random = np.random.default_rng(0)
+  return results.Prompts(
+    random.integers(2, size, (batch, prompt), np.int32),
+    np.full(batch, prompt, np.int32),
+    np.arange(batch, dtype=np.int32),
+  )
+
+
+def _memory(study, pair, prompt, batch):
+  """Bytes of a device in a decoding: as predicted, and at the peak so far."""
+  group = loop_lib.Group(methods.METHODS[loop.METHOD], batch)
+  made = loop_lib.Loop(
+    pair.drafter, pair.verifier, study.gamma, study.new_tokens, pair.eos_ids,
+    (group,),
+  )  # fmt: skip
+  ones_B = np.ones(batch)
+  request = results.Request(
+    _prompts(study, prompt, batch),
+    probabilities.Sampling(ones_B, ones_B),
+    ((ones_B / 2,),),
+    keys.make(0),
+  )
+  before = _peak()
+  loop_lib.decode(made, pair.params, request)
+  after = _peak()
+  # The peak of a process never falls: one that did not grow tells nothing.
+  peak = after if after and after > before else None
+  lowered = sharding.on_mesh(loop_lib.lower, made, pair.params, request)
+  own = lowered.compile().memory_analysis()
+  predicted = sum((
+    own.argument_size_in_bytes, own.temp_size_in_bytes,
+    own.output_size_in_bytes, -own.alias_size_in_bytes,
+  ))  # fmt: skip
+  return {'peak': peak, 'predicted': predicted}
+
+
+def _peak():
+  stats = jax.local_devices()[0].memory_stats() or {}
+  return stats.get('peak_bytes_in_use')
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+  """Returns a Markdown table, times in milliseconds, memory in GiB."""
+  told = [_HEAD, ['--:'] * len(_HEAD)]
+  told += [_line(row) for row in sorted(rows, key=_key)]
+  text = '\n'.join('| ' + ' | '.join(line) + ' |' for line in told)
+  device, version = rows[-1]['device'], rows[-1]['versions']['jax']
+  speeds = sorted(row['bandwidth'] / 1e12 for row in rows)
+  return (
+    f'{text}\n\n{device}, jax {version}; a copy moves {speeds[0]:.2f} to '
+    f'{speeds[-1]:.2f} TB/s'
+  )
+
+
+def _line(row):
+  floor, mesh = row['floor'], '×'.join(map(str, row['mesh']))
+  line = [mesh, str(row['prompt']), str(row['batch'])]
+  if 'iteration' in row:
+    rate = row['batch'] * row['tokens'] / row['iteration'] * 1e3
+    line += [f'{row[k]:.2f}' for k in _HEAD_TIMES]
+    line += [f'{row["overhead"]:.2f}', f'{floor["iteration"]:.2f}']
+    line += [f'{row[k] / floor[k]:.2f}' for k in ('drafter_step', 'iteration')]
+    line.append(f'{rate:.0f}')
+  else:
+    line += ['–'] * 5 + [f'{floor["iteration"]:.2f}'] + ['–'] * 3
+  for name in ('peak', 'predicted'):
+    line.append(f'{row[name] / _GIB:.2f}' if row.get(name) else '–')
+  return line
+
+
+_HEAD_TIMES = 'drafter_step', 'verifier_step', 'block', 'iteration'

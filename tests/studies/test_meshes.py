@@ -1,0 +1,100 @@
+"""Shapes with random weights, timed on meshes of the host's devices."""
+
+import json
+
+import pytest
+
+from speccascade import config
+from speccascade.models import presets
+from speccascade.models.llama import config as llama
+from speccascade.studies import meshes
+from tests.runs import entry_point
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+  """A preset that compiles fast."""
+
+  def make(**overrides):
+    return llama.smollm2_135m(
+      num_layers=2, embed_dim=8, num_heads=4, num_kv_heads=2, head_dim=4,
+      hidden_dim=16, vocab_size=64, **overrides,
+    )  # fmt: skip
+
+  monkeypatch.setitem(presets.PRESETS, 'tiny', make)
+
+
+def _study(**fields):
+  fields = {
+    'drafter': 'tiny', 'verifier': 'tiny', 'meshes': ((1, 2),), 'rounds': 1,
+    'batch_sizes': (3,), 'prompts': (5,), 'new_tokens': 8, 'gamma': 2,
+    'dtype': 'float32',
+  } | fields  # fmt: skip
+  return config.parse(meshes.Meshes, fields)
+
+
+def test_what_is_done_is_not_measured_again(tmp_path, monkeypatch):
+  text = meshes.run(_study(), tmp_path)
+  assert (tmp_path / 'table.md').read_text() == f'{text}\n'
+  (row,) = _rows(tmp_path)
+  assert row['mesh'] == [1, 2]
+  assert row['iteration'] == pytest.approx(
+    row['overhead'] * (3 * row['drafter_step'] + row['block'])
+  )
+  assert row['predicted'] > 0
+  # A host tells no peak.
+  assert row['peak'] is None
+  meshes.run(_study(meshes=((1, 2), (2, 1)), rounds=0), tmp_path)
+  first, second = _rows(tmp_path)
+  assert first == row
+  assert second['mesh'] == [2, 1]
+  assert 'iteration' not in second
+  monkeypatch.setattr(meshes, '_measure', None)
+  text = meshes.run(_study(meshes=((2, 1),)), tmp_path)
+  assert [line.split(' | ')[0] for line in text.splitlines()[2:4]] == [
+    '| 1×2', '| 2×1',
+  ]  # fmt: skip
+
+
+def _rows(folder):
+  text = (folder / 'cells.jsonl').read_text()
+  return [json.loads(line) for line in text.splitlines()]
+
+
+def test_the_floor_is_what_a_device_reads(tmp_path):
+  """Of the weights: tables and norms; two devices read half of what they split.
+
+  Per layer 8 x 4 x (4 + 2 + 2) for queries, keys and values, 16 x 8 out, and
+  3 x 8 x 16; the table 64 x 8; norms are whole.
+  """
+  for own in ((1, 1), (1, 2)):
+    meshes.run(_study(meshes=(own,), rounds=0, decode=False), tmp_path)
+  one, two = _rows(tmp_path)
+  split = 2 * (8 * 4 * 8 + 16 * 8 + 3 * 8 * 16) + 64 * 8
+  norms = 5 * 8
+  for row, numbers in ((one, split + norms), (two, split / 2 + norms)):
+    ms = 4 * numbers / row['bandwidth'] * 1e3
+    assert row['floor']['verifier_step'] == pytest.approx(ms)
+    assert row['floor']['iteration'] == pytest.approx(4 * ms)
+
+
+@pytest.mark.parametrize(
+  ('fields', 'line'),
+  [
+    ({'drafter': 'gemma9'}, "unknown model 'gemma9'; known: "),
+    ({'meshes': ((4, 4),)}, 'needs 16 devices, and there are 8'),
+  ],
+)
+def test_a_fault_is_one_line(tmp_path, fields, line):
+  with pytest.raises(ValueError, match=line) as error:
+    meshes.run(_study(**fields), tmp_path)
+  assert '\n' not in str(error.value)
+  assert not list(tmp_path.iterdir())
+
+
+def test_the_command(tmp_path, capsys):
+  fields = _study(rounds=0, decode=False).model_dump()
+  flags = [f'--config.{k}={x}' for k, x in fields.items() if x is not None]
+  ended = entry_point.call('meshes', f'--workdir={tmp_path}', *flags)
+  assert ended is None
+  assert '| 1×2 | 5 | 3 |' in capsys.readouterr().out
