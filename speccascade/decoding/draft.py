@@ -70,8 +70,10 @@ def draft(model, params, cache, last_B, active_B, sampling, u_BxGx2, more):
   """
   B, G, _ = u_BxGx2.shape
   dtype = jax.eval_shape(model.extend, params, cache, last_B[:, None])[0].dtype
-  zeros_GxBxV = sharding.constrain(
-    jnp.zeros((G, B, model.vocab_size), dtype), sharding.DRAFTS
+  # A fixed draft writes all of it; of others what is left must be finite.
+  make = lax.empty if more is None else jnp.zeros
+  nothing_GxBxV = sharding.constrain(
+    make((G, B, model.vocab_size), dtype), sharding.DRAFTS
   )
 
   def wanted(loop):
@@ -114,8 +116,8 @@ def draft(model, params, cache, last_B, active_B, sampling, u_BxGx2, more):
       confidence_BxG=jnp.ones((B, G), dtype),
       finite_GxB=jnp.ones((G, B), bool),
       token_GxB=jnp.zeros((G, B), jnp.int32),
-      q_GxBxV=zeros_GxBxV,
-      q_raw_GxBxV=zeros_GxBxV,
+      q_GxBxV=nothing_GxBxV,
+      q_raw_GxBxV=nothing_GxBxV,
     ),
   )
   drafted = Draft(
