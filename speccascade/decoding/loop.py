@@ -189,10 +189,28 @@ def uniforms(loop, request):
 def init(loop, params, request):
   """The loop's state before its first iteration: both prompts read."""
   prompts = jax.tree.map(lambda x: jnp.asarray(x, jnp.int32), request.prompts)
-  B, G, N = prompts.rows, loop.gamma + 1, loop.max_new_tokens
-  read = functools.partial(prefill, prompts=prompts, new_tokens=N, block=G)
+  read = functools.partial(
+    prefill,
+    prompts=prompts,
+    new_tokens=loop.max_new_tokens,
+    block=loop.gamma + 1,
+  )
   drafter_cache, _ = read(loop.drafter, params[0])
   verifier_cache, last_B = read(loop.verifier, params[1])
+  return start(loop, params, request, (drafter_cache, verifier_cache), last_B)
+
+
+def start(loop, params, request, caches, last_B):
+  """The state of rows that have read their prompts.
+
+  Args:
+    loop: Loop.
+    params: (drafter parameters, verifier parameters).
+    request: Request; its prompts do not matter.
+    caches: of the drafter and the verifier.
+    last_B: token that follows what they hold.
+  """
+  B, G, N = len(last_B), loop.gamma + 1, loop.max_new_tokens
   zero_B = jnp.zeros(B, jnp.int32)
   state = _State(
     token_BxM=jnp.zeros((B, N + G), jnp.int32),
@@ -201,8 +219,8 @@ def init(loop, params, request):
     last_B=last_B,
     done_B=jnp.zeros(B, bool),
     stop_B=stops_lib.init(request.stops, B),
-    drafter_cache=drafter_cache,
-    verifier_cache=verifier_cache,
+    drafter_cache=caches[0],
+    verifier_cache=caches[1],
     schedule=loop.schedule.init(request.schedule_parameter, B, G),
     tally=tally_lib.init(B, G),
     fault_B={
@@ -213,8 +231,9 @@ def init(loop, params, request):
   )
   if loop.observe is None:
     return state
+  u_BxMxU = jnp.zeros((B, N + G, keys.U))
   observed = jax.eval_shape(
-    lambda: _block(loop, params, request, uniforms(loop, request), state)[-1]
+    lambda: _block(loop, params, request, u_BxMxU, state)[-1]
   )
   return state.replace(
     observed={

@@ -70,6 +70,54 @@ def tile(cache, copies):
   return jax.tree.map(tiled, cache)
 
 
+def put(cache, row, other, other_row, rows, filled):
+  """Copies rows of a cache into another one of as many slots, in place.
+
+  Args:
+    cache: that is written to.
+    row: the first that is written.
+    other: cache that is read.
+    other_row: the first that is read.
+    rows: how many; a number known to the compiler, as `filled` is.
+    filled: slots that may hold tokens, of stacks that are no rings.
+
+  Returns:
+    The cache, its lengths as they were.
+  """
+
+  to, out_of, zero = (jnp.asarray(i, jnp.int32) for i in (row, other_row, 0))
+
+  def copy(x, y, ring):
+    L, _, K, S, H = y.shape
+    size = L, rows, K, S if ring else min(S, filled), H
+    part = lax.dynamic_slice(y, (zero, out_of, zero, zero, zero), size)
+    at = (zero, to, zero, zero, zero)
+    part = sharding.in_order(part)
+    return sharding.in_order(lax.dynamic_update_slice(x, part, at))
+
+  def all_of(xs, ys, rings):
+    return tuple(map(copy, xs, ys, rings))
+
+  if cache.memory is None:
+    return cache.replace(
+      keys=all_of(cache.keys, other.keys, cache.rings),
+      values=all_of(cache.values, other.values, cache.rings),
+    )
+  # What a decoder after an encoder has of a prompt lies in its memory alone.
+  whole = (True,) * len(cache.memory.keys)
+  length_B = lax.dynamic_update_slice(
+    cache.memory.length_B,
+    lax.dynamic_slice(other.memory.length_B, (out_of,), (rows,)),
+    (to,),
+  )
+  memory = Memory(
+    length_B,
+    all_of(cache.memory.keys, other.memory.keys, whole),
+    all_of(cache.memory.values, other.memory.values, whole),
+  )
+  return cache.replace(memory=memory)
+
+
 def chunks(rows, width, window=None):
   """Returns how prompts are read: (chunks, tokens of each chunk of a row).
 

@@ -11,6 +11,7 @@ position.
 """
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
@@ -46,10 +47,22 @@ def check(key: jax.Array) -> None:
     )
 
 
-def row_keys(key, example_B):
-  """fold_in(key, e) for each row."""
+def row_keys(key, example_B, sample_B=None):
+  """The key of each row: fold_in(key, e), of sample 0 of an example e.
+
+  Sample s of several has fold_in(fold_in(key, s), e).
+
+  Args:
+    key: of the run.
+    example_B: identity of each example.
+    sample_B: which answer to it; None is 0.
+  """
   with jax.threefry_partitionable(True):
-    return jax.vmap(jax.random.fold_in, (None, 0))(key, example_B)
+    fold = jax.vmap(jax.random.fold_in, (0, 0))
+    key_B = jnp.broadcast_to(key, example_B.shape)
+    if sample_B is not None:
+      key_B = jnp.where(sample_B > 0, fold(key_B, sample_B), key_B)
+    return fold(key_B, example_B)
 
 
 def uniforms(key_B, position_BxT):

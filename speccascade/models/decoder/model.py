@@ -67,28 +67,55 @@ class Decoder:
     Returns:
       (cache of all but the last token of each prompt, that token_B).
     """
-    held_B, (B, S) = length_B - 1, token_BxS.shape
-    windows = filter(None, layers.windows(self.config, params))
-    number, chunk = cache_lib.chunks(B, S, min(windows, default=None))
-    token_BxS = jnp.pad(token_BxS, ((0, 0), (0, number * chunk - S)))
+    B, S = token_BxS.shape
+    number, chunk = self.chunks(params, B, S)
+    cache = self.blank(
+      params, B, S, new_tokens=new_tokens, block=block, chunk=chunk
+    )
 
     def read(i, cache):
-      block_BxT = lax.dynamic_slice_in_dim(token_BxS, i * chunk, chunk, 1)
-      before = cache.replace(length_B=jnp.asarray(i * chunk)[None])
-      _, (keys, values) = layers.apply(
-        self.config, params, block_BxT, before, held_B
-      )
-      return cache.replace(keys=keys, values=values)
+      return self.read(params, cache, token_BxS, length_B, i, chunk)
 
-    capacity = max(S + new_tokens, number * chunk - block)
-    cache = layers.empty(self.config, params, B, capacity, block, chunk)
+    held_B, last_B = self.begin(token_BxS, length_B)
     if number == 1:
       cache = read(jnp.int32(0), cache)
     else:
       live = (held_B.max() + chunk - 1) // chunk
       cache = lax.fori_loop(0, live, read, cache)
-    last_B = jnp.take_along_axis(token_BxS, held_B[:, None], axis=1)[:, 0]
     return cache_lib.rewind(cache, held_B), last_B
+
+  def chunks(self, params, rows, width):
+    """Returns (number, tokens of each) of the chunks that prompts are read in.
+
+    Args:
+      params: from `init`, or stacked.
+      rows: read at a time.
+      width: S, that prompts are padded to.
+    """
+    windows = filter(None, layers.windows(self.config, params))
+    return cache_lib.chunks(rows, width, min(windows, default=None))
+
+  def blank(self, params, rows, width, *, new_tokens, block, chunk):
+    """Returns a cache of no tokens, with room for prompts of S and answers."""
+    read = -(-width // chunk) * chunk  # The last chunk may hang over.
+    capacity = max(width + new_tokens, read - block)
+    return layers.empty(self.config, params, rows, capacity, block, chunk)
+
+  def begin(self, token_BxS, length_B):
+    """Returns (tokens that a cache holds, token that follows) of each row."""
+    held_B = length_B - 1
+    return held_B, jnp.take_along_axis(token_BxS, held_B[:, None], 1)[:, 0]
+
+  def read(self, params, cache, token_BxS, length_B, i, chunk):
+    """Reads chunk i of prompts into a cache, whose lengths do not matter."""
+    spare = -token_BxS.shape[1] % chunk
+    token_BxS = jnp.pad(token_BxS, ((0, 0), (0, spare)))
+    block_BxT = lax.dynamic_slice_in_dim(token_BxS, i * chunk, chunk, 1)
+    before = cache.replace(length_B=jnp.asarray(i * chunk)[None])
+    _, (keys, values) = layers.apply(
+      self.config, params, block_BxT, before, length_B - 1
+    )
+    return cache.replace(keys=keys, values=values)
 
   def extend(self, params, cache, token_BxT, at_B=None):
     """Appends a block; returns (logits_BxTxV after its tokens, cache).

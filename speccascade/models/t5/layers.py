@@ -98,6 +98,21 @@ def read(
   return cache_lib.Memory(length_B=length_B, keys=keys, values=values)
 
 
+def blank(
+  cfg: config_lib.T5Config, params: dict[str, Any], rows: int, width: int
+) -> cache_lib.Memory:
+  """Returns the memory of nothing, for inputs of `width` tokens."""
+  own = params['decoder']
+  layers = [stacking.steps(own)] * len(stacking.stacks_of(own))
+  layers += [1 for _ in stacking.tail(own)]
+
+  def empty():
+    shape = rows, cfg.num_heads, width, cfg.head_dim
+    return tuple(cache_lib.empty(n, *shape, cfg.dtype) for n in layers)
+
+  return cache_lib.Memory(jnp.zeros(rows, jnp.int32), empty(), empty())
+
+
 def write(
   cfg: config_lib.T5Config,
   params: dict[str, Any],

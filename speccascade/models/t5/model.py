@@ -83,7 +83,23 @@ class T5:
       (empty cache with the encoded inputs as its memory, the decoder's start
       token_B).
     """
-    memory = layers.read(self.config, params, token_BxS, length_B)
+    B, S = token_BxS.shape
+    cache = self.blank(
+      params, B, S, new_tokens=new_tokens, block=block, chunk=S
+    )
+    cache = self.read(params, cache, token_BxS, length_B, 0, S)
+    held_B, start_B = self.begin(token_BxS, length_B)
+    return cache_lib.rewind(cache, held_B), start_B
+
+  def chunks(self, params, rows, width):
+    """Returns (1, S): an encoder reads an input at once."""
+    del params, rows
+    return 1, width
+
+  def blank(self, params, rows, width, *, new_tokens, block, chunk):
+    """Returns a cache of no tokens, with room for inputs of S and answers."""
+    del chunk
+    memory = layers.blank(self.config, params, rows, width)
     slots, ring = cache_lib.num_slots(None, 1 + new_tokens, block, 1)
 
     def empty(stacks):
@@ -92,14 +108,25 @@ class T5:
         for x in stacks
       )
 
-    cache = cache_lib.Cache(
-      length_B=jnp.zeros_like(length_B),
+    return cache_lib.Cache(
+      length_B=jnp.zeros(rows, jnp.int32),
       keys=empty(memory.keys),
       values=empty(memory.values),
       rings=(ring,) * len(memory.keys),
       memory=memory,
     )
-    return cache, jnp.full_like(token_BxS[:, 0], self.config.start_token)
+
+  def begin(self, token_BxS, length_B):
+    """Returns (0 tokens that a cache holds, the start token) of each row."""
+    del token_BxS
+    start_B = jnp.full_like(length_B, self.config.start_token)
+    return jnp.zeros_like(length_B), start_B
+
+  def read(self, params, cache, token_BxS, length_B, i, chunk):
+    """Encodes all inputs into the memory of a cache."""
+    del i, chunk
+    memory = layers.read(self.config, params, token_BxS, length_B)
+    return cache.replace(memory=memory)
 
   def extend(self, params, cache, token_BxT, at_B=None):
     """Appends a block; returns (logits_BxTxV after its tokens, cache).

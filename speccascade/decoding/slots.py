@@ -1,0 +1,354 @@
+"""Continuous batching on the device: a row that ends takes the next prompt.
+
+The rows of a batch are slots. Prompts wait in a queue on the device; each turn
+of the loop
+
+  1. reads a chunk of the prompts that come next, so that no turn takes longer
+     for a long prompt, and stores the keys and values of those it has read;
+  2. gives each free slot the next answer of its group, with a copy of its
+     prompt's keys and values: of all answers to a prompt it is read once;
+  3. decodes an iteration of all slots;
+  4. moves what has ended to a table.
+
+An answer does not depend on its slot or its neighbours.
+
+Letters: B slots, R slots of a group or prompts of a page, J answers of a group,
+P prompts, S their tokens (padded), O rows of the table, M positions of an
+answer, U uniforms of a position.
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from speccascade.decoding import autoregressive, blocks, results
+from speccascade.decoding import loop as loop_lib
+from speccascade.decoding.queue import FREE, Queue, Slots, State, Table
+from speccascade.models import cache as cache_lib
+from speccascade.sampling import keys, probabilities
+
+_NEVER = 2**30  # A prompt past all others.
+
+
+def init(slots: Slots, params: tuple[Any, ...], queue: Queue) -> State:
+  """Returns the state before the first turn: all slots are free."""
+  B = slots.rows
+  caches = functools.partial(_blank, slots, params)
+  column_B, zero_B = jnp.ones(B), jnp.zeros(B, jnp.int32)
+  sampling = probabilities.Sampling(column_B, column_B, queue.top_k)
+  values = tuple(
+    tuple(jnp.zeros(rows, x.dtype) for x in own.values)
+    for rows, own in zip(slots.groups, queue.answers, strict=True)
+  )
+  request = _request(queue, sampling, values)
+  rows = _start(slots, params, request, caches(B), zero_B)
+  shapes = jax.eval_shape(lambda: _result(slots, rows))
+  zero_O = jnp.zeros(slots.table, jnp.int32)
+  return State(
+    rows=rows.replace(done_B=jnp.ones(B, bool)),
+    id_B=jnp.full(B, FREE, jnp.int32),
+    begun_B=zero_B,
+    u_BxMxU=jnp.zeros((B, _positions(slots), keys.U)),
+    sampling=sampling,
+    values=values,
+    next_G=jnp.zeros(len(slots.groups), jnp.int32),
+    have=jnp.int32(0),
+    page=jnp.int32(0),
+    chunk=jnp.int32(0),
+    reader=caches(slots.reading),
+    store=caches(slots.stored),
+    table=Table(
+      id_O=zero_O,
+      begun_O=zero_O,
+      ended_O=zero_O,
+      result=jax.tree.map(
+        lambda x: jnp.zeros((slots.table, *x.shape[1:]), x.dtype), shapes
+      ),
+      number=jnp.int32(0),
+    ),
+    turn=jnp.int32(0),
+    busy=jnp.int32(0),
+  )
+
+
+def advance(
+  slots: Slots,
+  params: tuple[Any, ...],
+  queue: Queue,
+  turns: jax.Array,
+  state: State,
+) -> State:
+  """Runs the loop until there is nothing to do, or the table must be read.
+
+  Args:
+    slots: Slots.
+    params: of its models.
+    queue: Queue; of one to which more was added, the rest as it was.
+    turns: at most so many.
+    state: of `init`, or of the call before, whose table is forgotten.
+
+  Returns:
+    The next state.
+  """
+  last = state.turn + turns
+
+  def goes_on(state):
+    room = state.table.number <= slots.table - slots.rows
+    waiting = jnp.any(state.next_G < _numbers(queue))
+    return (state.turn < last) & room & (waiting | jnp.any(state.id_B != FREE))
+
+  def turn(state):
+    state = _read(slots, params, queue, state)
+    state = _give(slots, params, queue, state)
+    request = _request(queue, state.sampling, state.values)
+    rows = _iterate(slots, params, request, state.u_BxMxU, state.rows)
+    busy = state.busy + (state.id_B != FREE).sum(dtype=jnp.int32)
+    state = state.replace(rows=rows, busy=busy, turn=state.turn + 1)
+    return _collect(slots, state)
+
+  table = state.table.replace(number=jnp.int32(0))
+  return lax.while_loop(goes_on, turn, state.replace(table=table))
+
+
+def _numbers(queue):
+  return jnp.stack([own.number for own in queue.answers])
+
+
+# --- What decoders differ in.
+
+
+def _positions(slots):
+  """M: a block of drafts may hang over the last token."""
+  return slots.decoder.max_new_tokens + (slots.block if slots.drafts else 0)
+
+
+def _start(slots, params, request, caches, last_B):
+  if slots.drafts:
+    return loop_lib.start(slots.decoder, params, request, caches, last_B)
+  own = *params, request.stops, *caches, last_B
+  return autoregressive.start(slots.decoder, *own)
+
+
+def _iterate(slots, params, request, u_BxMxU, rows):
+  if slots.drafts:
+    return loop_lib.iterate(slots.decoder, params, request, u_BxMxU, rows)
+  own = *params, request.sampling, request.stops, u_BxMxU, rows
+  return autoregressive.iterate(slots.decoder, *own)
+
+
+def _result(slots, rows):
+  own = loop_lib if slots.drafts else autoregressive
+  return own.result(slots.decoder, rows)
+
+
+def _caches(slots, rows):
+  if slots.drafts:
+    return rows.drafter_cache, rows.verifier_cache
+  return (rows.cache,)
+
+
+def _with_caches(slots, rows, caches):
+  if slots.drafts:
+    drafter_cache, verifier_cache = caches
+    return rows.replace(
+      drafter_cache=drafter_cache, verifier_cache=verifier_cache
+    )
+  (cache,) = caches
+  return rows.replace(cache=cache)
+
+
+def _request(queue, sampling, values):
+  """What the slots ask for; what they continue is in their caches."""
+  return results.Request(
+    None, sampling, values, queue.key, queue.schedule_parameter, queue.stops
+  )
+
+
+# --- Prompts.
+
+
+def _chunk(slots, model, params):
+  """Tokens of a chunk of a page."""
+  return model.chunks(params, slots.reading, slots.width)[1]
+
+
+def _blank(slots, params, rows):
+  """Caches of rows that hold nothing, one a model."""
+  return tuple(
+    model.blank(
+      own,
+      rows,
+      slots.width,
+      new_tokens=slots.decoder.max_new_tokens,
+      block=slots.block,
+      chunk=_chunk(slots, model, own),
+    )
+    for model, own in zip(slots.models, params, strict=True)
+  )
+
+
+def _read(slots, params, queue, state):
+  """Reads a chunk of the next page, and stores the page with its last one."""
+  left = jnp.minimum(queue.number - state.have, slots.reading)
+  page = jnp.where(state.chunk == 0, left, state.page)
+  at_R = state.have + jnp.arange(slots.reading)
+  token_RxS = queue.token_PxS.at[at_R].get(mode='clip')
+  length_R = queue.length_P.at[at_R].get(mode='clip')
+  length_R = jnp.where(jnp.arange(slots.reading) < page, length_R, 1)
+  reader, last = [], jnp.int32(0)
+  for model, own, cache in zip(slots.models, params, state.reader, strict=True):
+    size = _chunk(slots, model, own)
+    number = (length_R.max() + size - 1) // size
+
+    def read(cache, token_RxS, chunk, model=model, own=own, size=size):
+      return model.read(own, cache, token_RxS, length_R, chunk, size)
+
+    wanted = (page > 0) & (state.chunk < number)
+    reader.append(blocks.when(wanted, read, cache, token_RxS, state.chunk))
+    last = jnp.maximum(last, number - 1)
+  read = (page > 0) & (state.chunk >= last)
+  stored = read & (state.have + page <= _needed(queue, state) + slots.stored)
+
+  def store(i, store):
+    return tuple(
+      cache_lib.put(
+        cache, (state.have + i) % slots.stored, own, i, 1, slots.width
+      )
+      for cache, own in zip(store, reader, strict=True)
+    )
+
+  return state.replace(
+    reader=tuple(reader),
+    store=lax.fori_loop(0, jnp.where(stored, page, 0), store, state.store),
+    have=state.have + jnp.where(stored, page, 0),
+    page=page,
+    # What is read stays so until it is stored.
+    chunk=jnp.where(stored, 0, state.chunk + (page > 0)),
+  )
+
+
+def _needed(queue, state):
+  """The first prompt of which an answer has not been given a slot."""
+  first = [
+    jnp.where(
+      next_ < own.number, own.prompt_J.at[next_].get(mode='clip'), _NEVER
+    )
+    for next_, own in zip(state.next_G, queue.answers, strict=True)
+  ]
+  return jnp.stack(first).min()
+
+
+# --- Slots.
+
+
+def _give(slots, params, queue, state):
+  """Gives free slots the next answers of their groups."""
+  start, given, numbers = 0, [], []
+  for R, own, next_ in zip(
+    slots.groups, queue.answers, state.next_G, strict=True
+  ):
+    free_R = state.id_B[start : start + R] == FREE
+    before_RxR = jnp.tril(jnp.ones((R, R), bool), -1)
+    at_R = next_ + (free_R & before_RxR).sum(1, dtype=jnp.int32)
+    take = lambda x_J, at_R=at_R: x_J.at[at_R].get(mode='clip')  # noqa: E731
+    own_R = jax.tree.map(take, own.replace(number=()))
+    given_R = free_R & (at_R < own.number) & (own_R.prompt_J < state.have)
+    given.append((given_R, own_R.replace(values=()), own_R.values))
+    numbers.append(given_R.sum(dtype=jnp.int32))
+    start += R
+  flat = [x[:2] for x in given]
+  given_B, own_B = jax.tree.map(lambda *x: jnp.concatenate(x), *flat)
+  values = tuple(
+    jax.tree.map(
+      lambda new, old, given_R=given_R: jnp.where(given_R, new, old), new, old
+    )
+    for (given_R, _, new), old in zip(given, state.values, strict=True)
+  )
+  keep = lambda new_B, old_B: jnp.where(given_B, new_B, old_B)  # noqa: E731
+  sampling = state.sampling.replace(
+    temperature_B=keep(own_B.temperature_J, state.sampling.temperature_B),
+    top_p_B=keep(own_B.top_p_J, state.sampling.top_p_B),
+  )
+  state = state.replace(
+    id_B=keep(own_B.id_J, state.id_B),
+    begun_B=keep(state.turn, state.begun_B),
+    sampling=sampling,
+    values=values,
+    next_G=state.next_G + jnp.stack(numbers),
+  )
+  return _begin(slots, params, queue, state, given_B, own_B)
+
+
+def _begin(slots, params, queue, state, given_B, own_B):
+  """Starts the answers of the slots that were given some."""
+  prompt_B = own_B.prompt_J
+  token_BxS = queue.token_PxS.at[prompt_B].get(mode='clip')
+  length_B = queue.length_P.at[prompt_B].get(mode='clip')
+  example_B = queue.example_P.at[prompt_B].get(mode='clip')
+  position_1xM = jnp.arange(_positions(slots))[None]
+  caches = _caches(slots, state.rows)
+  first_B = jnp.argsort(~given_B, stable=True)  # Slots, those given first.
+
+  def begin(i, carry):
+    caches, u_BxMxU = carry
+    row = first_B[i]
+    at = prompt_B[row] % slots.stored
+    caches = tuple(
+      cache_lib.put(cache, row, own, at, 1, slots.width)
+      for cache, own in zip(caches, state.store, strict=True)
+    )
+    one = lambda x_B: lax.dynamic_slice_in_dim(x_B, row, 1)  # noqa: E731
+    key_1 = keys.row_keys(queue.key, one(example_B), one(own_B.sample_J))
+    u_1xMxU = keys.uniforms(key_1, position_1xM).astype(u_BxMxU.dtype)
+    u_BxMxU = lax.dynamic_update_slice_in_dim(u_BxMxU, u_1xMxU, row, 0)
+    return caches, u_BxMxU
+
+  caches, u_BxMxU = lax.fori_loop(
+    0, given_B.sum(dtype=jnp.int32), begin, (caches, state.u_BxMxU)
+  )
+  begun = []
+  for model, cache in zip(slots.models, caches, strict=True):
+    held_B, last_B = model.begin(token_BxS, length_B)
+    held_B = jnp.where(given_B, held_B, cache.length_B)
+    begun.append(cache_lib.rewind(cache, held_B))
+  request = _request(queue, state.sampling, state.values)
+  fresh = _start(slots, params, request, begun, last_B)
+
+  def choose(new, old):
+    if new.shape[:1] != given_B.shape:  # Of no row: constant.
+      return new
+    given = given_B.reshape(-1, *[1] * (new.ndim - 1))
+    return jnp.where(given, new, old)
+
+  none = _with_caches(slots, state.rows, [None] * len(begun))
+  rows = jax.tree.map(
+    choose, _with_caches(slots, fresh, [None] * len(begun)), none
+  )
+  return state.replace(rows=_with_caches(slots, rows, begun), u_BxMxU=u_BxMxU)
+
+
+def _collect(slots, state):
+  """Moves the answers that have ended to the table; their slots are free."""
+  ended_B = state.rows.done_B & (state.id_B != FREE)
+  before_BxB = jnp.tril(jnp.ones((slots.rows,) * 2, bool), -1)
+  at_B = state.table.number + (ended_B & before_BxB).sum(1, dtype=jnp.int32)
+  at_B = jnp.where(ended_B, at_B, slots.table)  # Past the end: not written.
+
+  def move(table, rows, id_B, begun_B):
+    put = lambda x_O, x_B: x_O.at[at_B].set(x_B, mode='drop')  # noqa: E731
+    return Table(
+      id_O=put(table.id_O, id_B),
+      begun_O=put(table.begun_O, begun_B),
+      ended_O=table.ended_O.at[at_B].set(state.turn, mode='drop'),
+      result=jax.tree.map(put, table.result, _result(slots, rows)),
+      number=table.number + ended_B.sum(dtype=jnp.int32),
+    )
+
+  rows = _with_caches(slots, state.rows, [None] * len(slots.models))
+  table = blocks.when(
+    ended_B.any(), move, state.table, rows, state.id_B, state.begun_B
+  )
+  return state.replace(table=table, id_B=jnp.where(ended_B, FREE, state.id_B))
