@@ -84,7 +84,6 @@ def put(cache, row, other, other_row, rows, filled):
   Returns:
     The cache, its lengths as they were.
   """
-
   to, out_of, zero = (jnp.asarray(i, jnp.int32) for i in (row, other_row, 0))
 
   def copy(x, y, ring):

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from speccascade import methods, pairs, tokenizers
-from speccascade.decoding import blocks, results, schedules, stream
+from speccascade.decoding import blocks, results, schedules
 from speccascade.decoding import loop as loop_lib
 from speccascade.decoding import stops as stops_lib
 from speccascade.methods import choice as choice_lib
@@ -183,11 +183,8 @@ def by_width(
     (index_P, how many of them count, width): the last batch is filled up, and
     one of few long prompts is not.
   """
-  own_E = np.array([padded(length) for length in workload.length_E])
-  own_E = np.clip(own_E, min(_NARROW, own_E.max()), None)
-  widths = _widths(own_E, _FEW * size)
   index_E = np.asarray(index_E, int)
-  width_E = widths[np.searchsorted(widths, own_E[index_E])]
+  width_E = width_E_of(workload, _FEW * size)[index_E]
   rest, used = np.array([], int), np.unique(width_E).tolist()
   for n, width in enumerate(used):
     rest = np.concatenate([rest, index_E[width_E == width]])
@@ -200,6 +197,19 @@ def by_width(
       few = n and _is_far(used[n - 1], width)
       yield (rest if few else np.resize(rest, size)), len(rest), width
       rest = rest[:0]
+
+
+def width_E_of(workload: Workload, many: int) -> np.ndarray:
+  """The width, of few, that each example is padded to.
+
+  Args:
+    workload: Workload.
+    many: examples for which a program of their own is worth compiling.
+  """
+  own_E = np.array([padded(length) for length in workload.length_E])
+  own_E = np.clip(own_E, min(_NARROW, own_E.max()), None)
+  widths = _widths(own_E, many)
+  return widths[np.searchsorted(widths, own_E)]
 
 
 def _is_far(width, wider):
@@ -290,26 +300,6 @@ def decode(
   )
 
 
-def start(
-  workload: Workload,
-  prompts: results.Prompts,
-  settings: Sequence[points.Setting],
-  plan: schedules.Plan,
-  iterations: int,
-) -> results.Result:
-  """Decodes as `decode`, and ends after so many iterations of the loop."""
-  groups, request = _asked(workload, prompts, settings, plan, None)
-  loop = methods.make_loop(
-    _models(workload.pair),
-    groups,
-    plan,
-    workload.task.max_new_tokens,
-    workload.pair.eos_ids,
-  )
-  steps = stream.stream(loop, workload.pair.params, request, iterations)
-  return next(steps)
-
-
 def _models(pair):
   return pair.drafter, pair.verifier
 
@@ -337,7 +327,7 @@ def _asked(workload, prompts, settings, plan, choice):
     sampling,
     tuple(values),
     keys.make(settings[0].seed),
-    () if plan is None else _parameter(workload, plan),
+    parameter(workload, plan),
     stops(workload.pair, workload.task.stop),
   )
   return tuple(groups), request
@@ -358,8 +348,10 @@ def _stops(tokenizer, strings, size):
   )
 
 
-def _parameter(workload, plan):
-  """What a plan's schedule is given at run time."""
+def parameter(workload: Workload, plan: schedules.Plan | None) -> Any:
+  """What a plan's schedule is given at run time; () without a plan."""
+  if plan is None:
+    return ()
   if is_measured(plan):
     return np.array(costs_G(workload.costs, plan))
   return () if plan.parameter is None else plan.parameter

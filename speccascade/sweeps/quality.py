@@ -1,5 +1,8 @@
 """What a sweep decodes for quality and counts.
 
+Methods that draft, and models alone, are decoded in slots, a run of all that is
+missing; the others in batches.
+
 By coupled randomness the text of most methods is that of every draft plan. It
 is decoded once, at one gamma, and `replay` tells the counts of other gammas;
 other schedules are decoded for their counts alone. A method whose text depends
@@ -22,7 +25,7 @@ from collections.abc import (
   Sequence,
 )
 from concurrent import futures
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -30,7 +33,7 @@ import numpy as np
 from speccascade import hosts
 from speccascade.decoding import results, schedules
 from speccascade.storage import lines
-from speccascade.sweeps import batches, outputs
+from speccascade.sweeps import batches, outputs, served
 from speccascade.sweeps import points as points_lib
 from speccascade.tasks import metrics
 from speccascade.timing import costs as costs_lib
@@ -56,6 +59,11 @@ class Job:
   plan: schedules.Plan | None
   keeps: str
   costs: str = ''
+
+  @property
+  def served(self) -> bool:
+    """Whether it is decoded in slots."""
+    return self.plan is not None or self.settings[0].of.role is not None
 
   @property
   def label(self) -> str:
@@ -92,17 +100,10 @@ class Batch:
   width: int
 
   @property
-  def keys(self) -> list[outputs.Key]:
-    """Keys of its lines."""
+  def items(self) -> list[served.Item]:
+    """What its lines are of."""
     index = self.index_P[: self.count].tolist()
-    return [
-      self.job.key(s, example) for s in self.settings for example in index
-    ]
-
-  @property
-  def outputs(self) -> int:
-    """Outputs that it makes."""
-    return len(self.settings) * self.count
+    return [(s, example) for s in self.settings for example in index]
 
   @property
   def program(self) -> Hashable:
@@ -110,6 +111,35 @@ class Batch:
     return batches.program(
       self.settings, self.job.plan, len(self.index_P), self.width
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """Answers that are decoded in slots.
+
+  Attributes:
+    job: Job.
+    items: what it writes.
+    rows: most slots.
+    width: that the prompts are padded to.
+  """
+
+  job: Job
+  items: tuple[served.Item, ...]
+  rows: int
+  width: int
+
+  @property
+  def program(self) -> Hashable:
+    """See `served.program`."""
+    return served.program(self.items, self.job.plan, self.rows, self.width)
+
+
+class Kept(NamedTuple):
+  """Lines that were written: their job and their keys."""
+
+  job: Job
+  keys: list[outputs.Key]
 
 
 def jobs(
@@ -185,8 +215,8 @@ def missing(
   jobs: Sequence[Job],
   batch_size: int,
   done: Collection[outputs.Key],
-) -> list[Batch]:
-  """The batches that make all outputs that are not done yet.
+) -> list[Batch | Run]:
+  """The runs and batches that make all outputs that are not done yet.
 
   Examples that lack the same settings share batches. So a sweep that was killed
   goes on with the batches, and the programs, that it would have had; and one
@@ -198,19 +228,32 @@ def missing(
     batch_size: rows decoded at a time, settings times prompts.
     done: the outputs that are there.
   """
-  E = len(workload.examples)
-  lacking = [
-    (job, *own) for job in jobs for own in _lacking(job, E, batch_size, done)
-  ]
-  # Answers of a length share a batch, which lasts as long as its longest.
-  length_E = _target_lengths(workload) if lacking else []
-  found = []
-  for job, settings, examples in lacking:
-    index_E = sorted(examples, key=lambda e: (length_E[e], e))
-    size = min(max(1, batch_size // len(settings)), E)
-    for own in batches.by_width(workload, index_E, size):
-      found.append(Batch(job, settings, *own))
+  E, found = len(workload.examples), []
+  # Answers of a length share a batch, which lasts as long as its longest; in
+  # slots the longest come first, lest one is left at the end.
+  length_E = None
+  for job in jobs:
+    lacking = _lacking_items(job, E, done)
+    if not lacking:
+      continue
+    length_E = length_E or _target_lengths(workload)
+    if job.served:
+      lacking.sort(key=lambda item: (-length_E[item[1]], item[1]))
+      for width, own in served.by_width(workload, lacking):
+        found.append(Run(job, tuple(own), batch_size, width))
+      continue
+    for settings, examples in _lacking(job, E, batch_size, done):
+      index_E = sorted(examples, key=lambda e: (length_E[e], e))
+      size = min(max(1, batch_size // len(settings)), E)
+      for own in batches.by_width(workload, index_E, size):
+        found.append(Batch(job, settings, *own))
   return found
+
+
+def _lacking_items(job, E, done):
+  return [
+    (s, e) for s in job.settings for e in range(E) if job.key(s, e) not in done
+  ]
 
 
 def _lacking(job, E, batch_size, done):
@@ -243,119 +286,130 @@ def _target_lengths(workload):
 
 def decode(
   workload: batches.Workload,
-  to_decode: Sequence[Batch],
+  to_decode: Sequence[Batch | Run],
   logs: Mapping[str, lines.Log],
   done: Collection[outputs.Key],
-) -> Iterator[Batch]:
-  """Decodes batches and keeps their outputs, which may be slow to score.
+) -> Iterator[Kept]:
+  """Decodes runs and batches and keeps their outputs, which are slow to score.
 
-  Programs run side by side, so that one compiles while another decodes; the
-  batches of each follow one another, and are scored while the next is decoded.
+  Programs run side by side, so that one compiles while another decodes; what
+  has ended is scored while the rest is decoded.
 
   Args:
     workload: Workload.
-    to_decode: Batches.
+    to_decode: of `missing`.
     logs: {method: Log} of `outputs.read`.
     done: the outputs that are there, which are not kept again.
 
   Yields:
-    Each batch when its outputs are kept.
+    Kept, once the lines are.
 
   Raises:
     ValueError: a model gave what is not finite; what was decoded before is
       kept.
   """
   chains = collections.defaultdict(list)
-  for batch in to_decode:
-    chains[batch.program].append(batch)
+  for unit in to_decode:
+    chains[unit.program].append(unit)
   told, stop, torn = queue.SimpleQueue(), threading.Event(), threading.Event()
 
   def run(chain, scorer):
     scored = scorer.submit(int)  # Nothing.
-    for batch in chain:
-      if stop.is_set():
-        break
-      result = jax.device_get(
-        batches.decode(
-          workload, _prompts(workload, batch), batch.settings, batch.job.plan
-        )
-      )
-      scored.result()
-      scored = scorer.submit(keep, batch, result)
+    for unit in chain:
+      for items, result in _results(workload, unit):
+        scored.result()
+        if stop.is_set():
+          return
+        scored = scorer.submit(keep, unit.job, items, result)
     scored.result()
 
-  def keep(batch, result):
+  def keep(job, items, result):
     if torn.is_set():  # Nothing may follow a line that was written in part.
       return
     try:
-      _keep(workload, batch, result, logs, done)
+      told.put(Kept(job, _keep(workload, job, items, result, logs, done)))
     except BaseException:
       torn.set()
       raise
-    told.put(batch)
 
   with (
     futures.ThreadPoolExecutor(1) as scorer,
     futures.ThreadPoolExecutor(hosts.threads(_SIDE_BY_SIDE)) as pool,
   ):
     try:
-      for chain in sorted(chains.values(), key=len, reverse=True):
+      for chain in sorted(chains.values(), key=_size, reverse=True):
         running = pool.submit(run, chain, scorer)
         running.add_done_callback(lambda own: told.put(own.exception()))
       left = len(chains)
       while left:
         news = told.get()
-        if isinstance(news, Batch):
+        if isinstance(news, Kept):
           yield news
         elif news is not None:
           raise news
         else:
           left -= 1
     finally:
-      stop.set()  # Each chain ends with the batch that it is at.
+      stop.set()  # Each chain ends with what it is at.
+
+
+def _size(chain):
+  return sum(len(unit.items) for unit in chain)
+
+
+def _results(workload, unit):
+  """Yields (items, None where a row does not count; Result of these rows)."""
+  if isinstance(unit, Run):
+    yield from served.decode(
+      workload, unit.items, unit.job.plan, unit.rows, unit.width
+    )
+    return
+  prompts = batches.prompts(
+    workload, unit.index_P, len(unit.settings), unit.width
+  )
+  result = batches.decode(workload, prompts, unit.settings, unit.job.plan)
+  spare = [None] * (len(unit.index_P) - unit.count)
+  index = unit.index_P[: unit.count].tolist()
+  rows = [
+    item
+    for s in unit.settings
+    for item in (*((s, example) for example in index), *spare)
+  ]
+  yield rows, jax.device_get(result)
 
 
 def start(
-  workload: batches.Workload, batch: Batch, iterations: int
+  workload: batches.Workload, run: Run, iterations: int
 ) -> results.Result:
-  """Decodes the first iterations of a batch that drafts; keeps nothing."""
-  return batches.start(
-    workload,
-    _prompts(workload, batch),
-    batch.settings,
-    batch.job.plan,
-    iterations,
+  """Decodes the first turns of a run that drafts; keeps nothing."""
+  return served.start(
+    workload, run.items, run.job.plan, run.rows, run.width, iterations
   )
 
 
-def _prompts(workload, batch):
-  copies = len(batch.settings)
-  return batches.prompts(workload, batch.index_P, copies, batch.width)
-
-
-def _keep(workload, batch, result, logs, done):
-  """Scores the outputs of a batch and writes their lines."""
+def _keep(workload, job, items, result, logs, done):
+  """Scores the outputs of rows and writes their lines; returns their keys."""
   rows = {
-    s * len(batch.index_P) + i: (setting, example)
-    for s, setting in enumerate(batch.settings)
-    for i, example in enumerate(batch.index_P[: batch.count].tolist())
-    if batch.job.key(setting, example) not in done
+    row: item
+    for row, item in enumerate(items)
+    if item is not None and job.key(*item) not in done
   }
   told = []
-  if batch.job.keeps != 'counts':
+  if job.keeps != 'counts':
     of_rows = {row: example for row, (_, example) in rows.items()}
     told.append(outputs.texts(workload, result, of_rows))
-  if batch.job.keeps != 'text' and result.counts is not None:
+  if job.keeps != 'text' and result.counts is not None:
     told.append(outputs.counts(result, rows))
   made = collections.defaultdict(list)
   for n, (setting, example) in enumerate(rows.values()):
-    line = {'id': batch.job.id(setting), 'example': example}
-    line |= {'costs': batch.job.costs} if batch.job.costs else {}
+    line = {'id': job.id(setting), 'example': example}
+    line |= {'costs': job.costs} if job.costs else {}
     for own in told:
       line |= own[n]
     made[setting.method].append(line)
   for method, own in made.items():
     logs[method].append(own)
+  return [job.key(*item) for item in rows.values()]
 
 
 def collect(

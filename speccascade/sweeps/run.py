@@ -155,16 +155,16 @@ def _measure(begun, profile=None):
     latency.missing(own, sweep.latency_examples, sweep.trials, taken)
     for own in samplings
   ]
-  batches_ = quality.missing(load, jobs, sweep.batch_size, done)
+  missing = quality.missing(load, jobs, sweep.batch_size, done)
   widths = _widths(load, sweep)
-  _announce(load, batches_, turns, _cost_programs(costs, plans, widths))
+  _announce(load, missing, turns, _cost_programs(costs, plans, widths))
   load = _with_costs(load, costs, plans, widths, workdir / 'costs.json')
   jobs = quality.jobs(settings, plans, load.costs)
-  batches_ = quality.missing(load, jobs, sweep.batch_size, done)
+  missing = quality.missing(load, jobs, sweep.batch_size, done)
   if profile is not None:
     first = _first_that_drafts(load, jobs, sweep.batch_size)
     profile(functools.partial(quality.start, load, first))
-  total = sum(batch.outputs for batch in batches_)
+  total = sum(len(unit.items) for unit in missing)
   total += sum(len(turn.points) * _TIMED for own in turns for turn in own)
   with contextlib.ExitStack() as stack:
     for log in (*logs.values(), timings):
@@ -174,13 +174,13 @@ def _measure(begun, profile=None):
     )
     board.add_outputs(done, list(done))
     bar = stack.enter_context(progress.Progress(total, 'units'))
-    for n, batch in enumerate(quality.decode(load, batches_, logs, done)):
-      bar.describe(batch.job.label)
-      bar.advance(batch.outputs)
-      board.add_outputs(done, batch.keys)
+    for n, kept in enumerate(quality.decode(load, missing, logs, done)):
+      bar.describe(kept.job.label)
+      bar.advance(len(kept.keys))
+      board.add_outputs(done, kept.keys)
       board.flush()
       if not n:
-        memory.tell('after the first batch')
+        memory.tell('after the first answers')
     texts, counted = quality.collect(jobs, done, sweep.num_examples)
     kept = _keep(begun, load.costs, old, samplings, turns)
     table = stack.enter_context(records.log(workdir / _RECORDS))
@@ -205,14 +205,14 @@ def _measure(begun, profile=None):
 
 
 def _first_that_drafts(load, jobs, batch_size):
-  """A batch as a new sweep has it, whatever is done."""
+  """A run as a new sweep has it, whatever is done."""
   found = quality.missing(load, jobs, batch_size, ())
-  return next(batch for batch in found if batch.job.plan is not None)
+  return next(run for run in found if run.job.plan is not None)
 
 
-def _announce(load, batches_, turns, others):
+def _announce(load, missing, turns, others):
   """Prints how many programs there are to compile."""
-  found = {batch.program for batch in batches_}
+  found = {unit.program for unit in missing}
   found.update(*(latency.programs(load, own) for own in turns))
   if number := len(found) + others:
     print(f'{number} program{"s" * (number > 1)} to compile', flush=True)

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from speccascade.decoding import replay, results
-from speccascade.sweeps import batches
+from speccascade.sweeps import batches, served
 from speccascade.timing import clock
 from speccascade.timing import costs as costs_lib
 
@@ -20,7 +20,7 @@ N = 6  # Most tokens of an answer.
 
 
 class Decoder:
-  """Replaces `batches.decode`, the costs and the clock.
+  """Replaces `batches.decode`, `served.decode`, the costs and the clock.
 
   Attributes:
     calls: (ids under the plan, examples, width) of each call for quality.
@@ -38,6 +38,7 @@ class Decoder:
     self.pace = lambda name, example: 1
     self.most, self._now = 0, 0.0
     monkeypatch.setattr(batches, 'decode', self._decode)
+    monkeypatch.setattr(served, 'decode', self.serve)
     monkeypatch.setattr(clock, 'now', lambda: self._now)
     monkeypatch.setattr(costs_lib, 'costs', self._costs)
 
@@ -67,6 +68,16 @@ class Decoder:
       prefill=new.prefill | known.prefill,
     )
 
+  def serve(self, workload, items, plan, rows, width):
+    """As `served.decode`: so many rows end at a time."""
+    for start in range(0, len(items), rows):
+      own = items[start : start + rows]
+      self._now += self.seconds * self.pace(own[0][0].id(plan), own[0][1])
+      self.most = max(self.most, len(own))
+      self.calls += [([s.id(plan)], [e], width) for s, e in own]
+      found = [self._row(workload, s, plan, e, False) for s, e in own]
+      yield own, self._result(found, own[0][0])
+
   def _decode(self, workload, prompts, settings, plan, choice=None):
     examples = np.asarray(prompts.example_P).tolist()
     ids = [s.id(plan) for s in settings]
@@ -81,9 +92,12 @@ class Decoder:
       for s in settings
       for e in examples
     ]
+    return self._result(rows, settings[0])
+
+  def _result(self, rows, setting):
     told = jax.tree.map(lambda *x: np.stack(x), *rows)
     counts = results.Counts(**told.pop('counts'))
-    if settings[0].of.role:
+    if setting.of.role:
       del told['from_drafter_BxN']
       return results.Result(**told)
     return results.Result(**told, counts=counts)

@@ -7,7 +7,7 @@ import pytest
 
 from speccascade import pairs, tasks
 from speccascade.decoding import schedules
-from speccascade.sweeps import batches, outputs, points, quality
+from speccascade.sweeps import batches, outputs, points, quality, served
 from tests.sweeps import fake_decode, tiny_pair
 
 
@@ -56,36 +56,37 @@ def _job(number, keeps='text'):
   return quality.Job(tuple(settings), schedules.Plan(2), keeps)
 
 
-def _done(job, made):
-  """The keys of batches."""
-  return {
-    job.key(s, e)
-    for batch in made
-    for s in batch.settings
-    for e in batch.index_P[: batch.count].tolist()
-  }
+def _alone(number):
+  """A job of a method that is decoded in batches."""
+  settings = [_setting('sequence_mean', i / 10) for i in range(number)]
+  return quality.Job(tuple(settings), None, 'both')
+
+
+def _done(made):
+  """The keys of what is to be decoded."""
+  return {unit.job.key(*item) for unit in made for item in unit.items}
 
 
 @pytest.mark.parametrize('batch_size', [1, 2, 5, 12, 30, 100])
 def test_batches_hold_every_output_once_and_no_more_rows_than_they_may(
   workload, batch_size
 ):
-  job = _job(5)
+  job = _alone(5)
   made = quality.missing(workload, [job], batch_size, ())
   assert max(len(b.settings) * len(b.index_P) for b in made) <= batch_size
-  assert sum(b.outputs for b in made) == len(_done(job, made)) == 5 * 12
-  # Parts of strict and of chow alone, and of equal size, are programs.
-  assert len({b.program for b in made}) <= 3
+  assert sum(len(b.items) for b in made) == len(_done(made)) == 5 * 12
+  # The last part may be smaller.
+  assert len({b.program for b in made}) <= 2
 
 
 @pytest.mark.parametrize('batch_size', [2, 12, 30])
 def test_a_killed_sweep_goes_on_with_the_batches_it_would_have_had(
   workload, batch_size
 ):
-  job = _job(5)
+  job = _alone(5)
   made = quality.missing(workload, [job], batch_size, ())
   for number in range(len(made)):
-    done = _done(job, made[:number])
+    done = _done(made[:number])
     rest = quality.missing(workload, [job], batch_size, done)
     assert [(b.settings, b.width, b.count) for b in rest] == [
       (b.settings, b.width, b.count) for b in made[number:]
@@ -97,24 +98,37 @@ def test_a_killed_sweep_goes_on_with_the_batches_it_would_have_had(
 
 
 def test_what_a_batch_lacks_after_a_kill_needs_no_program_of_its_own(workload):
-  job = _job(4)
+  job = _alone(4)
   first, *_ = made = quality.missing(workload, [job], 12, ())
-  done = sorted(_done(job, [first]))
+  done = sorted(_done([first]))
   rest = quality.missing(workload, [job], 12, done[:7])
   assert {b.program for b in rest} == {b.program for b in made}
   assert len(rest) == len(made)
 
 
 def test_new_settings_and_examples_do_not_decode_the_old(workload):
-  old, job = _job(3), _job(6)
+  old, job = _alone(3), _alone(6)
   few = dataclasses.replace(workload, examples=workload.examples[:9])
-  done = _done(old, quality.missing(few, [old], 12, ()))
+  done = _done(quality.missing(few, [old], 12, ()))
   made = quality.missing(workload, [job], 12, done)
-  keys = _done(job, made)
+  keys = _done(made)
   assert not keys & done
   assert len(keys | done) == 6 * 12
   # Old examples under new settings, then new ones under all.
   assert [len(b.settings) for b in made] == [3, 3, 3, 6, 6]
+
+
+def test_a_run_holds_all_that_is_missing_long_answers_first(workload):
+  job = _job(5)
+  (run,) = quality.missing(workload, [job], 7, ())
+  assert len(run.items) == len(_done([run])) == 5 * 12
+  encode = workload.pair.tokenizer.encode
+  lengths = [len(encode(workload.examples[e].target)) for _, e in run.items]
+  assert lengths == sorted(lengths, reverse=True)
+  done = set(sorted(_done([run]))[:31])
+  (rest,) = quality.missing(workload, [job], 7, done)
+  assert _done([rest]) == _done([run]) - done
+  assert not quality.missing(workload, [job], 7, _done([run]))
 
 
 @pytest.fixture
@@ -125,8 +139,10 @@ def decoder(monkeypatch):
 def _collect(workload, job, folder):
   logs, done = outputs.read(folder, quality.forms(workload, [job]))
   missing = quality.missing(workload, [job], 6, done)
-  made = list(quality.decode(workload, missing, logs, done))
-  assert sorted(map(id, made)) == sorted(map(id, missing))
+  kept = list(quality.decode(workload, missing, logs, done))
+  keys = [key for own in kept for key in own.keys]
+  assert len(keys) == len(set(keys))
+  assert set(keys) == _done(missing)
   return quality.collect([job], done, 12)
 
 
@@ -197,8 +213,19 @@ def test_what_was_decoded_before_a_model_fails_is_kept(
       raise ValueError('the drafter gave NaN')
     return decode(workload, prompts, *rest)
 
+  def serve(*rest):
+    for n, ended in enumerate(decoder.serve(*rest)):
+      if n == 2:
+        raise ValueError('the verifier gave NaN')
+      yield ended
+
   monkeypatch.setattr(batches, 'decode', fail)
+  monkeypatch.setattr(served, 'decode', serve)
   with pytest.raises(ValueError, match='the drafter gave NaN'):
-    _collect(workload, _job(3), tmp_path)
-  lines = (tmp_path / 'chow.jsonl').read_text().splitlines()
-  assert len(lines) == 2 * 2 * 2
+    _collect(workload, _alone(3), tmp_path)
+  lines = (tmp_path / 'sequence_mean.jsonl').read_text().splitlines()
+  assert len(lines) == 2 * 3 * 2
+  with pytest.raises(ValueError, match='the verifier gave NaN'):
+    _collect(workload, _job(3), tmp_path / 'other')
+  texts = [x.read_text() for x in (tmp_path / 'other').iterdir()]
+  assert sum(len(text.splitlines()) for text in texts) == 2 * 6

@@ -161,6 +161,6 @@ def test_memory_is_told_once_before_and_once_after_a_batch(
   )
   run.run(_sweep(pair), tmp_path)
   assert told == [
-    ('with the models loaded', False), ('after the first batch', True)
+    ('with the models loaded', False), ('after the first answers', True)
   ]  # fmt: skip
   assert len(records.read(tmp_path / 'records.jsonl'))

@@ -1,0 +1,139 @@
+"""Decodes a queue in slots, and tells of answers as they end.
+
+Letters: B slots, J answers of a group, P prompts, S prompt tokens, O rows of
+the table.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from speccascade import hosts, sharding
+from speccascade.decoding import checks, results, slots
+from speccascade.decoding import queue as queue_lib
+
+
+class Ended(NamedTuple):
+  """Answers that ended in a call, a row each.
+
+  Attributes:
+    ids: of `queue.Answers`.
+    result: Result of numpy arrays.
+    begun: turn in which each was given a slot.
+    ended: turn that ended it.
+    turn: turns so far.
+    busy: slots that had an answer, summed over these turns.
+  """
+
+  ids: np.ndarray
+  result: results.Result
+  begun: np.ndarray
+  ended: np.ndarray
+  turn: int
+  busy: int
+
+
+def serve(
+  made: queue_lib.Slots,
+  params: tuple[Any, ...],
+  queue: queue_lib.Queue,
+  turns: int = 64,
+) -> Iterator[Ended]:
+  """Decodes all answers of a queue.
+
+  Args:
+    made: Slots; others compile another program, as do other shapes of `queue`.
+    params: of its models.
+    queue: Queue of host arrays.
+    turns: most turns of the loop between two looks at the table.
+
+  Yields:
+    Ended, whenever there are some.
+
+  Raises:
+    ValueError: an argument is out of range, nothing was compiled; or a model
+      gave a logit that is not finite.
+  """
+  check(made, queue)
+  device, state = jax.tree.map(jnp.asarray, queue), None
+  while state is None or not idle(state, queue):
+    state, ended = step(made, params, device, turns, state)
+    checks.finite(ended.result, _prompts_of(queue, ended.ids))
+    if len(ended.ids):
+      yield ended
+
+
+def step(
+  made: queue_lib.Slots,
+  params: tuple[Any, ...],
+  queue: queue_lib.Queue,
+  turns: int,
+  state: queue_lib.State | None = None,
+) -> tuple[queue_lib.State, Ended]:
+  """Decodes so many turns of a queue, or fewer where less is there.
+
+  Args:
+    made: Slots.
+    params: of its models.
+    queue: Queue; to that of the step before more may be added.
+    turns: as in `serve`.
+    state: of the step before, which is spent; None begins.
+
+  Returns:
+    (the next state, what has ended, finite or not).
+  """
+  queue = jax.tree.map(jnp.asarray, queue)
+  if state is None:
+    state = sharding.on_mesh(_init, made, params, queue)
+  state = sharding.on_mesh(_advance, made, params, queue, turns, state)
+  told = hosts.replicated((state.table, state.turn, state.busy))
+  table, turn, busy = jax.device_get(told)
+  number = int(table.number)
+  table = jax.tree.map(lambda x: x[:number] if x.ndim else x, table)
+  return state, Ended(
+    table.id_O, table.result, table.begun_O, table.ended_O, int(turn), int(busy)
+  )
+
+
+def idle(state: queue_lib.State, queue: queue_lib.Queue) -> bool:
+  """Whether all answers of a queue have ended."""
+  given, id_B = jax.device_get(hosts.replicated((state.next_G, state.id_B)))
+  numbers = [int(own.number) for own in queue.answers]
+  return given.tolist() == numbers and (id_B == queue_lib.FREE).all()
+
+
+_init = jax.jit(slots.init, static_argnums=0)
+_advance = jax.jit(slots.advance, static_argnums=0, donate_argnums=4)
+
+
+def _prompts_of(queue, ids):
+  """What messages name of the prompts of some answers."""
+  own = {
+    id_: prompt
+    for x in queue.answers
+    for id_, prompt in zip(x.id_J.tolist(), x.prompt_J.tolist(), strict=True)
+  }
+  prompt_P = [own[id_] for id_ in ids.tolist()]
+  return results.Prompts(None, prompt_P, queue.example_P[prompt_P])
+
+
+def check(made: queue_lib.Slots, queue: queue_lib.Queue) -> None:
+  """Raises ValueError if an argument of `serve` is out of range."""
+  prompts = results.Prompts(*(
+    x[: int(queue.number)]
+    for x in (queue.token_PxS, queue.length_P, queue.example_P)
+  ))  # fmt: skip
+  checks.check_prompts(prompts, made.models, made.decoder.max_new_tokens)
+  if queue.token_PxS.shape[1] != made.width:
+    raise ValueError(
+      f'prompts are padded to {queue.token_PxS.shape[1]} tokens, the slots are '
+      f'made for {made.width}'
+    )
+  if len(queue.answers) != len(made.groups):
+    raise ValueError(
+      f'{len(queue.answers)} groups of answers, the slots have '
+      f'{len(made.groups)}'
+    )

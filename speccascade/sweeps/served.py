@@ -1,0 +1,192 @@
+"""What a sweep decodes in slots: answers of many settings to many prompts.
+
+The rows of a batch are shared among methods by the answers that each has to
+write; the answers to a prompt share one reading of it.
+
+Letters: B slots, R slots of a group, J answers of a group, P prompts, S prompt
+tokens.
+"""
+
+import functools
+import itertools
+from collections.abc import Hashable, Iterator, Sequence
+
+import numpy as np
+
+from speccascade import methods
+from speccascade.decoding import autoregressive, results, schedules, serving
+from speccascade.decoding import loop as loop_lib
+from speccascade.decoding import queue as queue_lib
+from speccascade.sampling import keys
+from speccascade.sweeps import batches, points
+
+Item = tuple[points.Setting, int]  # A setting and an example.
+
+_MANY = 64  # Prompts that are worth a program of their own width.
+_READ = 1024  # Tokens of a turn, of prompts.
+_FEWEST = 32  # Arrays are padded to so many times a power of two.
+
+
+def by_width(
+  workload: batches.Workload, items: Sequence[Item]
+) -> Iterator[tuple[int, list[Item]]]:
+  """Yields (S, items) of few widths of prompts, narrow ones first."""
+  width_E = batches.width_E_of(workload, _MANY).tolist()
+  width_of = lambda item: width_E[item[1]]  # noqa: E731
+  for width, own in itertools.groupby(sorted(items, key=width_of), width_of):
+    yield width, list(own)
+
+
+def program(
+  items: Sequence[Item], plan: schedules.Plan | None, rows: int, width: int
+) -> Hashable:
+  """Tells the programs of `decode` apart: equal for calls that share one."""
+  groups = _groups(items)
+  shapes = tuple((own[0][0].of, _padded(len(own))) for own in groups)
+  prompts = len({example for _, example in items})
+  held = plan and (plan.gamma, plan.schedule)
+  return shapes, _rows(groups, rows), held, width, prompts
+
+
+def decode(
+  workload: batches.Workload,
+  items: Sequence[Item],
+  plan: schedules.Plan | None,
+  rows: int,
+  width: int,
+) -> Iterator[tuple[list[Item], results.Result]]:
+  """Decodes answers, and tells of them as they end.
+
+  Args:
+    workload: Workload.
+    items: of drafting methods, or of one model alone; one seed and top-k.
+    plan: how drafts are sized; None where nothing is drafted ahead.
+    rows: most slots.
+    width: S.
+
+  Yields:
+    (items, Result of a row each).
+
+  Raises:
+    ValueError: a model gave a logit that is not finite.
+  """
+  made, params, queue, ordered = ask(workload, items, plan, rows, width)
+  for ended in serving.serve(made, params, queue):
+    yield [ordered[id_] for id_ in ended.ids.tolist()], ended.result
+
+
+def start(
+  workload: batches.Workload,
+  items: Sequence[Item],
+  plan: schedules.Plan | None,
+  rows: int,
+  width: int,
+  turns: int,
+) -> results.Result:
+  """Decodes so many turns; see `decode`.
+
+  Returns:
+    What ended by then.
+  """
+  made, params, queue, _ = ask(workload, items, plan, rows, width)
+  return serving.step(made, params, queue, turns)[1].result
+
+
+def ask(workload, items, plan, rows, width):
+  """(Slots, parameters, Queue, items by the ids of the queue); see `decode`."""
+  pair, task, groups = workload.pair, workload.task, _groups(items)
+  slots_of = _rows(groups, rows)
+  setting, _ = items[0]
+  if plan is None:
+    role = setting.of.role
+    decoder = autoregressive.Autoregressive(
+      getattr(pair, role), task.max_new_tokens, pair.eos_ids, role
+    )
+    params = (getattr(pair, f'{role}_params'),)
+  else:
+    of = [own[0][0].of for own in groups]
+    decoder = methods.make_loop(
+      (pair.drafter, pair.verifier),
+      tuple(map(loop_lib.Group, of, slots_of)),
+      plan,
+      task.max_new_tokens,
+      pair.eos_ids,
+    )
+    params = pair.params
+  examples = list(dict.fromkeys(example for _, example in items))
+  reading = max(1, min(_READ // width, len(examples), sum(slots_of)))
+  made = queue_lib.Slots(
+    decoder,
+    rows=sum(slots_of),
+    width=width,
+    reading=reading,
+    stored=max(2 * reading, min(len(examples), sum(slots_of) // 2)),
+    table=2 * sum(slots_of),
+  )
+  ordered = [item for own in groups for item in own]
+  ids = iter(range(len(ordered)))
+  place = {example: i for i, example in enumerate(examples)}
+  answers = tuple(
+    _answers(own, [next(ids) for _ in own], place) for own in groups
+  )
+  P = _padded(len(examples))
+  prompts = batches.prompts(workload, examples, width=width)
+  queue = queue_lib.Queue(
+    token_PxS=_pad(prompts.token_PxS, P),
+    length_P=_pad(prompts.length_P.astype(np.int32), P),
+    example_P=_pad(prompts.example_P.astype(np.int32), P),
+    number=np.int32(len(examples)),
+    answers=answers,
+    key=keys.make(setting.seed),
+    schedule_parameter=batches.parameter(workload, plan),
+    stops=batches.stops(pair, task.stop),
+    top_k=setting.top_k,
+  )
+  return made, params, queue, ordered
+
+
+def _answers(own, ids, place):
+  pad = functools.partial(_pad, size=_padded(len(own)))
+  values = zip(*(s.values for s, _ in own), strict=True)
+  return queue_lib.Answers(
+    id_J=pad(np.array(ids, np.int32)),
+    prompt_J=pad(np.array([place[e] for _, e in own], np.int32)),
+    sample_J=pad(np.zeros(len(own), np.int32)),
+    temperature_J=pad(np.array([s.temperature for s, _ in own], float)),
+    top_p_J=pad(np.array([s.top_p for s, _ in own], float)),
+    values=tuple(pad(np.array(x, float)) for x in values),
+    number=np.int32(len(own)),
+  )
+
+
+def _groups(items):
+  """Items by method, in the order of their prompts."""
+  place = {e: i for i, e in enumerate(dict.fromkeys(e for _, e in items))}
+  own = {}
+  for item in items:
+    own.setdefault(item[0].method, []).append(item)
+  return [sorted(x, key=lambda item: place[item[1]]) for x in own.values()]
+
+
+def _rows(groups, rows):
+  """R of each group: of at most so many rows, by what each has to write."""
+  total = sum(map(len, groups))
+  rows = min(rows, total)
+  shares = [len(own) / total * rows for own in groups]
+  found = [max(1, int(share)) for share in shares]
+  by_rest = sorted(
+    range(len(groups)), key=lambda i: found[i] - shares[i]
+  )  # Those that got least of theirs first.
+  for i in by_rest[: max(0, rows - sum(found))]:
+    found[i] += 1
+  return tuple(found)
+
+
+def _padded(number):
+  """The least power of two times `_FEWEST` that holds so many."""
+  return _FEWEST * max(1, 1 << (-(-number // _FEWEST) - 1).bit_length())
+
+
+def _pad(x, size):
+  spare = [(0, size - len(x))] + [(0, 0)] * (x.ndim - 1)
+  return np.pad(x, spare, mode='edge')
