@@ -33,6 +33,7 @@ LOGITS = P('data', None, 'model')  # BxTxV; V is sharded until tokens are drawn.
 DRAFTS = P(None, 'data', 'model')  # GxBxV
 _REST = 'rest'  # The axes of 'model' that no other dimension is split over.
 CACHE = P(None, ('data', _REST), 'model', None, None)  # LxBxKxSxH
+STORE = P(None, None, 'model', None, None)  # A cache that rows are copied from.
 _NAMES = {CACHE: 'keys LxBxKxSxH', LOGITS: 'logits BxTxV'}
 _BY_HEAD = ('query', 'key', 'value')  # Kernels DxNxH.
 

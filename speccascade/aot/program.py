@@ -11,7 +11,8 @@ from jax.experimental import topologies
 
 from speccascade import methods, sharding
 from speccascade.decoding import loop as loop_lib
-from speccascade.decoding import results, schedules
+from speccascade.decoding import queue as queue_lib
+from speccascade.decoding import results, schedules, slots
 from speccascade.models import base, registry
 from speccascade.sampling import keys, probabilities
 
@@ -108,25 +109,68 @@ def shapes(
 
 def cascade(cell: Cell) -> jax.stages.Lowered:
   """Lowers the decoding loop of a cell for its slice."""
+  own = mesh(cell.topology, cell.data)
+  with jax.set_mesh(own):
+    return loop_lib.lower(_loop(cell), _params(cell, own), _request(cell, own))
+
+
+def _loop(cell):
   plan = schedules.Plan(cell.gamma)
   group = loop_lib.Group(methods.METHODS[METHOD], cell.batch)
   models = tuple(map(registry.make_model, (cell.drafter, cell.verifier)))
-  loop = methods.make_loop(models, (group,), plan, cell.new_tokens, (1,))
-  own = mesh(cell.topology, cell.data)
-  params = tuple(
+  return methods.make_loop(models, (group,), plan, cell.new_tokens, (1,))
+
+
+def _params(cell, own):
+  return tuple(
     shapes(config, own, cell.stacked)
     for config in (cell.drafter, cell.verifier)
   )
+
+
+def _like(own, dtype, *shape):
+  """A shape that every device holds whole."""
+  placed = jax.NamedSharding(own, sharding.P())
+  return jax.ShapeDtypeStruct(shape, dtype, sharding=placed)
+
+
+def served(cell: Cell, answers: int) -> jax.stages.Lowered:
+  """Lowers the loop of a cell that serves so many answers to as many prompts.
+
+  Its slots are the rows of the cell.
+  """
+  loop = _loop(cell)
+  reading = max(1, 1024 // cell.prompt)
+  made = queue_lib.Slots(
+    loop, cell.batch, cell.prompt, reading, 2 * reading, 2 * cell.batch
+  )
+  own = mesh(cell.topology, cell.data)
+  like = functools.partial(_like, own)
+
+  def serve(params, queue, turns):
+    state = slots.init(made, params, queue)
+    return slots.advance(made, params, queue, turns, state).table
+
+  number, column = like(jnp.int32), like(jnp.float32, answers)
+  integers = like(jnp.int32, answers)
+  queue = queue_lib.Queue(
+    like(jnp.int32, answers, cell.prompt),
+    integers,
+    integers,
+    number,
+    (
+      queue_lib.Answers(
+        *[integers] * 3, *[column] * 2, (column,), number=number
+      ),
+    ),
+    like(keys.make(0).dtype),
+  )
   with jax.set_mesh(own):
-    return loop_lib.lower(loop, params, _request(cell, own))
+    return jax.jit(serve).lower(_params(cell, own), queue, number)
 
 
 def _request(cell, own):
-  rows = jax.NamedSharding(own, sharding.P())
-
-  def like(dtype, *shape):
-    return jax.ShapeDtypeStruct(shape, dtype, sharding=rows)
-
+  like = functools.partial(_like, own)
   B, S = cell.batch, cell.prompt
   column = like(jnp.float32, B)
   prompts = results.Prompts(

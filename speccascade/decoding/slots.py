@@ -58,8 +58,8 @@ def init(slots: Slots, params: tuple[Any, ...], queue: Queue) -> State:
     have=jnp.int32(0),
     page=jnp.int32(0),
     chunk=jnp.int32(0),
-    reader=caches(slots.reading),
-    store=caches(slots.stored),
+    reader=caches(slots.reading, shared=True),
+    store=caches(slots.stored, shared=True),
     table=Table(
       id_O=zero_O,
       begun_O=zero_O,
@@ -175,7 +175,7 @@ def _chunk(slots, model, params):
   return model.chunks(params, slots.reading, slots.width)[1]
 
 
-def _blank(slots, params, rows):
+def _blank(slots, params, rows, shared=False):
   """Caches of rows that hold nothing, one a model."""
   return tuple(
     model.blank(
@@ -185,6 +185,7 @@ def _blank(slots, params, rows):
       new_tokens=slots.decoder.max_new_tokens,
       block=slots.block,
       chunk=_chunk(slots, model, own),
+      shared=shared,
     )
     for model, own in zip(slots.models, params, strict=True)
   )
@@ -215,7 +216,13 @@ def _read(slots, params, queue, state):
   def store(i, store):
     return tuple(
       cache_lib.put(
-        cache, (state.have + i) % slots.stored, own, i, 1, slots.width
+        cache,
+        (state.have + i) % slots.stored,
+        own,
+        i,
+        1,
+        slots.width,
+        shared=True,
       )
       for cache, own in zip(store, reader, strict=True)
     )

@@ -70,7 +70,7 @@ def tile(cache, copies):
   return jax.tree.map(tiled, cache)
 
 
-def put(cache, row, other, other_row, rows, filled):
+def put(cache, row, other, other_row, rows, filled, *, shared=False):
   """Copies rows of a cache into another one of as many slots, in place.
 
   Args:
@@ -80,6 +80,7 @@ def put(cache, row, other, other_row, rows, filled):
     other_row: the first that is read.
     rows: how many; a number known to the compiler, as `filled` is.
     filled: slots that may hold tokens, of stacks that are no rings.
+    shared: whether rows are copied from the cache, as of `empty`.
 
   Returns:
     The cache, its lengths as they were.
@@ -91,8 +92,9 @@ def put(cache, row, other, other_row, rows, filled):
     size = L, rows, K, S if ring else min(S, filled), H
     part = lax.dynamic_slice(y, (zero, out_of, zero, zero, zero), size)
     at = (zero, to, zero, zero, zero)
-    part = sharding.in_order(part)
-    return sharding.in_order(lax.dynamic_update_slice(x, part, at))
+    part = sharding.constrain(sharding.in_order(part), sharding.STORE)
+    x = sharding.in_order(lax.dynamic_update_slice(x, part, at))
+    return sharding.constrain(x, sharding.STORE if shared else sharding.CACHE)
 
   def all_of(xs, ys, rings):
     return tuple(map(copy, xs, ys, rings))
@@ -159,10 +161,21 @@ def num_slots(window, capacity, block, chunk):
   return full, False
 
 
-def empty(layers, rows, heads, slots, width, dtype):
-  """Returns LxBxKxSxH keys or values of nothing, placed on the mesh."""
+def empty(layers, rows, heads, slots, width, dtype, *, shared=False):
+  """Returns LxBxKxSxH keys or values of nothing, placed on the mesh.
+
+  Args:
+    layers: L.
+    rows: B.
+    heads: K.
+    slots: S.
+    width: H.
+    dtype: of both.
+    shared: whether rows are copied from it, to any device.
+  """
   shape = layers, rows, heads, slots, width
-  return sharding.constrain(jnp.zeros(shape, dtype), sharding.CACHE)
+  spec = sharding.STORE if shared else sharding.CACHE
+  return sharding.constrain(jnp.zeros(shape, dtype), spec)
 
 
 def fill(stack_LxBxKxSxH, layer, new_BxKxTxH, start, live_B, ring):

@@ -96,6 +96,7 @@ def empty(
   capacity: int,
   block: int,
   chunk: int,
+  shared: bool = False,
 ) -> cache_lib.Cache:
   """Returns a cache of nothing.
 
@@ -106,12 +107,15 @@ def empty(
     capacity: most tokens of a row, prompt and answer.
     block: longest block that will be appended to it.
     chunk: longest block of prompts.
+    shared: as of `cache.empty`.
   """
   makers, rings = [], []
   for kind, layers in _stacks(cfg, params):
     slots, ring = cache_lib.num_slots(kind.window, capacity, block, chunk)
     shape = layers, rows, kind.num_kv_heads, slots, kind.head_dim
-    makers.append(functools.partial(cache_lib.empty, *shape, cfg.dtype))
+    makers.append(
+      functools.partial(cache_lib.empty, *shape, cfg.dtype, shared=shared)
+    )
     rings.append(ring)
   return cache_lib.Cache(
     length_B=jnp.zeros(rows, jnp.int32),

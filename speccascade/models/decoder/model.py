@@ -95,11 +95,14 @@ class Decoder:
     windows = filter(None, layers.windows(self.config, params))
     return cache_lib.chunks(rows, width, min(windows, default=None))
 
-  def blank(self, params, rows, width, *, new_tokens, block, chunk):
+  def blank(
+    self, params, rows, width, *, new_tokens, block, chunk, shared=False
+  ):
     """Returns a cache of no tokens, with room for prompts of S and answers."""
     read = -(-width // chunk) * chunk  # The last chunk may hang over.
     capacity = max(width + new_tokens, read - block)
-    return layers.empty(self.config, params, rows, capacity, block, chunk)
+    sizes = rows, capacity, block, chunk
+    return layers.empty(self.config, params, *sizes, shared)
 
   def begin(self, token_BxS, length_B):
     """Returns (tokens that a cache holds, token that follows) of each row."""

@@ -99,7 +99,11 @@ def read(
 
 
 def blank(
-  cfg: config_lib.T5Config, params: dict[str, Any], rows: int, width: int
+  cfg: config_lib.T5Config,
+  params: dict[str, Any],
+  rows: int,
+  width: int,
+  shared: bool,
 ) -> cache_lib.Memory:
   """Returns the memory of nothing, for inputs of `width` tokens."""
   own = params['decoder']
@@ -108,7 +112,9 @@ def blank(
 
   def empty():
     shape = rows, cfg.num_heads, width, cfg.head_dim
-    return tuple(cache_lib.empty(n, *shape, cfg.dtype) for n in layers)
+    return tuple(
+      cache_lib.empty(n, *shape, cfg.dtype, shared=shared) for n in layers
+    )
 
   return cache_lib.Memory(jnp.zeros(rows, jnp.int32), empty(), empty())
 

@@ -96,15 +96,17 @@ class T5:
     del params, rows
     return 1, width
 
-  def blank(self, params, rows, width, *, new_tokens, block, chunk):
+  def blank(
+    self, params, rows, width, *, new_tokens, block, chunk, shared=False
+  ):
     """Returns a cache of no tokens, with room for inputs of S and answers."""
     del chunk
-    memory = layers.blank(self.config, params, rows, width)
+    memory = layers.blank(self.config, params, rows, width, shared)
     slots, ring = cache_lib.num_slots(None, 1 + new_tokens, block, 1)
 
     def empty(stacks):
       return tuple(
-        cache_lib.empty(*x.shape[:3], slots, x.shape[4], x.dtype)
+        cache_lib.empty(*x.shape[:3], slots, x.shape[4], x.dtype, shared=shared)
         for x in stacks
       )
 
