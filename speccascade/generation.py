@@ -9,16 +9,25 @@ import dataclasses
 from collections.abc import Generator, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 import pydantic
 
 from speccascade import config, methods, pairs, tokenizers
-from speccascade.decoding import checks, results, schedules
+from speccascade.decoding import (
+  autoregressive,
+  checks,
+  results,
+  schedules,
+  serving,
+)
 from speccascade.decoding import loop as loop_lib
+from speccascade.decoding import queue as queue_lib
 from speccascade.decoding import stream as stream_lib
 from speccascade.sampling import keys, probabilities
 from speccascade.sweeps import batches
 
+_SLOTS = 64  # Answers at a time, of several samples.
 _AT_A_TIME = 2  # Iterations of the loop between two texts.
 
 
@@ -35,6 +44,8 @@ class Options(config.Schema):
     top_k: likewise; 0 keeps all.
     max_new_tokens: most tokens of an answer.
     seed: of all draws.
+    samples: answers to each prompt, which is read once; several of a method
+      that drafts, or of a model alone.
     stop: strings that an answer ends before.
     chat: whether a prompt is what a user says, to be put into the chat template
       of the tokenizer; None is if there is one.
@@ -48,6 +59,7 @@ class Options(config.Schema):
   top_k: config.Count = 0
   max_new_tokens: config.Tokens = 128
   seed: config.Seed = 0
+  samples: config.Rows = 1
   stop: tuple[str, ...] = ()
   chat: bool | None = None
 
@@ -70,6 +82,15 @@ class Options(config.Schema):
         parameter.check(value, self.method)
     except ValueError as error:
       raise ValueError(f'values={self.values}: {error}') from None
+    return self
+
+  @pydantic.model_validator(mode='after')
+  def _check_samples(self):
+    method = methods.get(self.method)
+    if self.samples > 1 and not (method.drafts or method.role):
+      raise ValueError(
+        f'samples={self.samples}: {self.method} writes one answer a prompt'
+      )
     return self
 
   @property
@@ -119,7 +140,9 @@ class Begun:
 def generate(
   pair: pairs.Pair, prompts: Sequence[str], **options: Any
 ) -> list[Answer]:
-  """Returns an answer to each of several prompts, which are decoded together.
+  """Returns answers to several prompts, which are decoded together.
+
+  Those to a prompt, `samples` of them, follow one another.
 
   Args:
     pair: from `load`.
@@ -131,7 +154,7 @@ def generate(
   """
   begun = begin(pair, prompts, _options(options))
   result = decode(begun)
-  return [_answer(begun, result, row) for row in range(len(prompts))]
+  return [_answer(begun, result, row) for row in range(len(result.length_B))]
 
 
 def stream(
@@ -159,6 +182,11 @@ def stream(
 
 def texts(begun: Begun) -> Generator[tuple[str, bool], None, Answer]:
   """Answers one prompt; see `stream`."""
+  if begun.options.samples > 1:
+    raise ValueError(
+      f'samples={begun.options.samples}: one answer is shown as it is written; '
+      'use generate'
+    )
   if begun.loop is None:
     raise ValueError(
       f'method={begun.options.method} does not draft, so that there is nothing '
@@ -229,6 +257,8 @@ def begin(pair: pairs.Pair, prompts: Sequence[str], options: Options) -> Begun:
 def decode(begun: Begun) -> results.Result:
   """Answers the prompts."""
   pair, options = begun.pair, begun.options
+  if options.samples > 1:
+    return _samples(begun)
   if begun.loop is not None:
     return loop_lib.decode(begun.loop, pair.params, begun.request)
   return methods.get(options.method).decode(
@@ -237,6 +267,59 @@ def decode(begun: Begun) -> results.Result:
     begun.request,
     options.max_new_tokens,
     pair.eos_ids,
+  )
+
+
+def _samples(begun):
+  """Several answers to each prompt, in its order."""
+  pair, options, request = begun.pair, begun.options, begun.request
+  prompts, method = request.prompts, methods.get(options.method)
+  P, n = prompts.rows, options.samples
+  rows = min(P * n, _SLOTS)
+  if begun.loop is None:
+    params = (getattr(pair, f'{method.role}_params'),)
+    decoder = autoregressive.Autoregressive(
+      getattr(pair, method.role),
+      options.max_new_tokens,
+      pair.eos_ids,
+      method.role,
+    )
+  else:
+    params = pair.params
+    group = loop_lib.Group(method, rows)
+    decoder = dataclasses.replace(begun.loop, groups=(group,))
+  made = queue_lib.Slots(
+    decoder,
+    rows,
+    width=prompts.token_PxS.shape[1],
+    reading=min(P, rows),
+    stored=2 * min(P, rows),
+    table=rows,
+  )
+  repeat = lambda x_P: np.repeat(np.asarray(x_P), n)  # noqa: E731
+  answers = queue_lib.Answers(
+    id_J=np.arange(P * n, dtype=np.int32),
+    prompt_J=repeat(np.arange(P, dtype=np.int32)),
+    sample_J=np.tile(np.arange(n, dtype=np.int32), P),
+    temperature_J=repeat(request.sampling.temperature_B),
+    top_p_J=repeat(request.sampling.top_p_B),
+    values=tuple(map(repeat, request.values[0])),
+    number=np.int32(P * n),
+  )
+  queue = queue_lib.Queue(
+    prompts.token_PxS,
+    np.asarray(prompts.length_P, np.int32),
+    np.asarray(prompts.example_P, np.int32),
+    np.int32(P),
+    (answers,),
+    request.key,
+    stops=request.stops,
+    top_k=options.top_k,
+  )
+  ended = list(serving.serve(made, params, queue))
+  order = np.argsort(np.concatenate([own.ids for own in ended]))
+  return jax.tree.map(
+    lambda *x: np.concatenate(x)[order], *(own.result for own in ended)
   )
 
 

@@ -168,3 +168,25 @@ def test_prompts_of_many_lengths_share_few_widths(pair):
     for n in np.arange(1, 60, 3)
   }
   assert widths <= {32, 64, 96, 128}
+
+
+@pytest.mark.parametrize('method', ['token_v3', 'verifier_alone'])
+def test_several_samples_of_each_prompt(pair, method):
+  options = _options(method=method)
+  one = speccascade.generate(pair, PROMPTS, **options)
+  three = speccascade.generate(pair, PROMPTS, samples=3, **options)
+  assert len(three) == 9
+  assert three[::3] == one
+  assert len({answer.tokens for answer in three}) == 9
+  # Whatever their number.
+  assert (
+    three[1::3]
+    == speccascade.generate(pair, PROMPTS, samples=2, **options)[1::2]
+  )
+
+
+def test_samples_that_cannot_be_are_refused(pair):
+  with pytest.raises(ValueError, match='samples=2: sequence_mean writes one'):
+    speccascade.generate(pair, PROMPTS, samples=2, method='sequence_mean')
+  with pytest.raises(ValueError, match='samples=2: one answer is shown'):
+    next(speccascade.stream(pair, PROMPTS[0], **_options(samples=2)))

@@ -47,6 +47,8 @@ def init(slots: Slots, params: tuple[Any, ...], queue: Queue) -> State:
   rows = _start(slots, params, request, caches(B), zero_B)
   shapes = jax.eval_shape(lambda: _result(slots, rows))
   zero_O = jnp.zeros(slots.table, jnp.int32)
+  # Types as they are after a turn, or the next call compiles anew.
+  rows = jax.tree.map(lambda x: lax.convert_element_type(x, x.dtype), rows)
   return State(
     rows=rows.replace(done_B=jnp.ones(B, bool)),
     id_B=jnp.full(B, FREE, jnp.int32),

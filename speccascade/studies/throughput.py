@@ -1,0 +1,173 @@
+"""Tokens a second and waits of requests that are served in slots."""
+
+import itertools
+import sys
+from typing import Any
+
+import numpy as np
+import pydantic
+from etils import epath
+
+from speccascade import config, methods
+from speccascade.decoding import queue as queue_lib
+from speccascade.decoding import schedules
+from speccascade.reports.render import page, tables
+from speccascade.reports.render import throughput as figure
+from speccascade.runs import environment, memory
+from speccascade.storage import files, lines
+from speccascade.studies import base
+from speccascade.sweeps import batches, points, served
+from speccascade.timing import requests
+
+_KEY = 'method', 'slots', 'rate'
+_DPI = 120
+_COLUMNS = {
+  'method': 'method',
+  'slots': 'slots',
+  'rate': 'requests/s asked',
+  'request_throughput': 'requests/s',
+  'output_throughput': 'tokens/s',
+  'output_length': 'tokens an answer',
+  'occupancy': 'occupancy',
+  'median_ttft_ms': 'TTFT',
+  'p99_ttft_ms': 'p99 TTFT',
+  'median_tpot_ms': 'TPOT',
+  'p99_tpot_ms': 'p99 TPOT',
+  'median_e2el_ms': 'E2EL',
+}
+
+
+class Throughput(base.Study):
+  """Methods x slots x rates.
+
+  Attributes:
+    methods: names of `methods.METHODS`, of drafting methods and models alone.
+    alpha: of those that take a parameter.
+    gamma: draft length.
+    temperature: of both models.
+    slots: answers that are decoded at a time.
+    rates: requests a second, of Poisson processes; 0 is all at once.
+    num_requests: of each.
+    num_examples: different prompts among them; they come in turn, and each
+      answer to one is another sample.
+    turns: of the loop between two looks at what has arrived.
+    turn_ms: what a turn takes by a simulated clock; None is the real one.
+  """
+
+  methods: tuple[str, ...] = pydantic.Field(
+    ('verifier_alone', 'strict', 'token_v3'), min_length=1
+  )
+  alpha: config.Float = 0.3
+  gamma: config.Gamma = 5
+  temperature: config.Temperature = 1.0
+  slots: tuple[config.Rows, ...] = pydantic.Field((1, 4, 16, 64), min_length=1)
+  rates: tuple[pydantic.NonNegativeFloat, ...] = pydantic.Field(
+    (0.0,), min_length=1
+  )
+  num_requests: config.Examples = 500
+  num_examples: config.Examples = 200
+  turns: config.Rows = 4
+  turn_ms: pydantic.PositiveFloat | None = None
+
+  @pydantic.field_validator('methods')
+  @classmethod
+  def _check_methods(cls, value):
+    for name in value:
+      method = methods.get(name)
+      if not (method.drafts or method.role):
+        raise ValueError(f'methods={name!r} is not decoded in slots')
+      if len(method.parameters) > 1:
+        raise ValueError(f'methods={name!r} takes more than alpha')
+    return value
+
+
+def run(study: Throughput, workdir: epath.PathLike) -> str:
+  """Measures what `workdir` lacks.
+
+  Writes requests.jsonl, table.md and throughput.png to it.
+
+  Returns:
+    The table, times in milliseconds.
+
+  Raises:
+    ValueError: the pair, task or examples are not there or do not fit.
+  """
+  workload = study.workload(study.num_examples)
+  memory.tell('with the models loaded')
+  folder = files.folder(workdir)
+  with lines.Log(folder / 'requests.jsonl') as log:
+    done = {tuple(row[name] for name in _KEY) for row in log.lines}
+    wanted = itertools.product(study.methods, study.slots, study.rates)
+    for key in wanted:
+      if key in done:
+        continue
+      name, slots, rate = key
+      print(f'{name}, {slots} slots, rate {rate:g} ...', file=sys.stderr)
+      row = dict(zip(_KEY, key, strict=True))
+      row |= _measure(study, workload, *key)
+      log.append([row | environment.describe()])
+    rows = log.lines
+  text = _table(study, rows)
+  files.write(folder / 'table.md', f'{text}\n')
+  drawn = page.Figure('throughput', lambda: figure.draw(rows), '', '')
+  files.write(folder / 'throughput.png', page.png(drawn, _DPI))
+  return text
+
+
+def _measure(study, workload, name, slots, rate) -> dict[str, Any]:
+  made, params, queue = _asked(study, workload, name, slots)
+  arrived_Q = requests.poisson(rate, study.num_requests, study.seed)
+  seconds = None if study.turn_ms is None else study.turn_ms / 1e3
+  found = requests.serve(made, params, queue, arrived_Q, study.turns, seconds)
+  return requests.summary(found, slots)
+
+
+def _asked(study, workload, name, slots):
+  """(Slots, parameters, Queue): request i is of prompt i mod E."""
+  method = methods.get(name)
+  values = (study.alpha,) * len(method.parameters)
+  setting = points.Setting(name, values, study.temperature, 1.0, 0, study.seed)
+  plan = schedules.Plan(study.gamma) if method.drafts else None
+  E, Q = len(workload.examples), study.num_requests
+  index_Q = np.arange(Q) % E
+  width = batches.padded(workload.length_E.max())
+  items = [(setting, int(e)) for e in range(E)]
+  made, params, queue, _ = served.ask(workload, items, plan, slots, width)
+  (own,) = queue.answers
+  column = lambda x: np.full(Q, x[0], x.dtype)  # noqa: E731
+  own = queue_lib.Answers(
+    id_J=np.arange(Q, dtype=np.int32),
+    prompt_J=np.arange(Q, dtype=np.int32),
+    sample_J=(np.arange(Q) // E).astype(np.int32),
+    temperature_J=column(own.temperature_J),
+    top_p_J=column(own.top_p_J),
+    values=tuple(map(column, own.values)),
+    number=np.int32(Q),
+  )
+  queue = queue.replace(
+    token_PxS=queue.token_PxS[index_Q],
+    length_P=queue.length_P[index_Q],
+    example_P=queue.example_P[index_Q],
+    number=np.int32(Q),
+    answers=(own,),
+  )
+  return made, params, queue
+
+
+def _table(study, rows):
+  cells = [[_cell(row[name]) for name in _COLUMNS] for row in rows]
+  table = tables.Table(list(_COLUMNS.values()), cells)
+  told = rows[-1]
+  versions = ', '.join(f'{k} {v}' for k, v in told['versions'].items())
+  clock = 'real time' if study.turn_ms is None else f'{study.turn_ms} ms a turn'
+  return (
+    f'{tables.markdown(table)}\n{told["device"]}, '
+    f'{study.dtype}, {study.num_requests} requests, γ = {study.gamma}, '
+    f'temperature {study.temperature:g}, {clock}; {versions}'
+  )
+
+
+def _cell(x):
+  if isinstance(x, str):
+    return x
+  return f'{x:.3g}' if abs(x) < 100 else f'{x:.0f}'

@@ -1,0 +1,138 @@
+"""Requests that arrive in time, decoded in slots: what each waits for.
+
+Letters: Q requests.
+"""
+
+import dataclasses
+import time
+from typing import Any
+
+import numpy as np
+
+from speccascade.decoding import queue as queue_lib
+from speccascade.decoding import serving
+from speccascade.timing import clock
+
+
+@dataclasses.dataclass(frozen=True)
+class Served:
+  """What became of requests; seconds since the first could arrive.
+
+  Attributes:
+    arrived_Q: when each came.
+    first_Q: when its first token was there.
+    ended_Q: when its last was.
+    tokens_Q: of its answer.
+    turns: of the loop.
+    busy: slots that had an answer, summed over the turns.
+  """
+
+  arrived_Q: np.ndarray
+  first_Q: np.ndarray
+  ended_Q: np.ndarray
+  tokens_Q: np.ndarray
+  turns: int
+  busy: int
+
+
+def poisson(rate: float, number: int, seed: int) -> np.ndarray:
+  """Returns when requests of a Poisson process arrive, in seconds, rising.
+
+  Args:
+    rate: requests a second; 0 is all at once.
+    number: Q.
+    seed: of the process.
+  """
+  if not rate:
+    return np.zeros(number)
+  gaps = np.random.default_rng(seed).exponential(1 / rate, number)
+  return np.cumsum(gaps)
+
+
+def serve(
+  made: queue_lib.Slots,
+  params: tuple[Any, ...],
+  queue: queue_lib.Queue,
+  arrived_Q: np.ndarray,
+  turns: int,
+  turn_seconds: float | None = None,
+) -> Served:
+  """Decodes requests, each not before it has arrived.
+
+  Args:
+    made: Slots of one group.
+    params: of its models.
+    queue: Queue of one group, whose answer i continues prompt i and has id i.
+    arrived_Q: when each arrives, rising.
+    turns: of the loop between two looks at what has arrived.
+    turn_seconds: what a turn takes by a simulated clock; None is the real one.
+
+  Returns:
+    Served. Compiling comes before the first arrival.
+  """
+  Q = len(arrived_Q)
+  serving.step(made, params, _there(queue, 0), turns)  # Compiles.
+  tokens_Q, begun_Q, last_Q = np.zeros((3, Q), int)
+  state, now, ends = None, 0.0, []  # Seconds at which each turn ended.
+  there, done, start = 0, 0, clock.now()
+  while done < Q:
+    there = max(there, int(np.searchsorted(arrived_Q, now, 'right')))
+    if there == done:  # Nothing to do before the next arrival.
+      if turn_seconds is None:
+        time.sleep(max(0.0, arrived_Q[there] - now))
+      now = float(arrived_Q[there])
+      there = int(np.searchsorted(arrived_Q, now, 'right'))
+    state, ended = serving.step(
+      made, params, _there(queue, there), turns, state
+    )
+    number = ended.turn - len(ends)
+    if turn_seconds is None:
+      after = clock.now() - start
+    else:
+      after = now + number * turn_seconds
+    ends += (now + (after - now) * np.arange(1, number + 1) / number).tolist()
+    now, done = after, done + len(ended.ids)
+    tokens_Q[ended.ids] = ended.result.length_B
+    begun_Q[ended.ids], last_Q[ended.ids] = ended.begun, ended.ended - 1
+  ends = np.array(ends)
+  return Served(
+    arrived_Q, ends[begun_Q], ends[last_Q], tokens_Q, ended.turn, ended.busy
+  )
+
+
+def _there(queue, number):
+  """The queue of the first so many requests."""
+  number = np.int32(number)
+  (own,) = queue.answers
+  return queue.replace(number=number, answers=(own.replace(number=number),))
+
+
+def summary(served: Served, slots: int) -> dict[str, float]:
+  """Returns what serving benchmarks tell, by the names that vLLM's has.
+
+  Times to the first token (ttft), a token after it (tpot) and to the last one
+  (e2el) are milliseconds, as medians and 99th percentiles.
+
+  Args:
+    served: Served.
+    slots: how many there were.
+  """
+  seconds = float(served.ended_Q.max())
+  more_Q = np.maximum(served.tokens_Q - 1, 1)
+  times = {
+    'ttft': served.first_Q - served.arrived_Q,
+    'tpot': (served.ended_Q - served.first_Q) / more_Q,
+    'e2el': served.ended_Q - served.arrived_Q,
+  }
+  found = {
+    'duration': seconds,
+    'request_throughput': len(served.tokens_Q) / seconds,
+    'output_throughput': float(served.tokens_Q.sum()) / seconds,
+    'output_length': float(served.tokens_Q.mean()),
+    'occupancy': served.busy / served.turns / slots,
+    'turns': served.turns,
+  }
+  for name, x_Q in times.items():
+    found[f'median_{name}_ms'] = 1e3 * float(np.median(x_Q))
+    found[f'p99_{name}_ms'] = 1e3 * float(np.percentile(x_Q, 99))
+  return found

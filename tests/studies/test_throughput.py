@@ -1,0 +1,78 @@
+"""Requests to a tiny pair, and what is told of them."""
+
+import json
+
+import pytest
+
+from speccascade import config
+from speccascade.studies import throughput
+from tests.runs import entry_point
+
+
+def _study(folder, **fields):
+  fields = {
+    'pair': str(folder), 'task': 'word_problems', 'slots': (2, 3),
+    'methods': ('verifier_alone', 'token_v3'), 'num_requests': 7,
+    'num_examples': 4, 'turn_ms': 10.0, 'gamma': 2,
+  } | fields  # fmt: skip
+  return config.parse(throughput.Throughput, fields)
+
+
+def _rows(folder):
+  text = (folder / 'requests.jsonl').read_text()
+  return [json.loads(line) for line in text.splitlines()]
+
+
+def test_every_cell_is_served_once(tiny_folder, tmp_path, monkeypatch):
+  text = throughput.run(_study(tiny_folder), tmp_path)
+  assert (tmp_path / 'table.md').read_text() == f'{text}\n'
+  assert (tmp_path / 'throughput.png').stat().st_size > 10_000
+  rows = _rows(tmp_path)
+  assert [(row['method'], row['slots']) for row in rows] == [
+    ('verifier_alone', 2), ('verifier_alone', 3),
+    ('token_v3', 2), ('token_v3', 3),
+  ]  # fmt: skip
+  for few, many in (rows[:2], rows[2:]):
+    # By the simulated clock: turns of 10 ms; answers do not hang on the slots.
+    assert few['duration'] == pytest.approx(0.01 * few['turns'])
+    assert few['output_length'] == many['output_length']
+    assert few['turns'] > many['turns']
+    assert 0.5 < many['occupancy'] <= 1
+    assert few['median_ttft_ms'] <= few['p99_ttft_ms'] <= few['duration'] * 1e3
+  # A cascade has fewer turns than tokens.
+  assert rows[2]['turns'] < rows[0]['turns']
+  monkeypatch.setattr(throughput, '_measure', None)
+  assert throughput.run(_study(tiny_folder), tmp_path) == text
+
+
+@pytest.mark.parametrize(
+  ('fields', 'line'),
+  [
+    ({'methods': ('sequence_mean',)}, 'is not decoded in slots'),
+    ({'methods': ('lossy_beta',)}, 'takes more than alpha'),
+    ({'methods': ('none',)}, "unknown method 'none'"),
+    ({'rates': (-1.0,)}, 'rates.0=-1.0'),
+  ],
+)
+def test_a_fault_of_a_config_is_one_line(tiny_folder, fields, line):
+  with pytest.raises(ValueError, match=line) as error:
+    _study(tiny_folder, **fields)
+  assert '\n' not in str(error.value)
+
+
+def test_the_command(tiny_folder, tmp_path, capsys):
+  ended = entry_point.call(
+    'throughput',
+    f'--workdir={tmp_path}',
+    f'--config.pair={tiny_folder}',
+    '--config.task=word_problems',
+    '--config.slots=(2,)',
+    "--config.methods=('strict',)",
+    '--config.num_requests=3',
+    '--config.num_examples=3',
+    '--config.rates=(50.0,)',
+  )
+  assert ended is None
+  assert '| strict' in capsys.readouterr().out
+  (row,) = _rows(tmp_path)
+  assert row['rate'] == 50

@@ -1,0 +1,101 @@
+"""Requests in time, by a simulated clock and hand-made turns."""
+
+import numpy as np
+import pytest
+
+from speccascade.decoding import queue as queue_lib
+from speccascade.decoding import results, serving
+from speccascade.timing import clock, requests
+
+ARRIVED_Q = np.array([0.0, 0.0, 0.05, 5.0])
+LENGTH_Q = np.array([1, 4, 3, 2])
+
+
+@pytest.fixture
+def turns(monkeypatch):
+  """Two slots; each answer has a token a turn, from the turn that begins it.
+
+  Gives how many requests each call was told of.
+  """
+  told = []
+
+  def step(made, params, queue, turns, state=None):
+    del made, params
+    there = int(queue.number)
+    assert int(queue.answers[0].number) == there
+    told.append(there)
+    waiting, running, turn, busy = state[:4] if state else ([], {}, 0, 0)
+    known = state[4] if state else 0
+    waiting += list(range(known, there))
+    ended = []
+    for _ in range(turns):
+      while waiting and len(running) < 2:
+        running[waiting.pop(0)] = turn
+      if not running:
+        break
+      busy, turn = busy + len(running), turn + 1
+      for id_, begun in list(running.items()):
+        if turn - begun == LENGTH_Q[id_]:
+          ended.append((id_, begun, turn))
+          del running[id_]
+    ids, begun, last = np.array(ended, int).reshape(-1, 3).T
+    result = results.Result(None, LENGTH_Q[ids])
+    found = serving.Ended(ids, result, begun, last, turn, busy)
+    return (waiting, running, turn, busy, there), found
+
+  monkeypatch.setattr(serving, 'step', step)
+  return told
+
+
+def _queue():
+  number = np.int32(4)
+  answers = queue_lib.Answers(*[None] * 5, values=(), number=number)
+  return queue_lib.Queue(None, None, None, number, (answers,), None)
+
+
+def test_waits_by_hand(turns):
+  """Turns of 0.1 s: 0 ends after one, 2 takes its slot, 3 comes late."""
+  found = requests.serve(None, None, _queue(), ARRIVED_Q, 1, turn_seconds=0.1)
+  np.testing.assert_allclose(found.first_Q, [0.1, 0.1, 0.2, 5.1])
+  np.testing.assert_allclose(found.ended_Q, [0.1, 0.4, 0.4, 5.2])
+  np.testing.assert_array_equal(found.tokens_Q, LENGTH_Q)
+  assert (found.turns, found.busy) == (6, 10)
+  assert turns == [0, 2, 3, 3, 3, 4, 4]  # The first call compiles.
+  told = requests.summary(found, slots=2)
+  assert told['output_throughput'] == pytest.approx(10 / 5.2)
+  assert told['request_throughput'] == pytest.approx(4 / 5.2)
+  assert told['occupancy'] == pytest.approx(10 / 12)
+  assert told['median_ttft_ms'] == pytest.approx(100)
+  assert told['median_tpot_ms'] == pytest.approx(100)
+  assert told['median_e2el_ms'] == pytest.approx(275)
+
+
+def test_turns_between_looks_share_their_time(turns):
+  del turns
+  found = requests.serve(None, None, _queue(), ARRIVED_Q, 4, turn_seconds=0.1)
+  # Request 2 is seen after four turns.
+  np.testing.assert_allclose(found.first_Q[:3], [0.1, 0.1, 0.5])
+
+
+def test_the_real_clock_waits_for_arrivals(turns, monkeypatch):
+  del turns
+  now = [7.0]
+  monkeypatch.setattr(clock, 'now', lambda: now[0])
+
+  def sleep(seconds):
+    now[0] += seconds
+
+  monkeypatch.setattr(requests.time, 'sleep', sleep)
+  found = requests.serve(None, None, _queue(), ARRIVED_Q, 2)
+  # No call takes time here.
+  assert found.ended_Q.max() == pytest.approx(5.0)
+  assert now[0] == pytest.approx(12.0)
+
+
+def test_arrivals_of_a_rate():
+  found = requests.poisson(4.0, 4000, seed=1)
+  assert (np.diff(found) >= 0).all()
+  # The mean gap is 1/4 s with a standard error of a 63rd of it.
+  assert found[-1] / 4000 == pytest.approx(0.25, rel=0.08)
+  np.testing.assert_array_equal(found, requests.poisson(4.0, 4000, seed=1))
+  np.testing.assert_array_equal(requests.poisson(0, 3, seed=1), np.zeros(3))
