@@ -7,7 +7,8 @@ Needs libtpu (pip install -e '.[aot]') and no TPU. A version stands for its
 slices; the smallest that fits is told.
 """
 
-import ml_collections
+from speccascade import config as config_lib
+from speccascade.studies import compile_tpu
 
 _PAIRS = (
   ('t5_v1_1_small', 't5_v1_1_large'),
@@ -20,16 +21,10 @@ _PAIRS = (
 
 
 def get_config():
-  return ml_collections.ConfigDict(
-    {
-      'pairs': _PAIRS,
-      'topologies': ('v5e', 'v5p', 'v6e', 'tpu7x'),
-      'batch_sizes': (1, 8, 64),
-      'prompts': (1024, 8192),
-      'new_tokens': 128,
-      'gamma': 5,
-      'data': 1,
-      'dtype': 'bfloat16',
-      'stacked': True,
-    }
+  return config_lib.template(
+    compile_tpu.CompileTpu,
+    pairs=_PAIRS,
+    topologies=('v5e', 'v5p', 'v6e', 'tpu7x'),
+    batch_sizes=(1, 8, 64),
+    prompts=(1024, 8192),
   )

@@ -90,6 +90,7 @@ Float = float32()
 Probability = float32(ge=0, le=1)
 Temperature = float32(ge=0)
 Dtype = Literal['float32', 'bfloat16']  # Of the models; draws are float32.
+Weights = Literal['int8'] | None  # Of a model; None is as its dtype.
 Task = Annotated[str, pydantic.AfterValidator(tasks.check)]
 
 

@@ -13,17 +13,14 @@ import numpy as np
 
 from speccascade import sharding
 from speccascade.aot import program
-from speccascade.models import registry
+from speccascade.models import int8, registry
 
 
 def memory(cell: program.Cell) -> int:
   """Bytes of a device that parameters and caches take, if all are divided."""
   devices = len(program.devices(cell.topology))
-  own = program.mesh(cell.topology, cell.data)
-  total = 0
+  total = sum(map(_share, jax.tree.leaves(cell.params())))
   for config in (cell.drafter, cell.verifier):
-    params = program.shapes(config, own, cell.stacked)
-    total += sum(map(_share, jax.tree.leaves(params)))
     total += sum(map(_size, _caches(cell, config))) // devices
   return total
 
@@ -36,8 +33,13 @@ def floor(cell: program.Cell) -> int:
   """
   own = program.mesh(cell.topology, cell.data)
   total = 0
-  for config, times in ((cell.drafter, cell.gamma + 1), (cell.verifier, 1)):
-    read = weights(program.shapes(config, own, cell.stacked))
+  for config, params, times in zip(
+    (cell.drafter, cell.verifier),
+    cell.params(),
+    (cell.gamma + 1, 1),
+    strict=True,
+  ):
+    read = weights(params)
     for x in _caches(cell, config):
       spec = sharding.fit(sharding.CACHE, x.shape, own)
       placed = jax.NamedSharding(own, spec)
@@ -61,9 +63,10 @@ def weights(params: dict[str, Any]) -> int:
 
 def _is_read(path, untied):
   """Whether an iteration reads a parameter, not only the prompt's reading."""
-  if 'encoder' in path or (untied and path[-1] == 'embedding'):
+  name = path[-1].removesuffix(int8.scale_of(''))
+  if 'encoder' in path or (untied and name == 'embedding'):
     return False
-  return not ('cross_attention' in path and path[-1] in ('key', 'value'))
+  return not ('cross_attention' in path and name in ('key', 'value'))
 
 
 def _share(x):

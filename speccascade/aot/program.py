@@ -13,7 +13,7 @@ from speccascade import methods, sharding
 from speccascade.decoding import loop as loop_lib
 from speccascade.decoding import queue as queue_lib
 from speccascade.decoding import results, schedules, slots
-from speccascade.models import base, registry
+from speccascade.models import base, int8, registry
 from speccascade.sampling import keys, probabilities
 
 METHOD = 'token_v3'
@@ -33,6 +33,8 @@ class Cell:
     new_tokens: most tokens of an answer.
     gamma: draft length.
     stacked: whether programs scan over layers.
+    drafter_weights: 'int8', or None for the type of the configuration.
+    verifier_weights: likewise.
   """
 
   drafter: base.Config
@@ -44,6 +46,16 @@ class Cell:
   new_tokens: int
   gamma: int
   stacked: bool = True
+  drafter_weights: str | None = None
+  verifier_weights: str | None = None
+
+  def params(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the parameters of both models as shapes on the slice."""
+    own = mesh(self.topology, self.data)
+    return (
+      shapes(self.drafter, own, self.stacked, self.drafter_weights),
+      shapes(self.verifier, own, self.stacked, self.verifier_weights),
+    )
 
 
 @functools.cache
@@ -93,16 +105,29 @@ def initial(config: base.Config, stacked: bool) -> dict[str, Any]:
 
 
 def shapes(
-  config: base.Config, mesh: jax.sharding.Mesh, stacked: bool
+  config: base.Config,
+  mesh: jax.sharding.Mesh,
+  stacked: bool,
+  weights: str | None = None,
 ) -> dict[str, Any]:
-  """Returns a model's parameters as shapes that are placed on a mesh."""
-  made = initial(config, stacked)
+  """Returns a model's parameters as shapes that are placed on a mesh.
+
+  Args:
+    config: of the model.
+    mesh: Mesh.
+    stacked: whether layers are stacked.
+    weights: 'int8', or None for the type of the configuration.
+  """
+  made = jax.tree.map(
+    lambda x: x.update(dtype=config.dtype), initial(config, stacked)
+  )
+  if weights is not None:
+    made = jax.eval_shape(int8.quantised, made)
   partition = registry.family_of(config).partition
   placed = sharding.parameter_shardings(made, mesh, partition)
 
   def place(path, x, own):
-    x = jax.ShapeDtypeStruct(x.shape, config.dtype, sharding=own)
-    return sharding.laid_out(path[-1].key, x)
+    return sharding.laid_out(path[-1].key, x.update(sharding=own))
 
   return jax.tree_util.tree_map_with_path(place, made, placed)
 
@@ -111,7 +136,7 @@ def cascade(cell: Cell) -> jax.stages.Lowered:
   """Lowers the decoding loop of a cell for its slice."""
   own = mesh(cell.topology, cell.data)
   with jax.set_mesh(own):
-    return loop_lib.lower(_loop(cell), _params(cell, own), _request(cell, own))
+    return loop_lib.lower(_loop(cell), cell.params(), _request(cell, own))
 
 
 def _loop(cell):
@@ -119,13 +144,6 @@ def _loop(cell):
   group = loop_lib.Group(methods.METHODS[METHOD], cell.batch)
   models = tuple(map(registry.make_model, (cell.drafter, cell.verifier)))
   return methods.make_loop(models, (group,), plan, cell.new_tokens, (1,))
-
-
-def _params(cell, own):
-  return tuple(
-    shapes(config, own, cell.stacked)
-    for config in (cell.drafter, cell.verifier)
-  )
 
 
 def _like(own, dtype, *shape):
@@ -166,7 +184,7 @@ def served(cell: Cell, answers: int) -> jax.stages.Lowered:
     like(keys.make(0).dtype),
   )
   with jax.set_mesh(own):
-    return jax.jit(serve).lower(_params(cell, own), queue, number)
+    return jax.jit(serve).lower(cell.params(), queue, number)
 
 
 def _request(cell, own):

@@ -38,7 +38,7 @@ def _line(cells):
 def _cells(row, gamma):
   chip = chips.CHIPS[row['version']]
   start = [
-    ' → '.join(row['pair']), row['version'], str(row['batch']),
+    ' → '.join(_names(row)), row['version'], str(row['batch']),
     str(row['prompt']),
   ]  # fmt: skip
   if 'times' not in row:
@@ -56,6 +56,15 @@ def _cells(row, gamma):
     f'{times["drafter_step"]:.2f}',
     f'{iteration:.2f}',
     *(f'{iteration / predict.tokens(a, gamma):.2f}' for a in _ACCEPTANCES),
+  ]
+
+
+def _names(row):
+  """The models, with the type of their weights where it is a choice."""
+  weights = row.get('weights', [None] * len(row['pair']))
+  return [
+    f'{name} ({narrow})' if narrow else name
+    for name, narrow in zip(row['pair'], weights, strict=True)
   ]
 
 

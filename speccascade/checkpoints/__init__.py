@@ -53,6 +53,7 @@ def load(
   *,
   mesh: jax_sharding.Mesh | None = None,
   stacked: bool = False,
+  weights: str | None = None,
 ) -> tuple[base.Config, dict[str, Any]]:
   """Loads a model for computing in `dtype`.
 
@@ -61,6 +62,7 @@ def load(
     dtype: compute type, and type of the parameters.
     mesh: over which the parameters are sharded; None is one device.
     stacked: whether layers are stacked, for programs that scan over them.
+    weights: 'int8' for kernels and tables in int8; None is `dtype`.
 
   Returns:
     (configuration, parameters).
@@ -69,7 +71,7 @@ def load(
     ValueError: as `open` does, or a tensor is missing, left over, damaged, not
       finite, or of another shape or type.
   """
-  return reading.load(open(path, dtype), mesh, stacked)[:2]
+  return reading.load(open(path, dtype), mesh, stacked, weights=weights)[:2]
 
 
 def _is_native(path):

@@ -11,7 +11,7 @@ from flax import traverse_util
 
 from speccascade.checkpoints import file, foreign, opened, values
 from speccascade.checkpoints import tensors as tensors_lib
-from speccascade.models import base, registry
+from speccascade.models import base, int8, registry
 from speccascade.storage import files, json_text
 
 _CONFIG = 'config.json'
@@ -53,7 +53,8 @@ def save(
     dtype: type that the parameters are rounded to and stored in.
 
   Raises:
-    ValueError: a parameter is not finite, or the family has no such format.
+    ValueError: a parameter is int8 or not finite, or the family has no such
+      format.
   """
   family = registry.family_of(config)
   form = family.formats.get('hugging_face')
@@ -62,6 +63,7 @@ def save(
       f'{family.name} models are not written in the layout of Hugging Face'
     )
   folder, names = files.folder(folder), form.names(config)
+  int8.refuse(params, 'saved')
   flat = traverse_util.flatten_dict(params, sep='.')
   tensors = {
     names[ours][0]: values.Rounded(folder, ours, x, dtype, names[ours][1])

@@ -15,7 +15,7 @@ from flax import traverse_util
 
 from speccascade.checkpoints import file, opened, values
 from speccascade.checkpoints import tensors as tensors_lib
-from speccascade.models import base, registry
+from speccascade.models import base, int8, registry
 from speccascade.storage import json_text
 
 _VERSION = '2'  # Of names and settings; the first had none.
@@ -37,12 +37,13 @@ def save(
     dtype: type that the parameters are rounded to and stored in.
 
   Raises:
-    ValueError: a parameter is not finite, or not in `dtype`, or that is no
+    ValueError: a parameter is int8, not finite or not in `dtype`, or that is no
       type of `tensors.DTYPES`.
   """
   known = [str(x) for x in tensors_lib.DTYPES.values()]
   if dtype not in known:
     raise ValueError(f'dtype={dtype!r} must be one of {", ".join(known)}')
+  int8.refuse(params, 'saved')
   flat = traverse_util.flatten_dict(params, sep='.')
   rounded = {
     name: values.Rounded(path, name, x, dtype) for name, x in flat.items()

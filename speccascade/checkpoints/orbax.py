@@ -10,7 +10,7 @@ from etils import epath
 from flax import traverse_util
 
 from speccascade.checkpoints import foreign, native, opened, values, zarr
-from speccascade.models import base
+from speccascade.models import base, int8
 from speccascade.storage import json_text
 
 _METADATA = '_CHECKPOINT_METADATA'
@@ -40,11 +40,12 @@ def save(
     dtype: type that the parameters are rounded to and stored in.
 
   Raises:
-    ValueError: a parameter is not finite, or the folder is there.
+    ValueError: a parameter is int8 or not finite, or the folder is there.
   """
   folder = epath.Path(folder)
   if folder.exists():
     raise ValueError(f'{folder} is there; give another path')
+  int8.refuse(params, 'saved')
   flat = traverse_util.flatten_dict(params, sep='.')
   rounded = {
     name: np.asarray(values.Rounded(folder, name, x, dtype))

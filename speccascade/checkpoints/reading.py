@@ -2,9 +2,9 @@
 
 Each tensor is read once, in the order of the file, a box at a time. A box is
 hashed, cast, tested and laid out in the host's buffers of the shards that have
-a part of it; a shard goes to its devices as soon as it is full. A layer of a
-stack goes into its stack on the devices. So the host holds the shards of one
-parameter at most, and no device holds a second copy.
+a part of it; a shard goes to its devices as soon as it is full, where it may
+become int8. A layer of a stack goes into its stack on the devices. So the host
+holds the shards of one parameter at most, and no device holds a second copy.
 """
 
 import collections
@@ -25,7 +25,7 @@ from jax import sharding as jax_sharding
 from speccascade import hosts
 from speccascade import sharding as sharding_lib
 from speccascade.checkpoints import file, opened, shards
-from speccascade.models import base, registry
+from speccascade.models import base, int8, registry
 
 _AHEAD = 2  # Boxes that are read before they are needed.
 
@@ -37,7 +37,7 @@ class Loaded(NamedTuple):
     config: its configuration.
     params: its parameters.
     digest: SHA-256 of the configuration and of names, types, shapes and values
-      of the tensors, as the checkpoint has them.
+      of the tensors, as the checkpoint has them; of int8 weights, of that.
   """
 
   config: base.Config
@@ -50,6 +50,7 @@ def load(
   mesh: jax_sharding.Mesh | None = None,
   stacked: bool = False,
   fully: bool = False,
+  weights: str | None = None,
 ) -> Loaded:
   """Reads the parameters of a checkpoint.
 
@@ -61,31 +62,68 @@ def load(
       one device.
     stacked: whether layers are stacked, for programs that scan over them.
     fully: whether both axes of the mesh split the parameters, for training.
+    weights: 'int8', of what is stored; None is the compute type.
 
   Raises:
     ValueError: tensors are missing, left over, damaged, not finite, or of
-      another shape or type.
+      another shape or type; or int8 weights are wanted for training.
   """
+  int8.check(weights)
+  if fully and weights is not None:
+    raise ValueError(f'weights={weights!r} cannot be trained; leave them out')
   sources = opened.sources(checkpoint)
-  wanted, places = _plan(checkpoint.config, sources, mesh, stacked, fully)
+  wanted, places = _plan(
+    checkpoint.config, sources, mesh, stacked, fully, weights
+  )
   params, digest = {}, hashlib.sha256(checkpoint.header)
   total = sum(source.nbytes for source in sources.values())
   with progress(checkpoint.path.name, total) as bar:
     for name, boxes in _read(sources, digest, bar):
       target, step = places[name]
-      whole, dtype = wanted[target].sharding, wanted[target].dtype
-      if step is None:
-        params[target] = shards.assemble(sources[name], boxes, whole, dtype)
-        continue
-      x = shards.assemble(sources[name], boxes, _of_a_step(whole), dtype)
-      if target not in params:
-        params[target] = _zeros(wanted[target])()
-      params[target] = _put(whole)(params.pop(target), x, step)
+      for part, x in _made(sources[name], boxes, target, step, wanted).items():
+        if step is None:
+          params[part] = x
+          continue
+        if part not in params:
+          params[part] = _zeros(wanted[part])()
+        place = _put(wanted[part].sharding)
+        params[part] = place(params.pop(part), x, step)
   _check_digest(checkpoint, digest)
   for name in () if fully else params:
     params[name] = sharding_lib.laid_out(name.split('.')[-1], params[name])
   params = traverse_util.unflatten_dict(params, sep='.')
-  return Loaded(checkpoint.config, params, digest.hexdigest())
+  digest = digest.hexdigest()
+  if weights is not None:
+    digest = hashlib.sha256(f'{digest} {weights}'.encode()).hexdigest()
+  return Loaded(checkpoint.config, params, digest)
+
+
+def _made(source, boxes, target, step, wanted):
+  """Returns what is made of one tensor: {name of an array: it, or its step}."""
+
+  def placed(name):
+    whole = wanted[name].sharding
+    return whole if step is None else _of_a_step(whole)
+
+  scale = int8.scale_of(target)
+  if scale not in wanted:
+    dtype = wanted[target].dtype
+    return {target: shards.assemble(source, boxes, placed(target), dtype)}
+  # As stored: int8 is then the same whatever the compute type.
+  stored = source.tensor.dtype
+  dtype = stored if stored.itemsize <= 4 else np.dtype(np.float32)
+  w = shards.assemble(source, boxes, placed(target), dtype)
+  kind = target.split('.')[-1]
+  quantise = _quantise(kind, placed(target), placed(scale))
+  return dict(zip((target, scale), quantise(w), strict=True))
+
+
+@functools.cache
+def _quantise(name, *shardings):
+  """Returns a function that makes int8 and its scale of a parameter."""
+  return jax.jit(
+    functools.partial(int8.quantise, name), out_shardings=shardings
+  )
 
 
 def verify(checkpoint: opened.Checkpoint) -> None:
@@ -111,6 +149,7 @@ def shapes(
   checkpoint: opened.Checkpoint,
   mesh: jax_sharding.Mesh | None = None,
   stacked: bool = False,
+  weights: str | None = None,
 ) -> dict[str, Any]:
   """Returns jax.ShapeDtypeStructs of what `load` returns; reads no weights.
 
@@ -118,16 +157,17 @@ def shapes(
     checkpoint: as of `load`.
     mesh: likewise.
     stacked: likewise.
+    weights: likewise.
 
   Raises:
     ValueError: tensors are missing, left over, or of another shape or type.
   """
   sources = opened.sources(checkpoint)
-  wanted, _ = _plan(checkpoint.config, sources, mesh, stacked)
+  wanted, _ = _plan(checkpoint.config, sources, mesh, stacked, weights=weights)
   return traverse_util.unflatten_dict(wanted, sep='.')
 
 
-def _plan(config, sources, mesh, stacked, fully=False):
+def _plan(config, sources, mesh, stacked, fully=False, weights=None):
   """Tells what becomes of parameters.
 
   Returns:
@@ -145,6 +185,10 @@ def _plan(config, sources, mesh, stacked, fully=False):
     for step, name in enumerate(names):
       del wanted[name]
       places[name] = stack, step
+  for name in filter(int8.is_quantised, list(wanted) if weights else ()):
+    shape = int8.scale_shape(name, wanted[name].shape)
+    wanted[int8.scale_of(name)] = jax.ShapeDtypeStruct(shape, jnp.float32)
+    wanted[name] = wanted[name].update(dtype=jnp.int8)
   if mesh is None:
     return wanted, places
   shardings = sharding_lib.parameter_shardings(

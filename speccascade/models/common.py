@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from speccascade import sharding
+from speccascade.models import int8
 
 _LOOKED_UP = 2**22  # Numbers of a gather, or of so many tokens:
 _PART = 1024
@@ -73,11 +74,51 @@ def by_token(function, x_BxT):
   )
 
 
+def weight(module, name, init, shape):
+  """Returns (w, scale) of parameter `name` of `module`; None if w is float.
+
+  See `int8` for the shape of the scale.
+  """
+  w = module.param(name, init, shape)
+  if w.dtype != jnp.int8:
+    return w, None
+  return w, module.variables['params'][int8.scale_of(name)]
+
+
+def scaled(y, scale):
+  """Returns a product with int8 times the scale, None of a float product."""
+  if scale is None:
+    return y
+  return (y * scale.astype(wide(y.dtype))).astype(y.dtype)
+
+
+def factors(x, w):
+  """Returns x and a weight in the type of x, which are to be multiplied.
+
+  XLA would cast an int8 weight before a loop, and hold and read it in that
+  type, on all but a TPU. Here it must wait for x, which the loop makes.
+  """
+  if w.dtype == jnp.int8:
+    x, w = lax.platform_dependent(
+      x,
+      w,
+      tpu=lambda *both: both,
+      default=lambda *x: lax.optimization_barrier(x),
+    )
+  return x, w.astype(x.dtype)
+
+
+def _times(x, weight, axes):
+  """Sums over the last axes of x and the first ones of a weight."""
+  w, scale = weight
+  return scaled(jnp.tensordot(*factors(x, w), axes), scale)
+
+
 def project(module, x_BxTxD, name, shape, init=None):
   """Multiplies by parameter `name` of `module`, of `shape` (D, ...)."""
   init = init or nn.initializers.lecun_normal(0, tuple(range(1, len(shape))))
-  w = module.param(name, init, shape).astype(x_BxTxD.dtype)
-  return by_token(lambda x: jnp.tensordot(x, w, 1), x_BxTxD)
+  w = weight(module, name, init, shape)
+  return by_token(lambda x: _times(x, w, 1), x_BxTxD)
 
 
 def attend(q_BxTxNxH, k_BxKxSxH, v_BxKxSxH, mask_BxTxS, adjust=lambda x: x):
@@ -119,9 +160,8 @@ def attend(q_BxTxNxH, k_BxKxSxH, v_BxKxSxH, mask_BxTxS, adjust=lambda x: x):
 def merge_heads(module, x_BxTxNxH, width):
   """Multiplies by parameter `out` of `module`: BxTxD, D of that width."""
   init = nn.initializers.lecun_normal((0, 1))
-  w_NxHxD = module.param('out', init, (*x_BxTxNxH.shape[2:], width))
-  w_NxHxD = w_NxHxD.astype(x_BxTxNxH.dtype)
-  y_BxTxD = by_token(lambda x: jnp.tensordot(x, w_NxHxD, 2), x_BxTxNxH)
+  w = weight(module, 'out', init, (*x_BxTxNxH.shape[2:], width))
+  y_BxTxD = by_token(lambda x: _times(x, w, 2), x_BxTxNxH)
   return sharding.constrain(y_BxTxD, sharding.HIDDEN)
 
 
@@ -151,13 +191,32 @@ def chosen(x_BxTxD, at_B):
   return jnp.take_along_axis(x_BxTxD, at_B[:, None, None], 1)
 
 
-def embed(token_BxT, table_VxD, dtype):
+def embed(token_BxT, table_VxD, dtype, scale_V=None):
   """Returns x_BxTxD, the rows of a table that tokens ask for.
 
   Many tokens are looked up in parts: libtpu has no room for more at a time.
+
+  Args:
+    token_BxT: int32 tokens.
+    table_VxD: float, or int8.
+    dtype: of what is returned.
+    scale_V: of an int8 table.
   """
-  # Cast after the gather: its gradient is then summed in float32.
-  look_up = lambda token: table_VxD[token].astype(dtype)  # noqa: E731
+
+  def look_up(token):
+    if scale_V is not None:
+      scale = scale_V[token][..., None].astype(wide(dtype))
+      return (rows(token) * scale).astype(dtype)
+    # Cast after the gather: its gradient is then summed in float32.
+    return table_VxD[token].astype(dtype)
+
+  def rows(token):
+    found = table_VxD[token]
+    if token.ndim == 1:
+      return found
+    # Else devices would gather what they scaled a part of each.
+    return sharding.constrain(found, sharding.HIDDEN)
+
   B, T = token_BxT.shape
   part = max(_LOOKED_UP // table_VxD.shape[1], _PART)
   if B * T <= part:
@@ -166,16 +225,28 @@ def embed(token_BxT, table_VxD, dtype):
   return sharding.constrain(x_BTxD.reshape(B, T, -1), sharding.HIDDEN)
 
 
-def unembed(x_BxTxD, table_VxD):
-  """Returns logits_BxTxV, float32 or wider, sharded as the table over V."""
-  table = {'table_VxD': table_VxD.astype(x_BxTxD.dtype)}
+def unembed(x_BxTxD, table_VxD, scale_V=None):
+  """Returns logits_BxTxV, float32 or wider, sharded as the table over V.
+
+  Args:
+    x_BxTxD: what is unembedded.
+    table_VxD: float, or int8.
+    scale_V: of an int8 table.
+  """
+  if scale_V is None:
+    table_VxD = table_VxD.astype(x_BxTxD.dtype)
+  table = {'table_VxD': table_VxD}
   table = sharding.gather(table, {'table_VxD': sharding.TABLE})
-  times = functools.partial(
-    jnp.einsum,
-    'BTD,VD->BTV',
-    preferred_element_type=wide(x_BxTxD.dtype),
-  )
-  logits_BxTxV = by_token(lambda x: times(x, table['table_VxD']), x_BxTxD)
+
+  def times(x_BxTxD):
+    logits_BxTxV = jnp.einsum(
+      'BTD,VD->BTV',
+      *factors(x_BxTxD, table['table_VxD']),
+      preferred_element_type=wide(x_BxTxD.dtype),
+    )
+    return scaled(logits_BxTxV, scale_V)
+
+  logits_BxTxV = by_token(times, x_BxTxD)
   return sharding.constrain(logits_BxTxV, sharding.LOGITS)
 
 

@@ -15,7 +15,7 @@ from jax import sharding as jax_sharding
 from speccascade import checkpoints
 from speccascade import tokenizers as tokenizer_lib
 from speccascade.checkpoints import opened, reading
-from speccascade.models import base, registry
+from speccascade.models import base, int8, registry
 from speccascade.pairs import provenance as provenance_lib
 from speccascade.pairs import vocabulary
 from speccascade.pairs.provenance import ROLES
@@ -67,6 +67,8 @@ def load(
   mesh: jax_sharding.Mesh | None = None,
   stacked: bool | None = None,
   fully: bool = False,
+  drafter_weights: str | None = None,
+  verifier_weights: str | None = None,
 ) -> Pair:
   """Loads a pair: a shipped one by name, one of a folder, or of two models.
 
@@ -85,10 +87,17 @@ def load(
     stacked: whether layers are stacked, for programs that scan over them; None
       is on a TPU only.
     fully: whether both axes of the mesh split the parameters, for training.
+    drafter_weights: 'int8' for kernels and tables of the drafter in int8, which
+      `models.int8` describes; None is `dtype`.
+    verifier_weights: likewise.
 
   Raises:
-    ValueError: a file is missing or incomplete, or does not fit the others.
+    ValueError: a file is missing or incomplete, or does not fit the others; or
+      int8 weights are wanted for training.
   """
+  weights = {'drafter': drafter_weights, 'verifier': verifier_weights}
+  for role, choice in weights.items():
+    int8.check(choice, f'{role}_weights')
   given = {'drafter': drafter, 'verifier': verifier}
   folder = None if None not in given.values() else _folder(name)
   own = [role for role in ROLES if given[role] is None]
@@ -106,7 +115,9 @@ def load(
   if stacked is None:
     stacked = jax.default_backend() == 'tpu'
   loaded = {
-    role: reading.load(opened.cut(models[role], size), mesh, stacked, fully)
+    role: reading.load(
+      opened.cut(models[role], size), mesh, stacked, fully, weights[role]
+    )
     for role in ROLES
   }
   lengths = {
@@ -129,13 +140,14 @@ def load(
 
 
 def load_model(
-  path: epath.PathLike, pair: Pair
+  path: epath.PathLike, pair: Pair, weights: str | None = None
 ) -> tuple[base.Config, dict[str, Any]]:
   """Loads a checkpoint to stand for a model of a pair.
 
   Args:
     path: a checkpoint, as of `checkpoints.open`.
     pair: of whose vocabulary and compute type the model is to be.
+    weights: 'int8', or None for the compute type.
 
   Returns:
     (configuration, parameters).
@@ -147,7 +159,8 @@ def load_model(
   found = checkpoints.open(path, config.dtype)
   _tokenizer(None, {'drafter': found}, pair.tokenizer)
   vocabulary.common({'drafter': found}, pair.tokenizer, {'drafter': False})
-  return reading.load(opened.cut(found, config.vocab_size))[:2]
+  cut = opened.cut(found, config.vocab_size)
+  return reading.load(cut, weights=weights)[:2]
 
 
 def _tokenizer(folder, given, known=None):

@@ -15,6 +15,9 @@ class Models(config.Schema):
       of the pair's; None is the pair's own.
     verifier: likewise.
     dtype: compute type of both models.
+    drafter_weights: int8 for kernels and tables of the drafter in int8, with a
+      scale for each channel (`models.int8`); None is `dtype`.
+    verifier_weights: likewise.
     stacked: whether programs scan over the layers of a model. They then compile
       in a fraction of the time; on a CPU and a GPU, which copy the weights of
       each layer, they run slower. None is on a TPU only.
@@ -26,6 +29,8 @@ class Models(config.Schema):
   drafter: str | None = None
   verifier: str | None = None
   dtype: config.Dtype = 'float32'
+  drafter_weights: config.Weights = None
+  verifier_weights: config.Weights = None
   stacked: bool | None = None
   mesh: config.Mesh | None = None
 
@@ -48,7 +53,19 @@ class Models(config.Schema):
       verifier=self.verifier,
       mesh=self._mesh(),
       stacked=self.stacked,
+      drafter_weights=self.drafter_weights,
+      verifier_weights=self.verifier_weights,
     )
+
+  @property
+  def numbers(self) -> str:
+    """What is computed in, and of which model weights are narrower."""
+    narrow = [
+      f'{weights} {role}'
+      for role in pairs.ROLES
+      if (weights := getattr(self, f'{role}_weights'))
+    ]
+    return ', '.join([self.dtype, *narrow])
 
   def _mesh(self):
     if self.mesh is not None:

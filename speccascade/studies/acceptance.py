@@ -103,7 +103,7 @@ def run(
   if out is not None and epath.Path(out).exists():
     raise ValueError(f'{out} exists; choose another --out or delete it')
   workload = study.workload(study.num_examples)
-  drafters = load_drafters(study.named, workload.pair)
+  drafters = load_drafters(study.named, workload.pair, study.drafter_weights)
   memory.tell('with the models loaded')
   told = environment.describe() | {
     'pair': workload.pair.name,
@@ -111,7 +111,7 @@ def run(
     'num_examples': study.num_examples,
     'gamma': study.gamma,
     'seed': study.seed,
-    'dtype': study.dtype,
+    'dtype': study.numbers,
   }
   if profile is not None:
     _profile(study, workload, next(iter(drafters.values())), profile)
@@ -128,19 +128,20 @@ def run(
   versions = ', '.join(f'{k} {v}' for k, v in told['versions'].items())
   return f'{table(rows)}\n\n' + escape.line(
     f'{told["task"]}, pair {told["pair"]}, strict, γ = {study.gamma}, '
-    f'{study.num_examples} examples; {told["device"]}, {study.dtype}, seed '
+    f'{study.num_examples} examples; {told["device"]}, {study.numbers}, seed '
     f'{study.seed}; {versions}'
   )
 
 
 def load_drafters(
-  named: Mapping[str, str], pair: pairs.Pair
+  named: Mapping[str, str], pair: pairs.Pair, weights: str | None = None
 ) -> dict[str, tuple[Any, Any]]:
   """Loads drafters for a pair's verifier.
 
   Args:
     named: {label: checkpoint}; empty for the pair's own.
     pair: whose drafter's lengths and compute type they take over.
+    weights: 'int8', or None for the compute type.
 
   Returns:
     {label: (model, parameters)}.
@@ -152,7 +153,7 @@ def load_drafters(
     return {'drafter': (pair.drafter, pair.drafter_params)}
   drafters, own = {}, pair.drafter.config
   for label, path in named.items():
-    loaded, params = pairs.load_model(path, pair)
+    loaded, params = pairs.load_model(path, pair, weights)
     loaded = registry.with_lengths_of(loaded, own)
     drafters[label] = registry.make_model(loaded), params
   return drafters

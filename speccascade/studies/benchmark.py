@@ -91,7 +91,7 @@ def run(study: Benchmark, profile: profiling.Profile | None = None) -> str:
   told = environment.describe()
   versions = ', '.join(f'{k} {v}' for k, v in told['versions'].items())
   return (
-    f'{loop.table(rows)}\n\n{told["device"]}, {study.dtype}, '
+    f'{loop.table(rows)}\n\n{told["device"]}, {study.numbers}, '
     f'pair {workload.pair.name}, {loop.METHOD}, '
     f'temperature {study.temperature:g}, times in ms, the least of '
     f'{study.rounds}; {versions}{_spread(rows)}'

@@ -31,6 +31,9 @@ class CompileTpu(config.Schema):
     gamma: draft length.
     data: devices that split the rows; the others split the models.
     dtype: of parameters and of what is computed.
+    drafter_weights: int8 for kernels and tables of the drafters in int8; None
+      is `dtype`.
+    verifier_weights: likewise.
     stacked: whether programs scan over layers.
   """
 
@@ -42,6 +45,8 @@ class CompileTpu(config.Schema):
   gamma: config.Gamma = 5
   data: config.Rows = 1
   dtype: config.Dtype = 'bfloat16'
+  drafter_weights: config.Weights = None
+  verifier_weights: config.Weights = None
   stacked: bool = True
 
   @pydantic.field_validator('pairs')
@@ -116,11 +121,13 @@ def _row(study, pair, slices, prompt, batch, kept):
   models = _models(pair, study.dtype)
   version, chip = chips.of(slices[0])
   row = {'pair': list(pair), 'version': version, 'gamma': study.gamma}
+  row['weights'] = [study.drafter_weights, study.verifier_weights]
   row |= {'prompt': prompt, 'batch': batch, 'tried': {}}
   for name in slices:
     cell = program.Cell(
       *models, name, study.data, batch, prompt, study.new_tokens,
-      study.gamma, study.stacked,
+      study.gamma, study.stacked, study.drafter_weights,
+      study.verifier_weights,
     )  # fmt: skip
     least = needs.memory(cell)
     if least > chip.hbm:

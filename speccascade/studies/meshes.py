@@ -49,6 +49,9 @@ class Meshes(config.Schema):
     new_tokens: most tokens of an answer.
     gamma: draft length.
     dtype: of parameters and of what is computed.
+    drafter_weights: int8 for kernels and tables of the drafter in int8; None is
+      `dtype`.
+    verifier_weights: likewise.
     stacked: whether programs scan over layers; None is on a TPU only.
     rounds: timings of each loop; 0 tells of memory alone.
     decode: whether a whole decoding tells of memory before all is timed.
@@ -62,6 +65,8 @@ class Meshes(config.Schema):
   new_tokens: config.Tokens = 128
   gamma: config.Gamma = 5
   dtype: config.Dtype = 'bfloat16'
+  drafter_weights: config.Weights = None
+  verifier_weights: config.Weights = None
   stacked: bool | None = None
   rounds: config.Count = 3
   decode: bool = True
@@ -191,9 +196,9 @@ def _pair(study, mesh):
     presets.get(name, dtype=study.dtype)
     for name in (study.drafter, study.verifier)
   ]
-  made = []
-  for own, seed in zip(configs, (0, 1), strict=True):
-    made.append(_weights(program.shapes(own, mesh, stacked), seed))
+  made, weights = [], (study.drafter_weights, study.verifier_weights)
+  for own, narrow, seed in zip(configs, weights, (0, 1), strict=True):
+    made.append(_weights(program.shapes(own, mesh, stacked, narrow), seed))
   models = [registry.make_model(own) for own in configs]
   return types.SimpleNamespace(
     drafter=models[0],
@@ -218,6 +223,8 @@ def _weights(shapes, seed):
 @functools.cache
 def _normal(shape, dtype, placed):
   def make(key):
+    if dtype == jnp.int8:
+      return jax.random.randint(key, shape, -127, 128, dtype)
     return jax.random.normal(key, shape, dtype) / 50
 
   return jax.jit(make, out_shardings=placed)

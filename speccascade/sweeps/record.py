@@ -70,7 +70,7 @@ def frame(
     'num_examples': sweep.num_examples,
     'max_new_tokens': workload.task.max_new_tokens,
     'latency_examples': sweep.latency_examples,
-    'dtype': sweep.dtype,
+    'dtype': sweep.numbers,
   }
 
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 
 from speccascade import sharding
-from speccascade.models import base, registry
+from speccascade.models import base, int8, registry
 from speccascade.sampling import keys
 from speccascade.training import config
 from speccascade.training import loss as loss_lib
@@ -62,7 +62,11 @@ class Step:
     Args:
       key: draws the parameters.
       start: parameters to start from in place of those, which are copied.
+
+    Raises:
+      ValueError: they are int8.
     """
+    int8.refuse(start, 'trained')
     placed = jax.tree.map(lambda x: x.sharding, self.shapes())
     make = jax.jit(self._init, out_shardings=placed)
     return make(key, start)

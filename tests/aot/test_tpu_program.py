@@ -110,6 +110,35 @@ def test_what_it_needs(compiled):
   assert 0 < times.drafter_step < times.verifier_token < times.iteration
 
 
+@pytest.mark.parametrize('make', [_gemma, _t5])
+def test_int8_halves_what_weights_need(make):
+  """Caches stay; a scale for each channel adds little."""
+  cell = _cell(make, 1)
+  narrow = dataclasses.replace(
+    cell, drafter_weights='int8', verifier_weights='int8'
+  )
+  for wide, own in zip(cell.params(), narrow.params(), strict=True):
+    assert 0.5 < needs.weights(own) / needs.weights(wide) < 0.51
+  saved = sum(
+    times * (needs.weights(wide) - needs.weights(own))
+    for times, wide, own in zip(
+      (GAMMA + 1, 1), cell.params(), narrow.params(), strict=True
+    )
+  )
+  assert needs.floor(cell) - needs.floor(narrow) == saved
+  assert needs.memory(narrow) < needs.memory(cell)
+
+
+def test_loops_read_int8_weights_as_they_are():
+  """An iteration moves what it must: they are cast where they are read."""
+  cell = dataclasses.replace(
+    _cell(_gemma, 1), drafter_weights='int8', verifier_weights='int8'
+  )
+  found = fit.read(cell, *fit.compiled(program.cascade(cell)))
+  assert 0.9 < found['iteration'] / needs.floor(cell) < 1.1
+  assert found['host_transfers'] == found['copies'] == []
+
+
 def test_what_was_compiled_is_kept(monkeypatch, tmp_path):
   """By program: another batch is another; so is what does not fit."""
   made = []

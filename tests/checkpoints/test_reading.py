@@ -1,5 +1,6 @@
 import dataclasses
 import hashlib
+import weakref
 
 import jax
 import jax.numpy as jnp
@@ -7,8 +8,16 @@ import numpy as np
 import pytest
 
 from speccascade import checkpoints, sharding
-from speccascade.checkpoints import native, opened, reading, tensors
-from speccascade.models import registry
+from speccascade.checkpoints import (
+  hugging_face,
+  native,
+  opened,
+  orbax,
+  reading,
+  shards,
+  tensors,
+)
+from speccascade.models import int8, registry
 from tests.checkpoints import random_model
 
 needs_8 = pytest.mark.skipif(jax.device_count() < 8, reason='needs 8 devices')
@@ -54,6 +63,88 @@ def test_stacks_on_one_device(tmp_path):
   found = checkpoints.load(tmp_path / 'm', stacked=True)[1]
   assert 'stack_0' in found
   random_model.assert_equal(found, model.stack(params))
+
+
+@pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
+@pytest.mark.parametrize(('name', 'stacked'), CASES)
+def test_int8_is_made_of_what_is_stored(tmp_path, name, stacked, dtype):
+  """Whatever is computed in; the rest is of that type, scales are float32."""
+  family = registry.FAMILIES[name]
+  model, params = _save(tmp_path / 'm', family.examples[0])
+  want = int8.quantised(jax.tree.map(jnp.asarray, params))
+  want = model.stack(want) if stacked else want
+  load = dict(stacked=stacked, weights='int8')
+  _, found = checkpoints.load(tmp_path / 'm', dtype, **load)
+  assert jax.tree.structure(found) == jax.tree.structure(want)
+  for (path, x), y in zip(
+    jax.tree_util.tree_leaves_with_path(found),
+    jax.tree.leaves(want),
+    strict=True,
+  ):
+    other = dtype if y.dtype == jnp.float32 else 'int8'
+    other = 'float32' if path[-1].key.endswith('_scale') else other
+    assert x.dtype == jnp.dtype(other)
+    np.testing.assert_array_equal(x, y.astype(other))
+  told = checkpoints.open(tmp_path / 'm', dtype)
+  shapes = reading.shapes(told, **load)
+  assert jax.tree.map(lambda x: (x.shape, x.dtype), shapes) == jax.tree.map(
+    lambda x: (x.shape, x.dtype), found
+  )
+
+
+@needs_8
+@pytest.mark.parametrize('mesh', [(2, 4), (1, 8)])
+def test_int8_comes_into_the_shards_of_a_mesh(tmp_path, mesh):
+  family = registry.FAMILIES['gemma3']
+  _save(tmp_path / 'm', family.examples[0])
+  mesh = sharding.make_mesh(*mesh, jax.devices()[:8])
+  load = dict(stacked=True, weights='int8')
+  _, want = checkpoints.load(tmp_path / 'm', **load)
+  _, found = checkpoints.load(tmp_path / 'm', mesh=mesh, **load)
+  random_model.assert_equal(found, want)
+  placed = sharding.parameter_shardings(want, mesh, family.partition)
+  assert jax.tree.map(lambda x: x.sharding, found) == placed
+  assert not found['embedding'].is_fully_replicated
+
+
+@pytest.mark.parametrize('stacked', [False, True])
+def test_one_parameter_at_most_is_float_beside_int8(
+  checkpoint, monkeypatch, stacked
+):
+  assemble, alive = shards.assemble, []
+
+  def watched(*args):
+    assert not [x for x in alive if x() is not None]
+    x = assemble(*args)
+    if int8.is_quantised(args[0].tensor.name):
+      alive.append(weakref.ref(x))
+    return x
+
+  monkeypatch.setattr(shards, 'assemble', watched)
+  reading.load(checkpoint, stacked=stacked, weights='int8')
+  assert len(alive) > 8
+
+
+def test_another_digest_tells_int8(checkpoint):
+  own, narrow = (
+    reading.load(checkpoint, weights=x).digest for x in (None, 'int8')
+  )
+  assert own == checkpoint.checksum != narrow
+  assert len(narrow) == len(own)
+
+
+def test_int8_is_not_loaded_for_training_nor_saved(tmp_path, checkpoint):
+  mesh = sharding.make_mesh(1, 1, jax.devices()[:1])
+  with pytest.raises(ValueError, match="^weights='int8' cannot be trained; le"):
+    reading.load(checkpoint, mesh, fully=True, weights='int8')
+  with pytest.raises(
+    ValueError, match="^weights='int4' must be None or 'int8'"
+  ):
+    reading.load(checkpoint, weights='int4')
+  found = reading.load(checkpoint, weights='int8')
+  for kind in (native, hugging_face, orbax):
+    with pytest.raises(ValueError, match='^int8 weights are not saved: load '):
+      kind.save(tmp_path / kind.__name__, found.config, found.params)
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from speccascade import sharding
-from speccascade.models import base, registry
+from speccascade.models import base, int8, registry
 from speccascade.models import cache as cache_lib
+from tests.models import test_int8
 
 S, NEW, BLOCK = 9, 24, 3
 LENGTH_B = np.array([1, 9, 4, 6])
@@ -37,7 +38,8 @@ class _Case:
   """A model with rough parameters, ragged prompts and what follows them.
 
   `fed_BxT` begins with the token that `prefill` asks for, and `logits_BxTxV`
-  are those after each of its tokens, by one uncached pass.
+  are those after each of its tokens, by one uncached pass: of int8 parameters,
+  with the float ones that they stand for.
   """
 
   family: base.Family
@@ -79,10 +81,10 @@ def make_case(float64):
   del float64
   made = {}
 
-  def make(family, config, stacked=False):
-    if config not in made:
-      made[config] = _make_case(family, config)
-    case = made[config]
+  def make(family, config, stacked=False, narrow=False):
+    if (config, narrow) not in made:
+      made[config, narrow] = _make_case(family, config, narrow)
+    case = made[config, narrow]
     if not stacked:
       return case
     return dataclasses.replace(case, params=case.model.stack(case.params))
@@ -95,12 +97,15 @@ def case(request, make_case):
   return make_case(*request.param)
 
 
-def _make_case(family, config):
+def _make_case(family, config, narrow=False):
   model = registry.make_model(dataclasses.replace(config, dtype='float64'))
   rng = np.random.default_rng(0)
-  params = jax.tree.map(
+  params = own = jax.tree.map(
     lambda x: 0.5 * rng.normal(size=x.shape), _shapes(model)
   )
+  if narrow:
+    own = int8.quantised(jax.tree.map(jnp.asarray, params))
+    params = test_int8.meant(own)
   prompt_BxS, fed_BxT = rng.integers(0, model.vocab_size, (2, B, S + T))
   prompt_BxS, fed_BxT = prompt_BxS[:, :S], fed_BxT[:, :T]
   _, first_B = _prefill(model, params, prompt_BxS, LENGTH_B)
@@ -118,10 +123,22 @@ def _make_case(family, config):
     at_BxT = held_B[:, None] + np.arange(T)
     logits = _forward(model, params, rows)
     logits = np.take_along_axis(np.asarray(logits), at_BxT[..., None], 1)
-  return _Case(family, model, params, prompt_BxS, fed_BxT, np.asarray(logits))
+  return _Case(family, model, own, prompt_BxS, fed_BxT, np.asarray(logits))
 
 
 def test_blocks_and_rewinds_equal_one_pass(case):
+  _check_blocks(case)
+
+
+@pytest.mark.parametrize(('family', 'config', 'stacked'), CASES, ids=CASE_IDS)
+def test_blocks_of_int8_equal_one_pass(make_case, family, config, stacked):
+  case = make_case(family, config, stacked, narrow=True)
+  kinds = {x.dtype for x in jax.tree.leaves(case.params)}
+  assert jnp.dtype('int8') in kinds
+  _check_blocks(case)
+
+
+def _check_blocks(case):
   """Ragged rows, random blocks kept in part.
 
   What is rewound was a wrong continuation, as a rejected draft is.
@@ -215,11 +232,14 @@ def test_rows_decode_in_bfloat16(family, make_case):
 
 
 @pytest.mark.skipif(jax.device_count() < 8, reason='needs 8 devices')
+@pytest.mark.parametrize(
+  ('data', 'model', 'narrow'), [(2, 4, False), (2, 4, True), (1, 8, True)]
+)
 @for_each_family
-def test_sharded_equals_unsharded(family, make_case):
+def test_sharded_equals_unsharded(family, make_case, data, model, narrow):
   """With the layers stacked, which adds an axis."""
-  case = make_case(family, family.examples[-1], stacked=True)
-  mesh = sharding.make_mesh(2, 4, jax.devices()[:8])
+  case = make_case(family, family.examples[-1], stacked=True, narrow=narrow)
+  mesh = sharding.make_mesh(data, model, jax.devices()[:8])
   placed = sharding.parameter_shardings(case.params, mesh, family.partition)
   params = jax.device_put(case.params, placed)
   assert not all(x.is_fully_replicated for x in jax.tree.leaves(placed))
@@ -238,11 +258,11 @@ def test_sharded_equals_unsharded(family, make_case):
   shard = lambda x: x.sharding.shard_shape(x.shape)  # noqa: E731
   for x in jax.tree.leaves((before, after)):
     if x.ndim == 5:  # LxBxKxSxH
-      heads = math.gcd(x.shape[2], 4)
-      rows = B // math.gcd(B, 2 * 4 // heads)  # What heads leave, and 'data'.
+      heads = math.gcd(x.shape[2], model)
+      rows = B // math.gcd(B, 8 // heads)  # What heads leave, and 'data'.
       assert shard(x) == (x.shape[0], rows, x.shape[2] // heads, *x.shape[3:])
   V = case.model.vocab_size
-  assert shard(logits) == (B // 2, BLOCK, V // math.gcd(V, 4))
+  assert shard(logits) == (B // data, BLOCK, V // math.gcd(V, model))
   np.testing.assert_allclose(
     logits, case.logits_BxTxV[:, :BLOCK], rtol=0, atol=1e-10
   )
@@ -252,6 +272,7 @@ def test_sharded_equals_unsharded(family, make_case):
 def test_the_partition_names_every_parameter(family, config):
   mesh = sharding.make_mesh(1, 1, jax.devices()[:1])
   shapes = _shapes(registry.make_model(config))
+  shapes = jax.eval_shape(int8.quantised, shapes)
   sharding.parameter_shardings(shapes, mesh, family.partition)
   for path, x in jax.tree_util.tree_leaves_with_path(shapes):
     assert len(family.partition[path[-1].key]) <= x.ndim
@@ -261,7 +282,8 @@ def test_the_partitions_name_nothing_else():
   """Families of decoders share one."""
   named = set().union(*(family.partition for family in FAMILIES))
   models = [registry.make_model(config) for _, config in EXAMPLES]
-  assert named == set().union(*(_names(_shapes(model)) for model in models))
+  narrow = [jax.eval_shape(int8.quantised, _shapes(model)) for model in models]
+  assert named == set().union(*map(_names, narrow))
 
 
 @pytest.mark.parametrize('dtype', ['bfloat16', 'float32'])

@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import math
+import re
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,7 @@ import pytest
 from jax import lax
 
 from speccascade.models import cache as cache_lib
-from speccascade.models import registry
+from speccascade.models import int8, registry
 from tests.models import programs
 
 WIDTH, NEW, BLOCK = 301, 500, 2  # Room for far more than is ever live.
@@ -35,6 +37,46 @@ def _decode(model, T, params, prompt_BxS, length_B):
   return lax.while_loop(unfinished, step, (cache, jnp.tile(last_B[:, None], T)))
 
 
+def _compiled(name, stacked, narrow=False, **settings):
+  """(parameters, cache, text of the program) of a tiny model."""
+  settings = {'num_layers': 2, 'dtype': 'float32'} | settings
+  config = dataclasses.replace(registry.FAMILIES[name].examples[0], **settings)
+  model = registry.make_model(config)
+  rows, T = (4, 2) if stacked else (1, 1)
+  decode = jax.jit(functools.partial(_decode, model, T))
+
+  def make(key):
+    params = model.init(key)
+    params = int8.quantised(params) if narrow else params
+    return model.stack(params) if stacked else params
+
+  params = jax.eval_shape(make, jax.random.key(0))
+  tokens = jax.ShapeDtypeStruct((rows, WIDTH), jnp.int32)
+  lengths = jax.ShapeDtypeStruct((rows,), jnp.int32)
+  cache, _ = jax.eval_shape(decode, params, tokens, lengths)
+  text = decode.lower(params, tokens, lengths).compile().as_text()
+  return params, cache, text
+
+
+@pytest.mark.usefixtures('optimised')
+@pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
+@pytest.mark.parametrize('stacked', [False, True])
+@pytest.mark.parametrize('name', ['gemma2', 't5'])
+def test_loops_hold_int8_weights_as_they_are(name, stacked, dtype):
+  """What loops are given has none of their sizes in another type."""
+  odd = dict(embed_dim=2 * 23, hidden_dim=29, vocab_size=37, head_dim=2 * 19)
+  params, _, text = _compiled(name, stacked, narrow=True, dtype=dtype, **odd)
+  sizes = {x.size for x in jax.tree.leaves(params) if x.dtype == jnp.int8}
+  held = {'s8': set(), 'f32': set(), 'bf16': set()}
+  for line in text.splitlines():
+    told, loop, _ = line.partition(' while(')
+    if loop:
+      for kind, dims in re.findall(r'\b(s8|f32|bf16)\[([\d,]+)\]', told):
+        held[kind].add(math.prod(map(int, dims.split(','))))
+  assert held['s8'] & sizes
+  assert not (held['f32'] | held['bf16']) & sizes
+
+
 @pytest.mark.usefixtures('optimised')
 @pytest.mark.parametrize('stacked', [False, True])
 @pytest.mark.parametrize('name', ['gemma2', 'qwen3', 't5'])
@@ -43,23 +85,7 @@ def test_a_decode_loop_copies_nothing_large(name, stacked):
 
   What is read of a cache in part is copied, and no more of it.
   """
-  config = dataclasses.replace(
-    registry.FAMILIES[name].examples[0],
-    num_layers=2,
-    dtype='float32',
-  )
-  model = registry.make_model(config)
-  rows, T = (4, 2) if stacked else (1, 1)
-  decode = jax.jit(functools.partial(_decode, model, T))
-  make = lambda key: model.init(key)  # noqa: E731
-  if stacked:
-    make = lambda key: model.stack(model.init(key))  # noqa: E731
-  params = jax.eval_shape(make, jax.random.key(0))
-  tokens = jax.ShapeDtypeStruct((rows, WIDTH), jnp.int32)
-  lengths = jax.ShapeDtypeStruct((rows,), jnp.int32)
-  cache, _ = jax.eval_shape(decode, params, tokens, lengths)
-  text = decode.lower(params, tokens, lengths).compile().as_text()
-
+  params, cache, text = _compiled(name, stacked)
   written = programs.in_loops(text)
   sizes = {x.size for x in written if not x.in_place}
   assert any(x.in_place for x in written)

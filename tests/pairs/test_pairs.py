@@ -358,6 +358,43 @@ def test_models_without_a_tokenizer_or_a_partner(published):
     pairs.load(drafter=drafter)
 
 
+def test_a_config_names_int8_weights_of_each_model(folder):
+  own = pairs.load(folder)
+  for roles in (['drafter'], ['verifier'], ['drafter', 'verifier']):
+    fields = {f'{role}_weights': 'int8' for role in roles}
+    models = config_lib.parse(
+      pairs_config.Models, {'pair': str(folder), **fields}
+    )
+    pair = models.load_pair()
+    changed = {k for k, x in pair.digests.items() if x != own.digests[k]}
+    narrow = {
+      role
+      for role in ('drafter', 'verifier')
+      if getattr(pair, f'{role}_params')['embedding'].dtype == jnp.int8
+    }
+    assert changed == narrow == set(roles)
+    told = ', '.join(f'int8 {role}' for role in roles)
+    assert models.numbers == f'float32, {told}'
+  assert pairs_config.Models(pair=str(folder)).numbers == 'float32'
+  loaded, params = pairs.load_model(
+    folder / 'drafter.safetensors', own, weights='int8'
+  )
+  assert loaded == own.drafter.config
+  assert params['embedding'].dtype == jnp.int8
+
+
+def test_a_bad_choice_of_weights_is_one_line(folder):
+  with pytest.raises(ValueError, match="^verifier_weights='int4' must be None"):
+    pairs.load(folder, verifier_weights='int4')
+  with pytest.raises(ValueError, match="^weights='int8' cannot be trained"):
+    pairs.load(folder, drafter_weights='int8', fully=True)
+  with pytest.raises(ValueError) as error:
+    config_lib.parse(
+      pairs_config.Models, {'pair': 'x', 'drafter_weights': 'int4'}
+    )
+  assert str(error.value) == "drafter_weights='int4': it must be 'int8'"
+
+
 def test_a_config_names_a_pair_or_two_models(published):
   drafter, verifier = map(str, published)
   models = pairs_config.Models(drafter=drafter, verifier=verifier)

@@ -46,6 +46,7 @@ def test_strict_is_added_and_nothing_is_drafted_alone():
     ({'num_examples': 12}, 'num_examples=12 must be a multiple .* none of 8'),
     ({'batch_sizes': ()}, r'batch_sizes=\(\): '),
     ({'trials': 0}, 'trials=0: it must be'),
+    ({'verifier_weights': 'int8'}, 'float32, int8 verifier: transformers runs'),
   ],
 )
 def test_a_fault_of_a_config_is_one_line(changes, line):

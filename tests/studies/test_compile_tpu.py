@@ -70,6 +70,16 @@ def test_the_smallest_slice_that_fits_is_told(compiled, tmp_path):
   assert text == (tmp_path / 'table.md').read_text().rstrip()
 
 
+def test_weights_are_a_choice(compiled, tmp_path):
+  study = _study(topologies=('v5e:2x4',), verifier_weights='int8')
+  text = compile_tpu.run(study, tmp_path)
+  (cell,) = compiled
+  assert (cell.drafter_weights, cell.verifier_weights) == (None, 'int8')
+  (row,) = json.loads((tmp_path / 'table.json').read_text())
+  assert row['weights'] == [None, 'int8']
+  assert '| gemma3_270m → gemma3_1b (int8) |' in text
+
+
 def test_what_fits_no_slice_is_told_with_how_near_it_came(tmp_path):
   study = _study(topologies=('v5e:2x2', 'v5e:2x4'), prompts=(9000,))
   text = compile_tpu.run(study, tmp_path)

@@ -78,6 +78,23 @@ def test_the_floor_is_what_a_device_reads(tmp_path):
     assert row['floor']['iteration'] == pytest.approx(4 * ms)
 
 
+def test_the_floor_of_int8_weights(tmp_path, monkeypatch):
+  """A byte each, norms and a scale for each channel in float32.
+
+  Per layer channels 4 x (4 + 2 + 2), 8 out, 16 + 16 + 8; and rows of the table.
+  """
+  monkeypatch.setattr(meshes, '_bandwidth', lambda: 1e9)
+  fields = dict(rounds=1, decode=False, meshes=((1, 1),))
+  meshes.run(_study(verifier_weights='int8', **fields), tmp_path)
+  (row,) = _rows(tmp_path)
+  narrow = 2 * (8 * 4 * 8 + 16 * 8 + 3 * 8 * 16) + 64 * 8
+  wide = 5 * 8 + 2 * (4 * 8 + 8 + 40) + 64
+  ms = (narrow + 4 * wide) / row['bandwidth'] * 1e3
+  assert row['floor']['verifier_step'] == pytest.approx(ms)
+  assert row['floor']['drafter_step'] > 2 * ms
+  assert row['iteration'] > 0
+
+
 @pytest.mark.parametrize(
   ('fields', 'line'),
   [

@@ -144,7 +144,9 @@ def test_a_pair_of_another_name_has_all_records_under_that_name(
 @pytest.mark.parametrize(
   'change',
   [
-    dict(seed=1), dict(top_k=4), dict(dtype='bfloat16'), dict(split='train'),
+    dict(seed=1), dict(top_k=4), dict(dtype='bfloat16'),
+    dict(verifier_weights='int8'), dict(drafter_weights='int8'),
+    dict(split='train'),
     dict(task_args={'seed': 1}), dict(task='summaries'),
   ],
   ids=str,

@@ -66,7 +66,9 @@ def apply(
     (x_BxTxD after the final norm, the cache's (keys, values) with the block
     appended, one array a stack; None without a cache).
   """
-  x_BxTxD = common.embed(token_BxT, params['embedding'], cfg.dtype)
+  x_BxTxD = common.embed(
+    token_BxT, params['embedding'], cfg.dtype, params.get('embedding_scale')
+  )
   if cfg.scales_embedding:
     x_BxTxD *= jnp.sqrt(float(cfg.embed_dim)).astype(cfg.dtype)
   T = token_BxT.shape[1]

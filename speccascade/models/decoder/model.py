@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from speccascade.models import cache as cache_lib
-from speccascade.models import common, stacking
+from speccascade.models import common, int8, stacking
 from speccascade.models.decoder import config as config_lib
 from speccascade.models.decoder import layers
 
@@ -48,8 +48,9 @@ class Decoder:
 
   def logits(self, params, x_BxTxD):
     """Returns logits_BxTxV of what `hidden` returned."""
-    table_VxD = params['embedding' if self.config.tied else 'lm_head']
-    logits_BxTxV = common.unembed(x_BxTxD, table_VxD)
+    name = 'embedding' if self.config.tied else 'lm_head'
+    scale_V = params.get(int8.scale_of(name))
+    logits_BxTxV = common.unembed(x_BxTxD, params[name], scale_V)
     if self.config.final_cap is None:
       return logits_BxTxV
     return common.softcap(logits_BxTxV, self.config.final_cap)

@@ -193,7 +193,9 @@ def write(
 
 
 def _embed(cfg, params, token_BxT):
-  return common.embed(token_BxT, params['embedding'], cfg.dtype)
+  return common.embed(
+    token_BxT, params['embedding'], cfg.dtype, params.get('embedding_scale')
+  )
 
 
 def _bias(cfg, own, bidirectional):
@@ -326,15 +328,21 @@ class _CrossAttention(nn.Module):
     cfg = self.config
     shape = (cfg.embed_dim, cfg.num_heads, cfg.head_dim)
     init = nn.initializers.lecun_normal(0, (1, 2))
-    self.key = self.param('key', init, shape)
-    self.value = self.param('value', init, shape)
+    self.kernels = [
+      common.weight(self, name, init, shape) for name in ('key', 'value')
+    ]
 
   def read(self, x_BxSxD):
     """Returns (keys, values) of an encoded input, each BxNxSxH."""
-    return tuple(
-      jnp.einsum('BSD,DNH->BNSH', x_BxSxD, w_DxNxH.astype(x_BxSxD.dtype))
-      for w_DxNxH in (self.key, self.value)
-    )
+
+    def times(w_DxNxH, scale_NxH):
+      factors = common.factors(x_BxSxD, w_DxNxH)
+      y_BxNxSxH = jnp.einsum('BSD,DNH->BNSH', *factors)
+      return common.scaled(
+        y_BxNxSxH, None if scale_NxH is None else scale_NxH[:, None]
+      )
+
+    return tuple(times(*kernel) for kernel in self.kernels)
 
   @nn.compact
   def __call__(self, x_BxTxD, memory, layer, context):

@@ -11,7 +11,7 @@ import dataclasses
 import jax.numpy as jnp
 
 from speccascade.models import cache as cache_lib
-from speccascade.models import common, stacking
+from speccascade.models import common, int8, stacking
 from speccascade.models.t5 import config as config_lib
 from speccascade.models.t5 import layers
 
@@ -66,8 +66,9 @@ class T5:
     cfg = self.config
     if cfg.scales_output:
       x_BxTxD *= cfg.embed_dim**-0.5
-    table_VxD = params['embedding' if cfg.tied_embeddings else 'lm_head']
-    return common.unembed(x_BxTxD, table_VxD)
+    name = 'embedding' if cfg.tied_embeddings else 'lm_head'
+    scale_V = params.get(int8.scale_of(name))
+    return common.unembed(x_BxTxD, params[name], scale_V)
 
   def prefill(self, params, token_BxS, length_B, *, new_tokens, block):
     """Encodes right-padded inputs.

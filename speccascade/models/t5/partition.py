@@ -2,16 +2,20 @@
 
 from jax.sharding import PartitionSpec as P
 
-PARTITION = {
-  'embedding': P('model', None),  # VxD
-  'lm_head': P('model', None),  # VxD
-  'relative_bias': P(None, 'model'),  # WxN
-  'query': P(None, 'model', None),  # DxNxH
-  'key': P(None, 'model', None),  # DxNxH
-  'value': P(None, 'model', None),  # DxNxH
-  'out': P('model', None, None),  # NxHxD
-  'gate': P(None, 'model'),  # DxF
-  'up': P(None, 'model'),  # DxF
-  'down': P('model', None),  # FxD
-  'scale': P(None),  # D
-}
+from speccascade.models import int8
+
+PARTITION = int8.partition(
+  {
+    'embedding': P('model', None),  # VxD
+    'lm_head': P('model', None),  # VxD
+    'relative_bias': P(None, 'model'),  # WxN
+    'query': P(None, 'model', None),  # DxNxH
+    'key': P(None, 'model', None),  # DxNxH
+    'value': P(None, 'model', None),  # DxNxH
+    'out': P('model', None, None),  # NxHxD
+    'gate': P(None, 'model'),  # DxF
+    'up': P(None, 'model'),  # DxF
+    'down': P('model', None),  # FxD
+    'scale': P(None),  # D
+  }
+)

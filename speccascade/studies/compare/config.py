@@ -45,6 +45,11 @@ class Compare(base.Study):
 
   @pydantic.model_validator(mode='after')
   def _check_relations(self):
+    if self.drafter_weights or self.verifier_weights:
+      raise ValueError(
+        f'{self.numbers}: transformers runs the models as they are stored; '
+        'leave out drafter_weights and verifier_weights'
+      )
     if 0 in self.gammas:
       raise ValueError('gammas: assisted generation drafts at least 1 token')
     for size in self.batch_sizes:

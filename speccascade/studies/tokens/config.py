@@ -64,6 +64,6 @@ class Tokens(base.Study):
     """Returns what was studied, in one line."""
     return (
       f'{workload.task.name}, pair {workload.pair.name}: {self.num_examples} '
-      f'{self.split} examples, {workload.task.metric}, {self.dtype}, '
+      f'{self.split} examples, {workload.task.metric}, {self.numbers}, '
       f'seed {self.seed}'
     )
