@@ -32,7 +32,7 @@ def make(
     sweep: Sweep.
     workload: Workload.
     point: of the sweep.
-    texts: as of `quality.collect`.
+    texts: as of `jobs.collect`.
     counted: likewise.
     turns: {key: answers of each line}, none of which is missing.
   """

@@ -31,6 +31,7 @@ from speccascade.sweeps import (
   scalars,
 )
 from speccascade.sweeps import config as config_lib
+from speccascade.sweeps import jobs as jobs_lib
 from speccascade.timing import costs as costs_lib
 
 _RECORDS = 'records.jsonl'
@@ -146,9 +147,9 @@ def _measure(begun, profile=None):
   # All that the workdir holds is read, and so checked, before work begins.
   old = records.read(workdir / _RECORDS)
   costs = costs_lib.read(workdir / 'costs.json')
-  jobs = quality.jobs(settings, plans, costs)
+  jobs = jobs_lib.jobs(settings, plans, costs)
   logs, done = outputs.read(
-    files.folder(workdir / 'outputs'), quality.forms(load, jobs)
+    files.folder(workdir / 'outputs'), jobs_lib.forms(load, jobs)
   )
   timings, taken = latency.read(workdir / 'timings.jsonl')
   turns = [
@@ -159,7 +160,7 @@ def _measure(begun, profile=None):
   widths = _widths(load, sweep)
   _announce(load, missing, turns, _cost_programs(costs, plans, widths))
   load = _with_costs(load, costs, plans, widths, workdir / 'costs.json')
-  jobs = quality.jobs(settings, plans, load.costs)
+  jobs = jobs_lib.jobs(settings, plans, load.costs)
   missing = quality.missing(load, jobs, sweep.batch_size, done)
   if profile is not None:
     first = _first_that_drafts(load, jobs, sweep.batch_size)
@@ -181,7 +182,7 @@ def _measure(begun, profile=None):
       board.flush()
       if not n:
         memory.tell('after the first answers')
-    texts, counted = quality.collect(jobs, done, sweep.num_examples)
+    texts, counted = jobs_lib.collect(jobs, done, sweep.num_examples)
     kept = _keep(begun, load.costs, old, samplings, turns)
     table = stack.enter_context(records.log(workdir / _RECORDS))
     board.add_records(table.lines)

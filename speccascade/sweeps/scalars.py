@@ -18,7 +18,8 @@ from etils import epath
 
 from speccascade.decoding import replay, schedules
 from speccascade.runs import events
-from speccascade.sweeps import outputs, quality
+from speccascade.sweeps import jobs as jobs_lib
+from speccascade.sweeps import outputs
 from speccascade.tasks import metrics
 
 _STEPS = 20  # Of each point, while its examples are decoded.
@@ -31,7 +32,7 @@ class Scalars:
     self,
     workdir: epath.PathLike,
     metric: str,
-    jobs: Sequence[quality.Job],
+    jobs: Sequence[jobs_lib.Job],
     num_examples: int,
   ):
     """Writes nothing yet.

@@ -22,7 +22,7 @@ def seconds(
   """Predicts the time of answers decoded at batch 1, one after the other.
 
   Args:
-    outputs: lines of `quality.collect` of one setting: 'tokens', their number,
+    outputs: lines of `jobs.collect` of one setting: 'tokens', their number,
       and 'from_drafter', a '1' for each accepted draft and a '0' for each
       other token.
     widths: width of each output's prompt, padding included.

@@ -8,6 +8,7 @@ import pytest
 from speccascade import pairs, tasks
 from speccascade.decoding import schedules
 from speccascade.sweeps import batches, outputs, points, quality, served
+from speccascade.sweeps import jobs as jobs_lib
 from tests.sweeps import fake_decode, tiny_pair
 
 
@@ -26,7 +27,7 @@ def test_a_text_is_decoded_once_for_all_plans_unless_it_depends_on_them(
   ]
   plans = [schedules.Plan(g) for g in (3, 1, 8)]
   plans.append(schedules.Plan(9, 'cost'))
-  found = quality.jobs(settings, plans)
+  found = jobs_lib.jobs(settings, plans)
   told = [([s.method for s in j.settings], j.plan, j.keeps) for j in found]
   any_plan = ['strict', 'chow', 'bild_rollback']
   assert told == [
@@ -38,7 +39,7 @@ def test_a_text_is_decoded_once_for_all_plans_unless_it_depends_on_them(
   assert found[2].id(settings[2]) == settings[2].id(plans[3])
 
   monkeypatch.setattr(type(settings[3].of), 'plan_changes_text', True)
-  found = quality.jobs(settings, plans)
+  found = jobs_lib.jobs(settings, plans)
   own = [j for j in found if settings[3] in j.settings]
   assert [(j.plan, j.keeps) for j in own] == [(p, 'both') for p in plans]
   assert own[1].id(settings[3]) == settings[3].id(plans[1])
@@ -53,13 +54,13 @@ def workload(tmp_path_factory):
 def _job(number, keeps='text'):
   settings = [_setting('strict')]
   settings += [_setting('chow', i / 10) for i in range(1, number)]
-  return quality.Job(tuple(settings), schedules.Plan(2), keeps)
+  return jobs_lib.Job(tuple(settings), schedules.Plan(2), keeps)
 
 
 def _alone(number):
   """A job of a method that is decoded in batches."""
   settings = [_setting('sequence_mean', i / 10) for i in range(number)]
-  return quality.Job(tuple(settings), None, 'both')
+  return jobs_lib.Job(tuple(settings), None, 'both')
 
 
 def _done(made):
@@ -137,13 +138,13 @@ def decoder(monkeypatch):
 
 
 def _collect(workload, job, folder):
-  logs, done = outputs.read(folder, quality.forms(workload, [job]))
+  logs, done = outputs.read(folder, jobs_lib.forms(workload, [job]))
   missing = quality.missing(workload, [job], 6, done)
   kept = list(quality.decode(workload, missing, logs, done))
   keys = [key for own in kept for key in own.keys]
   assert len(keys) == len(set(keys))
   assert set(keys) == _done(missing)
-  return quality.collect([job], done, 12)
+  return jobs_lib.collect([job], done, 12)
 
 
 def test_what_is_missing_is_decoded_and_each_line_is_kept_once(
@@ -177,12 +178,12 @@ def test_what_is_missing_is_decoded_and_each_line_is_kept_once(
 
 
 def test_texts_and_counts_are_found_by_point(workload, decoder, tmp_path):
-  job = quality.Job(_job(2).settings, schedules.Plan(1, 'adaptive'), 'counts')
+  job = jobs_lib.Job(_job(2).settings, schedules.Plan(1, 'adaptive'), 'counts')
   texts, counted = _collect(workload, job, tmp_path)
   assert not texts
   assert list(counted) == [s.id(job.plan) for s in job.settings]
   assert 'text' not in counted['strict-g1-adaptive-t1-p1-k0-s0'][0]
-  job = quality.Job((_setting('verifier_alone'),), None, 'both')
+  job = jobs_lib.Job((_setting('verifier_alone'),), None, 'both')
   texts, counted = _collect(workload, job, tmp_path)
   (lines,) = texts.values()
   assert 'from_drafter' not in lines[0]
