@@ -15,7 +15,7 @@ from speccascade.storage import lines
 _ROOT = pathlib.Path(__file__).parents[1]
 _RECIPES = _ROOT / 'docs' / 'extending.md'
 # Of a worked example: lines of code, imports apart.
-_MOST_LINES = 33
+_MOST_LINES = 36
 _ADDED = ('geometric', 'lenient_tail', 'riddles', 'token_f1', 'bigram')
 
 # A pair of the new family, and a small sweep of the new task by the new rule

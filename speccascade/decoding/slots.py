@@ -115,6 +115,11 @@ def advance(
   return lax.while_loop(goes_on, turn, state.replace(table=table))
 
 
+def result(slots: Slots, state: State) -> results.Result:
+  """Returns what the slots hold, ended or not."""
+  return _result(slots, state.rows)
+
+
 def _numbers(queue):
   return jnp.stack([own.number for own in queue.answers])
 

@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, Protocol
 
 import jax
+import jax.numpy as jnp
 import pydantic
+from jax import lax
 
 from speccascade.models import cache as cache_lib
 
@@ -110,6 +112,70 @@ class Model(Protocol):
       and the cache holds what comes before it.
     """
 
+  def chunks(
+    self, params: dict[str, Any], rows: int, width: int
+  ) -> tuple[int, int]:
+    """Returns (number, tokens of each) of the chunks that prompts are read in.
+
+    Args:
+      params: from `init`.
+      rows: read at a time.
+      width: S, that they are padded to.
+    """
+
+  def blank(
+    self,
+    params: dict[str, Any],
+    rows: int,
+    width: int,
+    *,
+    new_tokens: int,
+    block: int,
+    chunk: int,
+    shared: bool = False,
+  ) -> cache_lib.Cache:
+    """Returns a cache of no tokens, such as `prefill` fills.
+
+    Args:
+      params: from `init`.
+      rows: B.
+      width: S, most tokens of a prompt.
+      new_tokens: as of `prefill`.
+      block: likewise.
+      chunk: from `chunks`.
+      shared: as of `cache.empty`.
+    """
+
+  def begin(
+    self, token_BxS: jax.Array, length_B: jax.Array
+  ) -> tuple[jax.Array, jax.Array]:
+    """Returns (tokens that a cache of read prompts holds, `prefill`'s token_B).
+
+    Args:
+      token_BxS: int32 prompts.
+      length_B: their lengths, at least 1.
+    """
+
+  def read(
+    self,
+    params: dict[str, Any],
+    cache: cache_lib.Cache,
+    token_BxS: jax.Array,
+    length_B: jax.Array,
+    i: jax.Array,
+    chunk: int,
+  ) -> cache_lib.Cache:
+    """Reads chunk i of all prompts into a cache of `blank`.
+
+    Args:
+      params: from `init`.
+      cache: with the chunks before it; its lengths do not matter.
+      token_BxS: int32 prompts.
+      length_B: their lengths, at least 1.
+      i: from 0 to the last that holds a token that counts.
+      chunk: from `chunks`.
+    """
+
   def extend(
     self,
     params: dict[str, Any],
@@ -130,6 +196,42 @@ class Model(Protocol):
       (logits_BxTxV after each of the tokens, or logits_Bx1xV; the cache T
       tokens longer).
     """
+
+
+class Reader:
+  """What models of all families have of reading prompts.
+
+  A family replaces what differs.
+  """
+
+  def chunks(self, params, rows, width):
+    """See `Model`: prompts are read at once."""
+    del params, rows
+    return 1, width
+
+  def begin(self, token_BxS, length_B):
+    """See `Model`: a cache holds all but the last token."""
+    held_B = length_B - 1
+    return held_B, jnp.take_along_axis(token_BxS, held_B[:, None], 1)[:, 0]
+
+  def prefill(self, params, token_BxS, length_B, *, new_tokens, block):
+    """See `Model`."""
+    B, S = token_BxS.shape
+    number, chunk = self.chunks(params, B, S)
+    cache = self.blank(
+      params, B, S, new_tokens=new_tokens, block=block, chunk=chunk
+    )
+
+    def read(i, cache):
+      return self.read(params, cache, token_BxS, length_B, i, chunk)
+
+    held_B, last_B = self.begin(token_BxS, length_B)
+    if number == 1:
+      cache = read(jnp.int32(0), cache)
+    else:
+      live = (held_B.max() + chunk - 1) // chunk
+      cache = lax.fori_loop(0, live, read, cache)
+    return cache_lib.rewind(cache, held_B), last_B
 
 
 @dataclasses.dataclass(frozen=True)

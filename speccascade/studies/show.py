@@ -78,8 +78,8 @@ class Show(base.Study):
 
   def options(self, max_new_tokens: int) -> generation.Options:
     """Returns how the prompt is answered, with at most so many tokens."""
-    names = generation.Options.model_fields
-    own = {name: getattr(self, name) for name in names}
+    both = generation.Options.model_fields.keys() & type(self).model_fields
+    own = {name: getattr(self, name) for name in both}
     return generation.Options(**own | {'max_new_tokens': max_new_tokens})
 
 

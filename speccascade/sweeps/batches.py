@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from speccascade import methods, pairs, tokenizers
-from speccascade.decoding import blocks, results, schedules
+from speccascade.decoding import blocks, results, schedules, stream
 from speccascade.decoding import loop as loop_lib
 from speccascade.decoding import stops as stops_lib
 from speccascade.methods import choice as choice_lib
@@ -298,6 +298,26 @@ def decode(
     workload.pair.eos_ids,
     observe,
   )
+
+
+def start(
+  workload: Workload,
+  prompts: results.Prompts,
+  settings: Sequence[points.Setting],
+  plan: schedules.Plan,
+  iterations: int,
+) -> results.Result:
+  """Decodes as `decode`, and ends after so many iterations of the loop."""
+  groups, request = _asked(workload, prompts, settings, plan, None)
+  loop = methods.make_loop(
+    _models(workload.pair),
+    groups,
+    plan,
+    workload.task.max_new_tokens,
+    workload.pair.eos_ids,
+  )
+  steps = stream.stream(loop, workload.pair.params, request, iterations)
+  return next(steps)
 
 
 def _models(pair):

@@ -14,7 +14,13 @@ from collections.abc import Hashable, Iterator, Sequence
 import numpy as np
 
 from speccascade import methods
-from speccascade.decoding import autoregressive, results, schedules, serving
+from speccascade.decoding import (
+  autoregressive,
+  results,
+  schedules,
+  serving,
+  slots,
+)
 from speccascade.decoding import loop as loop_lib
 from speccascade.decoding import queue as queue_lib
 from speccascade.sampling import keys
@@ -86,10 +92,11 @@ def start(
   """Decodes so many turns; see `decode`.
 
   Returns:
-    What ended by then.
+    Result of the slots as they are then.
   """
   made, params, queue, _ = ask(workload, items, plan, rows, width)
-  return serving.step(made, params, queue, turns)[1].result
+  state, _ = serving.step(made, params, queue, turns)
+  return slots.result(made, state)
 
 
 def ask(workload, items, plan, rows, width):

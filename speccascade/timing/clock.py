@@ -20,6 +20,11 @@ def now() -> float:
   return time.perf_counter()
 
 
+def sleep(seconds: float) -> None:
+  """Waits so many seconds."""
+  time.sleep(seconds)
+
+
 def date() -> float:
   """Returns seconds since 1970, for what tells when it was written."""
   return time.time()

@@ -4,7 +4,6 @@ Letters: Q requests.
 """
 
 import dataclasses
-import time
 from typing import Any
 
 import numpy as np
@@ -79,7 +78,7 @@ def serve(
     there = max(there, int(np.searchsorted(arrived_Q, now, 'right')))
     if there == done:  # Nothing to do before the next arrival.
       if turn_seconds is None:
-        time.sleep(max(0.0, arrived_Q[there] - now))
+        clock.sleep(max(0.0, arrived_Q[there] - now))
       now = float(arrived_Q[there])
       there = int(np.searchsorted(arrived_Q, now, 'right'))
     state, ended = serving.step(

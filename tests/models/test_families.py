@@ -133,6 +133,9 @@ def test_blocks_and_rewinds_equal_one_pass(case):
 @pytest.mark.parametrize(('family', 'config', 'stacked'), CASES, ids=CASE_IDS)
 def test_blocks_of_int8_equal_one_pass(make_case, family, config, stacked):
   case = make_case(family, config, stacked, narrow=True)
+  names = jax.tree_util.tree_leaves_with_path(case.params)
+  if not any(int8.is_quantised(path[-1].key) for path, _ in names):
+    pytest.skip('none of its parameters is held so')
   kinds = {x.dtype for x in jax.tree.leaves(case.params)}
   assert jnp.dtype('int8') in kinds
   _check_blocks(case)

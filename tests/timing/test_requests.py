@@ -85,7 +85,7 @@ def test_the_real_clock_waits_for_arrivals(turns, monkeypatch):
   def sleep(seconds):
     now[0] += seconds
 
-  monkeypatch.setattr(requests.time, 'sleep', sleep)
+  monkeypatch.setattr(clock, 'sleep', sleep)
   found = requests.serve(None, None, _queue(), ARRIVED_Q, 2)
   # No call takes time here.
   assert found.ended_Q.max() == pytest.approx(5.0)

@@ -9,14 +9,14 @@ import dataclasses
 import jax.numpy as jnp
 from jax import lax
 
+from speccascade.models import base, common, int8, stacking
 from speccascade.models import cache as cache_lib
-from speccascade.models import common, int8, stacking
 from speccascade.models.decoder import config as config_lib
 from speccascade.models.decoder import layers
 
 
 @dataclasses.dataclass(frozen=True)
-class Decoder:
+class Decoder(base.Reader):
   """A `base.Model`; `config` says of which family."""
 
   config: config_lib.Config
@@ -55,36 +55,6 @@ class Decoder:
       return logits_BxTxV
     return common.softcap(logits_BxTxV, self.config.final_cap)
 
-  def prefill(self, params, token_BxS, length_B, *, new_tokens, block):
-    """Reads right-padded prompts.
-
-    Args:
-      params: from `init`, or stacked.
-      token_BxS: int32 prompts, padded on the right.
-      length_B: lengths of the prompts, at least 1.
-      new_tokens: most tokens that a row will hold after its prompt.
-      block: longest block that `extend` will be given.
-
-    Returns:
-      (cache of all but the last token of each prompt, that token_B).
-    """
-    B, S = token_BxS.shape
-    number, chunk = self.chunks(params, B, S)
-    cache = self.blank(
-      params, B, S, new_tokens=new_tokens, block=block, chunk=chunk
-    )
-
-    def read(i, cache):
-      return self.read(params, cache, token_BxS, length_B, i, chunk)
-
-    held_B, last_B = self.begin(token_BxS, length_B)
-    if number == 1:
-      cache = read(jnp.int32(0), cache)
-    else:
-      live = (held_B.max() + chunk - 1) // chunk
-      cache = lax.fori_loop(0, live, read, cache)
-    return cache_lib.rewind(cache, held_B), last_B
-
   def chunks(self, params, rows, width):
     """Returns (number, tokens of each) of the chunks that prompts are read in.
 
@@ -104,11 +74,6 @@ class Decoder:
     capacity = max(width + new_tokens, read - block)
     sizes = rows, capacity, block, chunk
     return layers.empty(self.config, params, *sizes, shared)
-
-  def begin(self, token_BxS, length_B):
-    """Returns (tokens that a cache holds, token that follows) of each row."""
-    held_B = length_B - 1
-    return held_B, jnp.take_along_axis(token_BxS, held_B[:, None], 1)[:, 0]
 
   def read(self, params, cache, token_BxS, length_B, i, chunk):
     """Reads chunk i of prompts into a cache, whose lengths do not matter."""

@@ -10,14 +10,14 @@ import dataclasses
 
 import jax.numpy as jnp
 
+from speccascade.models import base, common, int8, stacking
 from speccascade.models import cache as cache_lib
-from speccascade.models import common, int8, stacking
 from speccascade.models.t5 import config as config_lib
 from speccascade.models.t5 import layers
 
 
 @dataclasses.dataclass(frozen=True)
-class T5:
+class T5(base.Reader):
   """T5 as pure functions of its parameters."""
 
   config: config_lib.T5Config
@@ -69,33 +69,6 @@ class T5:
     name = 'embedding' if cfg.tied_embeddings else 'lm_head'
     scale_V = params.get(int8.scale_of(name))
     return common.unembed(x_BxTxD, params[name], scale_V)
-
-  def prefill(self, params, token_BxS, length_B, *, new_tokens, block):
-    """Encodes right-padded inputs.
-
-    Args:
-      params: from `init`, or stacked.
-      token_BxS: int32 inputs, padded on the right.
-      length_B: lengths of the inputs, at least 1.
-      new_tokens: most tokens that a row will hold after the start token.
-      block: longest block that `extend` will be given.
-
-    Returns:
-      (empty cache with the encoded inputs as its memory, the decoder's start
-      token_B).
-    """
-    B, S = token_BxS.shape
-    cache = self.blank(
-      params, B, S, new_tokens=new_tokens, block=block, chunk=S
-    )
-    cache = self.read(params, cache, token_BxS, length_B, 0, S)
-    held_B, start_B = self.begin(token_BxS, length_B)
-    return cache_lib.rewind(cache, held_B), start_B
-
-  def chunks(self, params, rows, width):
-    """Returns (1, S): an encoder reads an input at once."""
-    del params, rows
-    return 1, width
 
   def blank(
     self, params, rows, width, *, new_tokens, block, chunk, shared=False

@@ -22,6 +22,7 @@ def tiny(monkeypatch):
     )  # fmt: skip
 
   monkeypatch.setitem(presets.PRESETS, 'tiny', make)
+  monkeypatch.setattr(meshes, '_COPIED', 2**12)
 
 
 def _study(**fields):
