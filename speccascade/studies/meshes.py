@@ -21,11 +21,15 @@ from speccascade.decoding import loop as loop_lib
 from speccascade.decoding import results, schedules
 from speccascade.models import presets, registry
 from speccascade.runs import environment, memory, profiling
+from speccascade.runs import workdir as workdir_lib
 from speccascade.sampling import keys, probabilities
 from speccascade.storage import files, lines
 from speccascade.timing import clock, loop
 
 _KEY = 'mesh', 'prompt', 'batch'
+# What a later run may have more of, or measure otherwise.
+_FREE = 'meshes', 'prompts', 'batch_sizes', 'rounds', 'decode'
+_TIMES = 'drafter_step', 'verifier_step', 'block', 'iteration'
 _HEAD = (
   'mesh', 'S', 'batch', 'drafter step', 'verifier 1', 'block', 'iteration',
   '/ parts', 'floor', 'step / floor', 'iteration / floor', 'tokens/s', 'peak',
@@ -77,6 +81,18 @@ class Meshes(config.Schema):
     presets.get(value)
     return value
 
+  @pydantic.model_validator(mode='after')
+  def _check_prompts(self):
+    for name in (self.drafter, self.verifier):
+      model = registry.make_model(presets.get(name))
+      most = model.longest_prompt(self.new_tokens)
+      if max(self.prompts) > most:
+        raise ValueError(
+          f'prompts={self.prompts}: {name} takes at most {max(most, 0)} tokens '
+          f'with new_tokens={self.new_tokens}'
+        )
+    return self
+
 
 def run(
   study: Meshes,
@@ -94,11 +110,13 @@ def run(
     The table, times in milliseconds, memory in GiB of a device.
 
   Raises:
-    ValueError: a mesh has more devices than there are.
+    ValueError: a mesh has more devices than there are, or `workdir` was created
+      with other settings.
   """
   meshes = {own: sharding.of_config(own) for own in study.meshes}
-  path = files.folder(workdir) / 'cells.jsonl'
-  with lines.Log(path) as log:
+  folder = files.folder(workdir)
+  workdir_lib.claim(study.to_dict(), folder / 'config.json', free=_FREE)
+  with lines.Log(folder / 'cells.jsonl') as log:
     done = {_key(row) for row in log.lines}
     for own, mesh in meshes.items():
       wanted = itertools.product(study.prompts, study.batch_sizes)
@@ -107,7 +125,7 @@ def run(
         for row in _measure(study, mesh, left, profile):
           log.append([{'mesh': list(own), **row, **environment.describe()}])
     text = table(log.lines)
-  files.write(path.parent / 'table.md', f'{text}\n')
+  files.write(folder / 'table.md', f'{text}\n')
   return text
 
 
@@ -126,9 +144,8 @@ def _measure(study, mesh, cells, profile):
     'drafter_step': read[0] / bandwidth * 1e3,
     'verifier_step': read[1] / bandwidth * 1e3,
   }
-  floor['iteration'] = (study.gamma + 1) * floor['drafter_step'] + floor[
-    'verifier_step'
-  ]
+  steps = (study.gamma + 1) * floor['drafter_step']
+  floor['iteration'] = steps + floor['verifier_step']
   cells = sorted(cells, key=lambda x: x[0] * x[1])  # So that peaks grow.
   held = {}
   if study.decode:
@@ -291,7 +308,7 @@ def _line(row):
   line = [mesh, str(row['prompt']), str(row['batch'])]
   if 'iteration' in row:
     rate = row['batch'] * row['tokens'] / row['iteration'] * 1e3
-    line += [f'{row[k]:.2f}' for k in _HEAD_TIMES]
+    line += [f'{row[k]:.2f}' for k in _TIMES]
     line += [f'{row["overhead"]:.2f}', f'{floor["iteration"]:.2f}']
     line += [f'{row[k] / floor[k]:.2f}' for k in ('drafter_step', 'iteration')]
     line.append(f'{rate:.0f}')
@@ -300,6 +317,3 @@ def _line(row):
   for name in ('peak', 'predicted'):
     line.append(f'{row[name] / _GIB:.2f}' if row.get(name) else '–')
   return line
-
-
-_HEAD_TIMES = 'drafter_step', 'verifier_step', 'block', 'iteration'

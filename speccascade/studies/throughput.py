@@ -14,12 +14,14 @@ from speccascade.decoding import schedules
 from speccascade.reports.render import page, tables
 from speccascade.reports.render import throughput as figure
 from speccascade.runs import environment, memory
+from speccascade.runs import workdir as workdir_lib
 from speccascade.storage import files, lines
 from speccascade.studies import base
 from speccascade.sweeps import batches, points, served
 from speccascade.timing import requests
 
 _KEY = 'method', 'slots', 'rate'
+_FREE = 'methods', 'slots', 'rates'  # What a later run may have more of.
 _DPI = 120
 _COLUMNS = {
   'method': 'method',
@@ -80,6 +82,13 @@ class Throughput(base.Study):
         raise ValueError(f'methods={name!r} takes more than alpha')
     return value
 
+  @pydantic.model_validator(mode='after')
+  def _check_alpha(self):
+    for name in self.methods:
+      for parameter in methods.get(name).parameters:
+        parameter.check(self.alpha, name)
+    return self
+
 
 def run(study: Throughput, workdir: epath.PathLike) -> str:
   """Measures what `workdir` lacks.
@@ -90,11 +99,13 @@ def run(study: Throughput, workdir: epath.PathLike) -> str:
     The table, times in milliseconds.
 
   Raises:
-    ValueError: the pair, task or examples are not there or do not fit.
+    ValueError: the pair, task or examples are not there or do not fit, or
+      `workdir` was created with other settings.
   """
   workload = study.workload(study.num_examples)
   memory.tell('with the models loaded')
   folder = files.folder(workdir)
+  workdir_lib.claim(study.to_dict(), folder / 'config.json', free=_FREE)
   with lines.Log(folder / 'requests.jsonl') as log:
     done = {tuple(row[name] for name in _KEY) for row in log.lines}
     wanted = itertools.product(study.methods, study.slots, study.rates)

@@ -3,21 +3,11 @@
 import pytest
 
 from speccascade import config
-from speccascade.models import presets
-from speccascade.models.llama import config as llama
 from speccascade.studies import assisted
 
 
-def test_a_verifier_call_is_timed(monkeypatch):
+def test_a_verifier_call_is_timed(tiny_preset):
   pytest.importorskip('transformers')
-
-  def make(**overrides):
-    return llama.smollm2_135m(
-      num_layers=1, embed_dim=8, num_heads=2, num_kv_heads=1, head_dim=4,
-      hidden_dim=16, vocab_size=64, **overrides,
-    )  # fmt: skip
-
-  monkeypatch.setitem(presets.PRESETS, 'tiny', make)
   fields = {'drafter': 'tiny', 'verifier': 'tiny', 'prompt': 5, 'rounds': 1}
   fields |= {'new_tokens': 12, 'gamma': 3, 'dtype': 'float32'}
   told = assisted.run(config.parse(assisted.Assisted, fields))

@@ -5,23 +5,13 @@ import json
 import pytest
 
 from speccascade import config
-from speccascade.models import presets
-from speccascade.models.llama import config as llama
 from speccascade.studies import meshes
 from tests.runs import entry_point
 
 
 @pytest.fixture(autouse=True)
-def tiny(monkeypatch):
-  """A preset that compiles fast."""
-
-  def make(**overrides):
-    return llama.smollm2_135m(
-      num_layers=2, embed_dim=8, num_heads=4, num_kv_heads=2, head_dim=4,
-      hidden_dim=16, vocab_size=64, **overrides,
-    )  # fmt: skip
-
-  monkeypatch.setitem(presets.PRESETS, 'tiny', make)
+def tiny(tiny_preset, monkeypatch):
+  """A preset and a copy that are fast."""
   monkeypatch.setattr(meshes, '_COPIED', 2**12)
 
 
@@ -101,6 +91,7 @@ def test_the_floor_of_int8_weights(tmp_path, monkeypatch):
   [
     ({'drafter': 'gemma9'}, "unknown model 'gemma9'; known: "),
     ({'meshes': ((4, 4),)}, 'needs 16 devices, and there are 8'),
+    ({'prompts': (8, 8185)}, 'tiny takes at most 8184 tokens'),
   ],
 )
 def test_a_fault_is_one_line(tmp_path, fields, line):
@@ -116,3 +107,11 @@ def test_the_command(tmp_path, capsys):
   ended = entry_point.call('meshes', f'--workdir={tmp_path}', *flags)
   assert ended is None
   assert '| 1×2 | 5 | 3 |' in capsys.readouterr().out
+
+
+def test_a_folder_of_other_settings_is_refused(tmp_path):
+  meshes.run(_study(rounds=0, decode=False), tmp_path)
+  kept = (tmp_path / 'cells.jsonl').read_text()
+  with pytest.raises(ValueError, match='changed: gamma'):
+    meshes.run(_study(rounds=0, decode=False, gamma=3), tmp_path)
+  assert (tmp_path / 'cells.jsonl').read_text() == kept

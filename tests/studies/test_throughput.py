@@ -43,6 +43,8 @@ def test_every_cell_is_served_once(tiny_folder, tmp_path, monkeypatch):
   assert rows[2]['turns'] < rows[0]['turns']
   monkeypatch.setattr(throughput, '_measure', None)
   assert throughput.run(_study(tiny_folder), tmp_path) == text
+  with pytest.raises(ValueError, match='changed: gamma'):
+    throughput.run(_study(tiny_folder, gamma=3), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +54,7 @@ def test_every_cell_is_served_once(tiny_folder, tmp_path, monkeypatch):
     ({'methods': ('lossy_beta',)}, 'takes more than alpha'),
     ({'methods': ('none',)}, "unknown method 'none'"),
     ({'rates': (-1.0,)}, 'rates.0=-1.0'),
+    ({'alpha': 1.5}, 'alpha=1.5 is out of range for token_v3'),
   ],
 )
 def test_a_fault_of_a_config_is_one_line(tiny_folder, fields, line):
