@@ -33,14 +33,21 @@ _READ = 1024  # Tokens of a turn, of prompts.
 _FEWEST = 32  # Arrays are padded to so many times a power of two.
 
 
-def by_width(
-  workload: batches.Workload, items: Sequence[Item]
+def parts(
+  workload: batches.Workload, items: Sequence[Item], rows: int
 ) -> Iterator[tuple[int, list[Item]]]:
-  """Yields (S, items) of few widths of prompts, narrow ones first."""
+  """Yields (S, items) of few widths of prompts, narrow ones first.
+
+  Each has at most `rows` methods: a method has a slot of its own at least.
+  """
   width_E = batches.width_E_of(workload, _MANY).tolist()
   width_of = lambda item: width_E[item[1]]  # noqa: E731
   for width, own in itertools.groupby(sorted(items, key=width_of), width_of):
-    yield width, list(own)
+    own = list(own)
+    names = list(dict.fromkeys(s.method for s, _ in own))
+    for start in range(0, len(names), rows):
+      part = names[start : start + rows]
+      yield width, [item for item in own if item[0].method in part]
 
 
 def program(
@@ -67,7 +74,7 @@ def decode(
     workload: Workload.
     items: of drafting methods, or of one model alone; one seed and top-k.
     plan: how drafts are sized; None where nothing is drafted ahead.
-    rows: most slots.
+    rows: most slots, at least one a method.
     width: S.
 
   Yields:
@@ -181,6 +188,8 @@ def _rows(groups, rows):
   rows = min(rows, total)
   shares = [len(own) / total * rows for own in groups]
   found = [max(1, int(share)) for share in shares]
+  while sum(found) > rows:  # Those that have one for less than one share.
+    found[found.index(max(found))] -= 1
   by_rest = sorted(
     range(len(groups)), key=lambda i: found[i] - shares[i]
   )  # Those that got least of theirs first.

@@ -132,6 +132,22 @@ def test_a_run_holds_all_that_is_missing_long_answers_first(workload):
   assert not quality.missing(workload, [job], 7, _done([run]))
 
 
+@pytest.mark.parametrize('batch_size', [1, 2, 3, 5, 7, 100])
+def test_slots_are_no_more_than_the_rows_of_a_batch(workload, batch_size):
+  settings = [_setting('strict'), _setting('drafter'), _setting('chow', 0.3)]
+  settings += [_setting('opt', i / 10) for i in range(1, 9)]
+  job = jobs_lib.Job(tuple(settings), schedules.Plan(2), 'text')
+  made = quality.missing(workload, [job], batch_size, ())
+  assert len(_done(made)) == sum(len(run.items) for run in made) == 11 * 12
+  for run in made:
+    slots, _, _, ordered = served.ask(
+      workload, run.items, job.plan, run.rows, run.width
+    )
+    assert slots.rows == sum(slots.groups) <= batch_size
+    assert min(slots.groups) >= 1
+    assert sorted(map(repr, ordered)) == sorted(map(repr, run.items))
+
+
 @pytest.fixture
 def decoder(monkeypatch):
   return fake_decode.Decoder(monkeypatch)
