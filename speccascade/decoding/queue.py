@@ -47,6 +47,10 @@ class Slots:
         f'stored={self.stored} must be at least reading={self.reading}, and '
         f'table={self.table} at least rows={self.rows}'
       )
+    if sum(self.groups) != self.rows:
+      raise ValueError(
+        f'groups of {self.groups} slots, not of rows={self.rows}'
+      )
 
   @property
   def drafts(self) -> bool:

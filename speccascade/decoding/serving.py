@@ -14,6 +14,7 @@ import numpy as np
 from speccascade import hosts, sharding
 from speccascade.decoding import checks, results, slots
 from speccascade.decoding import queue as queue_lib
+from speccascade.sampling import keys, probabilities
 
 
 class Ended(NamedTuple):
@@ -61,7 +62,6 @@ def serve(
   device, state = jax.tree.map(jnp.asarray, queue), None
   while state is None or not idle(state, queue):
     state, ended = step(made, params, device, turns, state)
-    checks.finite(ended.result, _prompts_of(queue, ended.ids))
     if len(ended.ids):
       yield ended
 
@@ -83,7 +83,10 @@ def step(
     state: of the step before, which is spent; None begins.
 
   Returns:
-    (the next state, what has ended, finite or not).
+    (the next state, what has ended).
+
+  Raises:
+    ValueError: a model gave a logit that is not finite.
   """
   queue = jax.tree.map(jnp.asarray, queue)
   if state is None:
@@ -93,6 +96,8 @@ def step(
   table, turn, busy = jax.device_get(told)
   number = int(table.number)
   table = jax.tree.map(lambda x: x[:number] if x.ndim else x, table)
+  if any((x != results.NONE).any() for x in table.result.fault_B.values()):
+    checks.finite(table.result, _prompts_of(queue, table.id_O))
   return state, Ended(
     table.id_O, table.result, table.begun_O, table.ended_O, int(turn), int(busy)
   )
@@ -111,6 +116,7 @@ _advance = jax.jit(slots.advance, static_argnums=0, donate_argnums=4)
 
 def _prompts_of(queue, ids):
   """What messages name of the prompts of some answers."""
+  queue = jax.device_get(queue.replace(key=None))
   own = {
     id_: prompt
     for x in queue.answers
@@ -137,3 +143,19 @@ def check(made: queue_lib.Slots, queue: queue_lib.Queue) -> None:
       f'{len(queue.answers)} groups of answers, the slots have '
       f'{len(made.groups)}'
     )
+  keys.check(queue.key)
+  for own in queue.answers:
+    sampling = own.temperature_J, own.top_p_J, queue.top_k
+    checks.check_sampling(probabilities.Sampling(*sampling), len(own.id_J))
+    _check_order(own)
+  if made.drafts:
+    loop = made.decoder
+    for group, own in zip(loop.groups, queue.answers, strict=True):
+      checks.check_values(group.method, own.values, len(own.id_J))
+    loop.schedule.check(queue.schedule_parameter, loop.gamma, made.rows)
+
+
+def _check_order(answers):
+  prompt_J = answers.prompt_J[: int(answers.number)]
+  if (np.diff(prompt_J) < 0).any():
+    raise ValueError('the answers of a group must be in the order of prompts')

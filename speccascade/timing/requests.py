@@ -6,6 +6,8 @@ Letters: Q requests.
 import dataclasses
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from speccascade.decoding import queue as queue_lib
@@ -68,8 +70,13 @@ def serve(
 
   Returns:
     Served. Compiling comes before the first arrival.
+
+  Raises:
+    ValueError: an argument is out of range, nothing was compiled; or a model
+      gave a logit that is not finite.
   """
-  Q = len(arrived_Q)
+  serving.check(made, queue)
+  Q, queue = len(arrived_Q), jax.tree.map(jnp.asarray, queue)
   serving.step(made, params, _there(queue, 0), turns)  # Compiles.
   tokens_Q, begun_Q, last_Q = np.zeros((3, Q), int)
   state, now, ends = None, 0.0, []  # Seconds at which each turn ended.

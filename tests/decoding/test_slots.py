@@ -289,11 +289,23 @@ def test_a_fault_is_told_by_example():
     list(serving.serve(made, params, _queue(GEMMA, (_answers(items, 0),))))
 
 
+def _with(wanted, **fields):
+  (own,) = wanted.answers
+  return wanted.replace(answers=(own.replace(**fields),))
+
+
 @pytest.mark.parametrize(
   ('change', 'line'),
   [
     (lambda q: q.replace(length_P=LENGTH_P + 1), 'prompt 1 has length 10'),
     (lambda q: q.replace(answers=()), '0 groups of answers'),
+    (lambda q: _with(q, temperature_J=-np.ones(3)), 'temperature must be'),
+    (lambda q: _with(q, values=(np.ones(3),)), 'strict takes 0 parameters'),
+    (
+      lambda q: _with(q, prompt_J=np.array([0, 2, 1], np.int32)),
+      'in the order of prompts',
+    ),
+    (lambda q: q.replace(schedule_parameter=0.5), 'takes no parameter'),
     (
       lambda q: q.replace(token_PxS=np.pad(q.token_PxS, ((0, 0), (0, 3)))),
       'padded to 12 tokens',
@@ -303,7 +315,8 @@ def test_a_fault_is_told_by_example():
 def test_a_queue_that_does_not_fit_is_refused(change, line):
   group = loop_lib.Group(methods.STRICT, 3)
   made = queue.Slots(_loop(GEMMA, (group,)), 3, tiny.S, 4, 8, 3)
-  wanted = change(_queue(GEMMA, (_answers([(0, (), 0.0)], 0),)))
+  items = [(p, (), 0.0) for p in range(3)]
+  wanted = change(_queue(GEMMA, (_answers(items, 0),)))
   with pytest.raises(ValueError, match=line):
     next(serving.serve(made, None, wanted))
 
@@ -312,6 +325,8 @@ def test_sizes_that_cannot_be_are_refused():
   group = loop_lib.Group(methods.STRICT, 3)
   with pytest.raises(ValueError, match='table=2 at least rows=3'):
     queue.Slots(_loop(GEMMA, (group,)), 3, tiny.S, 4, 8, 2)
+  with pytest.raises(ValueError, match='slots are not rows=4'):
+    queue.Slots(_loop(GEMMA, (group,)), 4, tiny.S, 4, 8, 9)
   with pytest.raises(ValueError, match='stored=3 must be at least reading=4'):
     queue.Slots(_loop(GEMMA, (group,)), 3, tiny.S, 4, 3, 9)
 
