@@ -4,6 +4,7 @@ import functools
 import operator
 
 import jax
+import jax.numpy as jnp
 
 
 def check(eos_ids: tuple[int, ...]) -> None:
@@ -25,3 +26,9 @@ def ends(token: jax.Array, eos_ids: tuple[int, ...]) -> jax.Array:
     eos_ids: tokens that end an answer.
   """
   return functools.reduce(operator.or_, (token == i for i in eos_ids))
+
+
+def until_end(ends_BxT: jax.Array) -> jax.Array:
+  """Returns the tokens up to and with the first that ends a row; T without."""
+  first_B = ends_BxT.argmax(1).astype(jnp.int32) + 1
+  return jnp.where(ends_BxT.any(1), first_B, ends_BxT.shape[1])

@@ -397,15 +397,9 @@ def _emit(loop, ends_BxG, kept_B, draft, state):
   """Tokens each row commits, cut at an end and at N, and whether it ended."""
   G, N = ends_BxG.shape[1], loop.max_new_tokens
   emitted_B = jnp.minimum(kept_B + 1, draft.length_B)
-  emitted_B = jnp.minimum(emitted_B, _until_end(ends_BxG))
+  emitted_B = jnp.minimum(emitted_B, eos.until_end(ends_BxG))
   emitted_B = jnp.minimum(emitted_B, N - state.length_B)
   emitted_B = jnp.where(state.done_B, 0, emitted_B)
   emitted_BxG = jnp.arange(G) < emitted_B[:, None]
   ended_B = jnp.any(emitted_BxG & ends_BxG, 1)
   return emitted_B, ended_B | (state.length_B + emitted_B >= N)
-
-
-def _until_end(ends_BxG):
-  """Tokens up to and with the first that ends a row; G without one."""
-  first_B = ends_BxG.argmax(1).astype(jnp.int32) + 1
-  return jnp.where(ends_BxG.any(1), first_B, ends_BxG.shape[1])
