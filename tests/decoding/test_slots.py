@@ -325,7 +325,7 @@ def test_sizes_that_cannot_be_are_refused():
   group = loop_lib.Group(methods.STRICT, 3)
   with pytest.raises(ValueError, match='table=2 at least rows=3'):
     queue.Slots(_loop(GEMMA, (group,)), 3, tiny.S, 4, 8, 2)
-  with pytest.raises(ValueError, match='slots are not rows=4'):
+  with pytest.raises(ValueError, match='not of rows=4'):
     queue.Slots(_loop(GEMMA, (group,)), 4, tiny.S, 4, 8, 9)
   with pytest.raises(ValueError, match='stored=3 must be at least reading=4'):
     queue.Slots(_loop(GEMMA, (group,)), 3, tiny.S, 4, 3, 9)
