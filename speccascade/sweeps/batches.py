@@ -199,16 +199,20 @@ def by_width(
       rest = rest[:0]
 
 
-def width_E_of(workload: Workload, many: int) -> np.ndarray:
+def width_E_of(
+  workload: Workload, many: int, held: int | None = None
+) -> np.ndarray:
   """The width, of few, that each example is padded to.
 
   Args:
     workload: Workload.
     many: examples for which a program of their own is worth compiling.
+    held: tokens that a cache holds after its prompt, where width costs little
+      else: a program is worth compiling for caches of half the length only.
   """
   own_E = np.array([padded(length) for length in workload.length_E])
   own_E = np.clip(own_E, min(_NARROW, own_E.max()), None)
-  widths = _widths(own_E, many)
+  widths = _widths(own_E, many, held)
   return widths[np.searchsorted(widths, own_E)]
 
 
@@ -216,12 +220,13 @@ def _is_far(width, wider):
   return wider > _FAR * width
 
 
-def _widths(own_E, many):
+def _widths(own_E, many, held):
   """Widths that are worth a program: of many, or far from the next."""
   chosen = []
   widths, number = np.unique(own_E, return_counts=True)
   for width, own in zip(widths[::-1].tolist(), number[::-1], strict=True):
-    if own >= many or not chosen or _is_far(width, chosen[0]):
+    near = held is not None and chosen and 2 * (width + held) > chosen[0] + held
+    if not chosen or (own >= many and not near) or _is_far(width, chosen[0]):
       chosen.insert(0, width)
   return np.array(chosen)
 

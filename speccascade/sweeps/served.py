@@ -40,7 +40,8 @@ def parts(
 
   Each has at most `rows` methods: a method has a slot of its own at least.
   """
-  width_E = batches.width_E_of(workload, _MANY).tolist()
+  held = workload.task.max_new_tokens
+  width_E = batches.width_E_of(workload, _MANY, held).tolist()
   width_of = lambda item: width_E[item[1]]  # noqa: E731
   for width, own in itertools.groupby(sorted(items, key=width_of), width_of):
     own = list(own)

@@ -84,6 +84,18 @@ def test_narrow_prompts_are_not_told_apart():
   assert {width for *_, width in _by_width(lengths, range(150), 2)} == {96}
 
 
+def test_in_slots_a_width_saves_half_of_a_cache_or_has_no_program():
+  lengths = [100] * 50 + [300] * 50 + [700] * 50
+  widths = lambda held: set(  # noqa: E731
+    batches.width_E_of(_workload(lengths), 50, held).tolist()
+  )
+  assert widths(None) == {128, 384, 768}
+  assert widths(0) == {128, 384, 768}
+  assert widths(60) == {128, 768}  # 2 * (384 + 60) > 768 + 60.
+  assert widths(512) == {128, 768}
+  assert widths(513) == {768}
+
+
 @pytest.mark.parametrize('seed', range(5))
 def test_every_example_counts_once(seed):
   rng = np.random.default_rng(seed)
