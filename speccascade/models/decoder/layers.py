@@ -79,11 +79,22 @@ def apply(
   period = len(stacking.stacks_of(params))
   x_BxTxD, stacks = _scan(cfg, params, x_BxTxD, _part(cache, period), context)
   stacks = [stacks]
+
+  @functools.cache
+  def run(kind, ring):
+    layer = Layer(cfg, kind, ring)
+
+    @jax.jit  # Traced once, not for each layer.
+    def run(params, x_BxTxD, cached):
+      own = _runner(layer, cached, 0, context, period > 0)
+      return own(params, x_BxTxD)
+
+    return run
+
   for place, (i, layer_params) in enumerate(stacking.tail(params), period):
-    layer = Layer(cfg, _kind(cfg, i), cache is not None and cache.rings[place])
     old = None if cache is None else (cache.keys[place], cache.values[place])
-    run = _runner(layer, old, 0, context, period > 0)
-    x_BxTxD, new = run(layer_params, x_BxTxD)
+    ring = cache is not None and cache.rings[place]
+    x_BxTxD, new = run(_kind(cfg, i), ring)(layer_params, x_BxTxD, old)
     stacks.append(new and tuple((x,) for x in new))
   x_BxTxD = _norm(cfg).apply({'params': params['final_norm']}, x_BxTxD)
   if cache is None:

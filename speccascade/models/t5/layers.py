@@ -72,6 +72,7 @@ def read(
     partition.PARTITION,
     again=stacking.steps(own) > 0,
   )
+  run = jax.jit(run)  # Traced once, not for each layer.
   x_BxSxD = _embed(cfg, params, input_BxS)
   for stacked in stacking.stacks_of(own):
     x_BxSxD, _ = lax.scan(lambda x, p: (run(p, x), None), x_BxSxD, stacked)
@@ -157,9 +158,8 @@ def write(
     )
   layer = _DecoderLayer(cfg)
 
-  def step(carry, inputs, place):
+  def step(carry, inputs, read):
     (x_BxTxD, cached), (layer_params, index) = carry, inputs
-    read = memory.keys[place], memory.values[place]
 
     def run(params, x_BxTxD):
       return layer.apply(
@@ -176,15 +176,21 @@ def write(
   old = [None] * places
   if cache is not None:
     old = list(zip(cache.keys, cache.values, strict=True))
+  memories = list(zip(memory.keys, memory.values, strict=True))
   for place, stacked in enumerate(stacking.stacks_of(own)):
     (x_BxTxD, new), _ = lax.scan(
-      lambda *x, place=place: (step(*x, place), None),
+      lambda *x, read=memories[place]: (step(*x, read), None),
       (x_BxTxD, old[place]),
       (stacked, jnp.arange(stacking.steps(own))),
     )
     stacks.append(new)
+
+  @jax.jit  # Traced once, not for each layer.
+  def run(params, x_BxTxD, cached, read):
+    return step((x_BxTxD, cached), (params, 0), read)
+
   for place, (_, layer_params) in enumerate(stacking.tail(own), len(stacks)):
-    x_BxTxD, new = step((x_BxTxD, old[place]), (layer_params, 0), place)
+    x_BxTxD, new = run(layer_params, x_BxTxD, old[place], memories[place])
     stacks.append(new)
   x_BxTxD = _normed(cfg, own, x_BxTxD)
   if cache is None:
