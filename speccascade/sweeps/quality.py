@@ -125,8 +125,8 @@ def missing(
     length_E = length_E or _target_lengths(workload)
     if job.served:
       lacking.sort(key=lambda item: (-length_E[item[1]], item[1]))
-      for width, own in served.parts(workload, lacking, batch_size):
-        found.append(Run(job, tuple(own), batch_size, width))
+      for width, rows, own in served.parts(workload, lacking, batch_size):
+        found.append(Run(job, tuple(own), rows, width))
       continue
     for settings, examples in _lacking(job, E, batch_size, done):
       index_E = sorted(examples, key=lambda e: (length_E[e], e))

@@ -35,20 +35,27 @@ _FEWEST = 32  # Arrays are padded to so many times a power of two.
 
 def parts(
   workload: batches.Workload, items: Sequence[Item], rows: int
-) -> Iterator[tuple[int, list[Item]]]:
-  """Yields (S, items) of few widths of prompts, narrow ones first.
+) -> Iterator[tuple[int, int, list[Item]]]:
+  """Yields (S, slots, items) of few widths of prompts, narrow ones first.
 
-  Each has at most `rows` methods: a method has a slot of its own at least.
+  Wider ones have fewer slots, so that their caches take no more memory; of
+  each there are at most as many methods as slots, as each has its own.
+
+  Args:
+    workload: Workload.
+    items: to be decoded.
+    rows: most slots, of the narrowest.
   """
   held = workload.task.max_new_tokens
   width_E = batches.width_E_of(workload, _MANY, held).tolist()
+  narrowest = min(width_E)
   width_of = lambda item: width_E[item[1]]  # noqa: E731
   for width, own in itertools.groupby(sorted(items, key=width_of), width_of):
-    own = list(own)
+    own, most = list(own), max(1, rows * (narrowest + held) // (width + held))
     names = list(dict.fromkeys(s.method for s, _ in own))
-    for start in range(0, len(names), rows):
-      part = names[start : start + rows]
-      yield width, [item for item in own if item[0].method in part]
+    for start in range(0, len(names), most):
+      part = names[start : start + most]
+      yield width, most, [item for item in own if item[0].method in part]
 
 
 def program(
