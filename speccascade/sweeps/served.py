@@ -51,7 +51,8 @@ def parts(
   narrowest = min(width_E)
   width_of = lambda item: width_E[item[1]]  # noqa: E731
   for width, own in itertools.groupby(sorted(items, key=width_of), width_of):
-    own, most = list(own), max(1, rows * (narrowest + held) // (width + held))
+    own = list(own)
+    most = max(1, rows * (narrowest + held) // (width + held))
     names = list(dict.fromkeys(s.method for s, _ in own))
     for start in range(0, len(names), most):
       part = names[start : start + most]

@@ -148,6 +148,22 @@ def test_slots_are_no_more_than_the_rows_of_a_batch(workload, batch_size):
     assert sorted(map(repr, ordered)) == sorted(map(repr, run.items))
 
 
+def test_the_caches_of_wide_prompts_take_no_more_memory(workload):
+  lengths = np.array([20] * 6 + [3000] * 6)
+  wide = dataclasses.replace(workload, length_E=lengths)
+  job = _job(5)
+  held = workload.task.max_new_tokens
+  for rows in (64, 3):
+    made = quality.missing(wide, [job], rows, ())
+    assert len(_done(made)) == sum(len(run.items) for run in made) == 5 * 12
+    narrow, *rest = made
+    assert (narrow.width, narrow.rows) == (128, rows)
+    for run in rest:
+      assert run.width == 3072
+      assert run.rows == max(1, rows * (128 + held) // (3072 + held))
+      assert len({s.method for s, _ in run.items}) <= run.rows
+
+
 @pytest.fixture
 def decoder(monkeypatch):
   return fake_decode.Decoder(monkeypatch)
