@@ -114,19 +114,23 @@ def _cells(record, verifier, others):
     f'{record["output_length"]:.1f}',
     f'{middle:.3f} [{low:.3f}, {high:.3f}]',
     '–' if share is None else f'{share:.1%}',
-    _speedup(per_answer(record, verifier)),
-    _speedup(per_token(record, verifier)),
-    _speedup(own),
     *(
-      _speedup(None if other is None else own / adjusted(other, verifier))
-      for other in others
+      _speedup(values, record['latency_examples'])
+      for values in (
+        per_answer(record, verifier),
+        per_token(record, verifier),
+        own,
+        *(x and own / adjusted(x, verifier) for x in others),
+      )
     ),
   ]
 
 
-def _speedup(values):
-  """The first value and the interval of the others."""
+def _speedup(values, timed):
+  """The first value and the interval of the others; a lone prompt has none."""
   if values is None:
     return '–'
+  if timed == 1:
+    return f'{values[0]:.2f}×'
   low, high = bootstrap.interval(values[1:])
   return f'{values[0]:.2f}× [{low:.2f}, {high:.2f}]'

@@ -71,9 +71,10 @@ def largest_error(records: list[dict]) -> float:
 
 
 def _table(sampling, group, numbers):
-  columns, texts = ['method'], {}
+  columns, texts, lone = ['method'], {}, {}
   for cell, own in cells.by_cell(group).items():
     if cell in numbers:
+      lone[cell] = own[0]['latency_examples'] == 1
       metric = own[0]['metric']
       texts[cell] = metrics.get(metric).text
       columns += [f'{_name(cell)}: latency', f'{_name(cell)}: {metric}']
@@ -85,7 +86,8 @@ def _table(sampling, group, numbers):
         row += ['–', '–']
         continue
       row += [
-        own[method].verdict or _text(own[method].speedup, '{:.2f}'.format, '×'),
+        own[method].verdict
+        or _text(own[method].speedup, '{:.2f}'.format, '×', lone[cell]),
         _text(own[method].quality, texts[cell]),
       ]
     rows.append(row)
@@ -104,10 +106,12 @@ def _name(cell):
   return f'{cell.task} with {cell.pair}'
 
 
-def _text(estimate, form, unit=''):
+def _text(estimate, form, unit='', lone=False):
+  """The number; with its interval unless it is of a lone example."""
   share = f' ({estimate.reached:.0%})'
   share = '' if share == ' (100%)' else share
   if estimate.value is None:
     return 'not reached' + ('' if share == ' (0%)' else share)
   low, high = form(estimate.low), form(estimate.high)
-  return f'{form(estimate.value)}{unit} [{low}, {high}]{share}'
+  interval = '' if lone else f' [{low}, {high}]'
+  return f'{form(estimate.value)}{unit}{interval}{share}'

@@ -272,6 +272,16 @@ def test_how_far_the_speed_up_may_be_off(timed, seconds, error):
   assert float(own.rstrip('%')) == pytest.approx(100 * error, rel=0.2)
 
 
+def test_of_a_lone_timed_prompt_nobody_knows():
+  scores = _scores(20, 20)
+  records = [
+    _record('verifier_alone', latency=[1.0], scores=scores),
+    _record('opt', 0.1, 5, [0.5], scores),
+  ]
+  (row, *_) = advice.best(records).rows
+  assert row[11] == '2.00×'
+
+
 def test_bleu_has_one_decimal():
   right = [20, 20, 20, 19, 18, 17, 20, 19, 18, 17]
   records = [

@@ -64,6 +64,14 @@ def test_intervals_are_paired(records):
   assert rows['long'][8] == '1.00× [1.00, 1.00]'
 
 
+def test_a_lone_timed_prompt_has_no_interval(records):
+  lone = [record | {'latency_examples': 1} for record in records]
+  for row in lengths.table(lone).rows:
+    assert all('[' not in cell for cell in row[6:])
+    assert '[' in row[5 - 1]  # Of the tokens, which all examples have.
+  assert all('[' in cell for cell in lengths.table(records).rows[1][6:9])
+
+
 def test_beside_the_control_at_the_same_quality(records):
   """The fastest control is too poor; strict is one, too."""
   timed = [10, 20, 30, 40]

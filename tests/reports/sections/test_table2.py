@@ -40,6 +40,16 @@ def test_a_row_a_method_and_two_columns_a_cell():
   assert rows['token_v3'][2:] == ['–', '–']
 
 
+def test_a_lone_timed_prompt_has_no_interval():
+  table = lambda timed: list(  # noqa: E731
+    table2.summary(_cell('word_problems', latency_examples=timed)).values()
+  )[0]
+  speeds = lambda table: [row[1] for row in table.rows]  # noqa: E731
+  assert speeds(table(1)) == ['1.00×', '2.00×', '4.00×']
+  assert all('[' in speed for speed in speeds(table(4)))
+  assert all('[' in row[2] for row in table(1).rows)
+
+
 def test_bleu_has_one_decimal():
   records = _cell(
     'translation',
