@@ -100,3 +100,21 @@ def test_a_decode_loop_copies_nothing_large(name, stacked):
   for path, x in jax.tree_util.tree_leaves_with_path(params):
     if path[-1].key == 'out':
       assert x.size not in sizes
+
+
+@pytest.mark.parametrize('name', ['gemma2', 'gemma3', 'qwen2', 't5'])
+def test_an_unrolled_layer_is_traced_once_a_kind(name):
+  """However deep a model is: a layer more is a call more."""
+  config = registry.FAMILIES[name].examples[0]
+  period = len(getattr(config, 'kinds', (None,)))
+
+  def products(depth):
+    deep = {x: depth for x in vars(config) if x.endswith('_layers')}
+    model = registry.make_model(dataclasses.replace(config, **deep))
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    tokens = jax.ShapeDtypeStruct((3, WIDTH), jnp.int32)
+    lengths = jax.ShapeDtypeStruct((3,), jnp.int32)
+    decode = jax.jit(functools.partial(_decode, model, 2))
+    return decode.lower(params, tokens, lengths).as_text().count('dot_general')
+
+  assert products(2 * period) == products(5 * period) > 0

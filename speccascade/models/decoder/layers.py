@@ -80,21 +80,14 @@ def apply(
   x_BxTxD, stacks = _scan(cfg, params, x_BxTxD, _part(cache, period), context)
   stacks = [stacks]
 
-  @functools.cache
-  def run(kind, ring):
-    layer = Layer(cfg, kind, ring)
-
-    @jax.jit  # Traced once, not for each layer.
-    def run(params, x_BxTxD, cached):
-      own = _runner(layer, cached, 0, context, period > 0)
-      return own(params, x_BxTxD)
-
-    return run
+  @functools.partial(jax.jit, static_argnums=0)  # Traced once a kind.
+  def run(layer, params, x_BxTxD, cached):
+    return _runner(layer, cached, 0, context, period > 0)(params, x_BxTxD)
 
   for place, (i, layer_params) in enumerate(stacking.tail(params), period):
     old = None if cache is None else (cache.keys[place], cache.values[place])
-    ring = cache is not None and cache.rings[place]
-    x_BxTxD, new = run(_kind(cfg, i), ring)(layer_params, x_BxTxD, old)
+    layer = Layer(cfg, _kind(cfg, i), cache is not None and cache.rings[place])
+    x_BxTxD, new = run(layer, layer_params, x_BxTxD, old)
     stacks.append(new and tuple((x,) for x in new))
   x_BxTxD = _norm(cfg).apply({'params': params['final_norm']}, x_BxTxD)
   if cache is None:

@@ -72,7 +72,7 @@ def read(
     partition.PARTITION,
     again=stacking.steps(own) > 0,
   )
-  run = jax.jit(run)  # Traced once, not for each layer.
+  run = jax.jit(run)  # Traced once.
   x_BxSxD = _embed(cfg, params, input_BxS)
   for stacked in stacking.stacks_of(own):
     x_BxSxD, _ = lax.scan(lambda x, p: (run(p, x), None), x_BxSxD, stacked)
@@ -185,7 +185,7 @@ def write(
     )
     stacks.append(new)
 
-  @jax.jit  # Traced once, not for each layer.
+  @jax.jit  # Traced once.
   def run(params, x_BxTxD, cached, read):
     return step((x_BxTxD, cached), (params, 0), read)
 
