@@ -38,8 +38,9 @@ def parts(
 ) -> Iterator[tuple[int, int, list[Item]]]:
   """Yields (S, slots, items) of few widths of prompts, narrow ones first.
 
-  Wider ones have fewer slots, so that their caches take no more memory; of
-  each there are at most as many methods as slots, as each has its own.
+  Wider ones have fewer slots, so that their caches take no more memory, but one
+  for each method if that is at most `rows`: each has its own, and a program of
+  its own takes longer to compile than a slot is worth.
 
   Args:
     workload: Workload.
@@ -52,8 +53,9 @@ def parts(
   width_of = lambda item: width_E[item[1]]  # noqa: E731
   for width, own in itertools.groupby(sorted(items, key=width_of), width_of):
     own = list(own)
-    most = max(1, rows * (narrowest + held) // (width + held))
     names = list(dict.fromkeys(s.method for s, _ in own))
+    fitting = rows * (narrowest + held) // (width + held)
+    most = min(rows, max(len(names), fitting))
     for start in range(0, len(names), most):
       part = names[start : start + most]
       yield width, most, [item for item in own if item[0].method in part]

@@ -148,20 +148,18 @@ def test_slots_are_no_more_than_the_rows_of_a_batch(workload, batch_size):
     assert sorted(map(repr, ordered)) == sorted(map(repr, run.items))
 
 
-def test_the_caches_of_wide_prompts_take_no_more_memory(workload):
+@pytest.mark.parametrize(('rows', 'slots'), [(640, 51), (64, 5), (3, 2)])
+def test_the_caches_of_wide_prompts_take_no_more_memory(workload, rows, slots):
+  """But two methods have two slots, and so one program."""
   lengths = np.array([20] * 6 + [3000] * 6)
   wide = dataclasses.replace(workload, length_E=lengths)
-  job = _job(5)
+  narrow, long = made = quality.missing(wide, [_job(5)], rows, ())
+  assert len(_done(made)) == sum(len(run.items) for run in made) == 5 * 12
+  assert (narrow.width, narrow.rows) == (128, rows)
+  assert (long.width, long.rows) == (3072, slots)
   held = workload.task.max_new_tokens
-  for rows in (64, 3):
-    made = quality.missing(wide, [job], rows, ())
-    assert len(_done(made)) == sum(len(run.items) for run in made) == 5 * 12
-    narrow, *rest = made
-    assert (narrow.width, narrow.rows) == (128, rows)
-    for run in rest:
-      assert run.width == 3072
-      assert run.rows == max(1, rows * (128 + held) // (3072 + held))
-      assert len({s.method for s, _ in run.items}) <= run.rows
+  if slots > 2:
+    assert slots * (3072 + held) <= rows * (128 + held)
 
 
 @pytest.fixture
