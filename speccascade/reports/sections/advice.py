@@ -245,7 +245,7 @@ def _row(method, choice, verifier, allowed):
   text = metrics.get(record['metric']).text
   speedup = choice.odd.speedup
   resampled_R = estimates.speedups(record, verifier.record, _timed(record, 1))
-  error = float(np.std(resampled_R)) / speedup
+  error = f' ± {np.std(resampled_R) / speedup:.1%}'
   answer = 'yes' if holds(choice.odd, verifier.odd, allowed) else 'no'
   return [
     *chosen_for,
@@ -255,8 +255,7 @@ def _row(method, choice, verifier, allowed):
     text(verifier.odd.quality),
     f'{100 * loss(choice.odd, verifier.odd):z.1f}%',
     answer,
-    f'{speedup:.2f}×'
-    + (f' ± {error:.1%}' if len(record['example_seconds']) > 1 else ''),
+    f'{speedup:.2f}×{error if len(record["example_seconds"]) > 1 else ""}',
   ]
 
 

@@ -108,21 +108,18 @@ def adjusted(record: dict, verifier: dict) -> np.ndarray:
 def _cells(record, verifier, others):
   share, own = cut(record), adjusted(record, verifier)
   middle, low, high = ratio(record, verifier)
+  speedups = [per_answer(record, verifier), per_token(record, verifier), own]
+  speedups += [
+    None if other is None else own / adjusted(other, verifier)
+    for other in others
+  ]
   return [
     points.parameters(record) or '–',
     points.plan(record) or '–',
     f'{record["output_length"]:.1f}',
     f'{middle:.3f} [{low:.3f}, {high:.3f}]',
     '–' if share is None else f'{share:.1%}',
-    *(
-      _speedup(values, record['latency_examples'])
-      for values in (
-        per_answer(record, verifier),
-        per_token(record, verifier),
-        own,
-        *(x and own / adjusted(x, verifier) for x in others),
-      )
-    ),
+    *(_speedup(x, record['latency_examples']) for x in speedups),
   ]
 
 
