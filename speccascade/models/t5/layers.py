@@ -80,6 +80,7 @@ def read(
     x_BxSxD = run(layer_params, x_BxSxD)
   x_BxSxD = _normed(cfg, own, x_BxSxD)
 
+  @jax.jit  # Traced once.
   def project(attention):
     attention = sharding.gather(attention, partition.PARTITION)
     made = _CrossAttention(cfg).apply(
