@@ -30,6 +30,7 @@ def _start(workdir):
       f'--config.num_examples={_EXAMPLES}',
       '--config.batch_size=16',
       '--config.gammas=(5,)',
+      '--config.temperatures=(1.0,)',
       '--config.latency_examples=1',
       '--config.trials=1',
     ],
