@@ -13,16 +13,47 @@ import jax.numpy as jnp
 from jax import lax
 
 from speccascade import sharding
+from speccascade.decoding import defer
+from speccascade.sampling import probabilities
 
 
-def widths(G, fixed):
+def widths(G, schedule):
   """Widths that a program is compiled for, the widest G; G alone if fixed.
 
   Each takes as long to compile as the first. The quarters leave little to
-  spare at good acceptance, the eighth serves a poor drafter.
+  spare at good acceptance, the eighth serves a poor drafter, and one token a
+  block without a draft.
   """
-  eighths = (8,) if fixed else (1, 2, 4, 6, 8)
-  return tuple(sorted({-(-G * n // 8) for n in eighths}))
+  if schedule.more is None:
+    return (G,)
+  found = {-(-G * n // 8) for n in (1, 2, 4, 6, 8)}
+  return tuple(sorted(found if schedule.begin is None else found | {1}))
+
+
+@jax.named_scope('verify')
+def verify(model, params, cache, last_B, draft, sampling, widths):
+  """What the verifier says of a draft.
+
+  Args:
+    model: the verifier.
+    params: its parameters.
+    cache: of the tokens before y[-1].
+    last_B: y[-1].
+    draft: Draft.
+    sampling: Sampling.
+    widths: from `widths`.
+
+  Returns:
+    (Verified, whether its logits were finite BxG, cache of the block).
+  """
+  block_BxG = jnp.concatenate([last_B[:, None], draft.token_BxG[:, :-1]], 1)
+  logits_BxGxV, cache = extend(
+    model, params, cache, block_BxG, draft.length_B, widths
+  )
+  p_raw_BxGxV = probabilities.raw(logits_BxGxV)
+  p_BxGxV = probabilities.sampled(logits_BxGxV, p_raw_BxGxV, sampling)
+  verified = defer.Verified(p_BxGxV, p_raw_BxGxV)
+  return verified, probabilities.finite(logits_BxGxV), cache
 
 
 def extend(model, params, cache, block_BxG, length_B, widths):

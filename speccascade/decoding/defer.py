@@ -1,6 +1,6 @@
 """How a block of drafts becomes tokens: what a method is given and returns.
 
-Letters: B rows, G positions of a block, V vocabulary.
+Letters: B rows, R rows of a group, G positions of a block, V vocabulary.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from speccascade.decoding import draft as draft_lib
 from speccascade.rules import base
-from speccascade.sampling import draws, keys
+from speccascade.sampling import draws, keys, probabilities
 
 
 @flax.struct.dataclass
@@ -65,6 +65,29 @@ class Defers(Protocol):
       values: an array [B] for each of the parameters.
       u_BxGxU: uniforms by role, see `sampling.keys`.
     """
+
+
+@jax.named_scope('defer')
+def of_groups(groups, draft, verified, values, u_BxGxU):
+  """(token_BxG, kept_B, D_TV(pi, q) BxG) of groups of rows in their order."""
+  outcomes, start = [], 0
+  for group, own_values in zip(groups, values, strict=True):
+    own = slice(start, start + group.rows)
+    own_draft, own_verified, u_RxGxU = jax.tree.map(
+      lambda x, own=own: x[own], (draft, verified, u_BxGxU)
+    )
+    outcome = group.method.defer(
+      own_draft,
+      own_verified,
+      tuple(jnp.asarray(x).astype(draft.q_BxGxV.dtype) for x in own_values),
+      u_RxGxU,
+    )
+    divergence_RxG = probabilities.total_variation(
+      outcome.pi_BxGxV, own_draft.q_BxGxV
+    )
+    outcomes.append((outcome.token_BxG, outcome.kept_B, divergence_RxG))
+    start += group.rows
+  return jax.tree.map(lambda *x: jnp.concatenate(x), *outcomes)
 
 
 def replace_first_rejected(

@@ -15,6 +15,10 @@ exactly the tokens before y[-1], the last one committed. One iteration:
 For example with gamma = 2: y = [.. a], drafts b c d. If pi rejects d and
 draws e, then b c e are committed, e is fed next, and both caches hold .. a b c.
 
+Where a schedule has a block without a draft, the verifier writes its one token
+and the drafter's cache lags: it holds what it did, and is caught up before the
+next draft.
+
 Letters: B rows, R rows of a group, G = gamma + 1 positions of a block,
 N generated tokens, M = N + G as a block may overhang the last token,
 V vocabulary.
@@ -31,7 +35,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from speccascade import sharding
-from speccascade.decoding import blocks, checks, defer, eos, results
+from speccascade.decoding import blocks, checks, defer, eos, lag, results
 from speccascade.decoding import draft as draft_lib
 from speccascade.decoding import schedules as schedules_lib
 from speccascade.decoding import stops as stops_lib
@@ -39,7 +43,7 @@ from speccascade.decoding import tally as tally_lib
 from speccascade.decoding.prefill import prefill
 from speccascade.models import base as models_base
 from speccascade.models import cache as cache_lib
-from speccascade.sampling import keys, probabilities
+from speccascade.sampling import keys
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +96,7 @@ class _State:
   token_BxM: jax.Array  # committed tokens, what follows them is overwritten
   from_drafter_BxM: jax.Array  # whether each is an accepted draft
   length_B: jax.Array  # committed tokens
+  first_B: Any  # last token of the prompt; None where no cache lags
   last_B: jax.Array  # y[-1]
   done_B: jax.Array  # whether a row has ended
   stop_B: Any  # of stops_lib
@@ -216,6 +221,7 @@ def start(loop, params, request, caches, last_B):
     token_BxM=jnp.zeros((B, N + G), jnp.int32),
     from_drafter_BxM=jnp.zeros((B, N + G), bool),
     length_B=zero_B,
+    first_B=None if loop.schedule.begin is None else last_B,
     last_B=last_B,
     done_B=jnp.zeros(B, bool),
     stop_B=stops_lib.init(request.stops, B),
@@ -255,8 +261,11 @@ def iterate(loop, params, request, u_BxMxU, state):
   Returns:
     The next state.
   """
+  drafting_B = None
+  if loop.schedule.begin is not None:
+    drafting_B, state = lag.begin(loop, params[0], request, state)
   draft, outcome, caches, finite, observed = _block(
-    loop, params, request, u_BxMxU, state
+    loop, params, request, u_BxMxU, state, drafting_B
   )
   token_BxG, kept_B, divergence_BxG = outcome
   G = token_BxG.shape[1]
@@ -271,12 +280,13 @@ def iterate(loop, params, request, u_BxMxU, state):
   write = jax.vmap(lax.dynamic_update_slice_in_dim, (0, 0, 0, None))
   put = lambda x_BxM, x_BxG: write(x_BxM, x_BxG, state.length_B, 0)  # noqa: E731
   rewind = lambda new, old: cache_lib.rewind(new, old.length_B + emitted_B)  # noqa: E731
-  return _State(
+  following = _State(
     token_BxM=put(state.token_BxM, token_BxG),
     from_drafter_BxM=put(
       state.from_drafter_BxM, jnp.arange(G) < accepted_B[:, None]
     ),
     length_B=state.length_B + emitted_B,
+    first_B=state.first_B,
     last_B=jnp.where(state.done_B, state.last_B, last_B),
     done_B=state.done_B | ended_B,
     stop_B=stops_lib.after(state.stop_B, stop_BxG, emitted_B),
@@ -305,10 +315,13 @@ def iterate(loop, params, request, u_BxMxU, state):
       name: put(x_BxM, observed[name]) for name, x_BxM in state.observed.items()
     },
   )
+  if loop.schedule.begin is not None:
+    following = lag.keep(drafting_B, state, following)
+  return following
 
 
-def _block(loop, params, request, u_BxMxU, state):
-  """Drafts, verifies and defers.
+def _block(loop, params, request, u_BxMxU, state, drafting_B=None):
+  """Drafts, verifies and defers; all rows draft that are not done, or some.
 
   Returns:
     (Draft; (token_BxG, kept_B, divergence_BxG); both caches, to be rewound;
@@ -321,63 +334,32 @@ def _block(loop, params, request, u_BxMxU, state):
     params[0],
     state.drafter_cache,
     state.last_B,
-    ~state.done_B,
+    ~state.done_B if drafting_B is None else drafting_B,
     request.sampling,
     u_BxGxU[..., keys.DRAFT],
     _more(loop, request.schedule_parameter, state),
   )
-  verified, finite_BxG, verifier_cache = _verify(
-    loop, params[1], request.sampling, state, draft
+  verified, finite_BxG, verifier_cache = blocks.verify(
+    loop.verifier,
+    params[1],
+    state.verifier_cache,
+    state.last_B,
+    draft,
+    request.sampling,
+    blocks.widths(loop.gamma + 1, loop.schedule),
   )
-  outcome = _defer(loop.groups, draft, verified, request.values, u_BxGxU)
+  outcome = defer.of_groups(
+    loop.groups, draft, verified, request.values, u_BxGxU
+  )
+  if loop.schedule.begin is not None:  # Where there is no q, no D_TV.
+    *decided, divergence_BxG = outcome
+    drafted_BxG = jnp.arange(loop.gamma + 1) < draft.length_B[:, None]
+    outcome = *decided, jnp.where(drafted_BxG, divergence_BxG, 0)
   observed = {}
   if loop.observe is not None:
     observed = loop.observe(draft, verified, outcome[-1])
   finite = {'drafter': draft.finite_BxG, 'verifier': finite_BxG}
   return draft, outcome, (drafter_cache, verifier_cache), finite, observed
-
-
-@jax.named_scope('verify')
-def _verify(loop, params, sampling, state, draft):
-  """(Verified, whether the logits were finite BxG, cache) of a draft."""
-  block_BxG = jnp.concatenate(
-    [state.last_B[:, None], draft.token_BxG[:, :-1]], 1
-  )
-  logits_BxGxV, cache = blocks.extend(
-    loop.verifier,
-    params,
-    state.verifier_cache,
-    block_BxG,
-    draft.length_B,
-    blocks.widths(loop.gamma + 1, loop.schedule.more is None),
-  )
-  p_raw_BxGxV = probabilities.raw(logits_BxGxV)
-  p_BxGxV = probabilities.sampled(logits_BxGxV, p_raw_BxGxV, sampling)
-  verified = defer.Verified(p_BxGxV, p_raw_BxGxV)
-  return verified, probabilities.finite(logits_BxGxV), cache
-
-
-@jax.named_scope('defer')
-def _defer(groups, draft, verified, values, u_BxGxU):
-  """(token_BxG, kept_B, D_TV(pi, q) BxG) of all groups."""
-  outcomes, start = [], 0
-  for group, own_values in zip(groups, values, strict=True):
-    own = slice(start, start + group.rows)
-    own_draft, own_verified, u_RxGxU = jax.tree.map(
-      lambda x, own=own: x[own], (draft, verified, u_BxGxU)
-    )
-    outcome = group.method.defer(
-      own_draft,
-      own_verified,
-      tuple(jnp.asarray(x).astype(draft.q_BxGxV.dtype) for x in own_values),
-      u_RxGxU,
-    )
-    divergence_RxG = probabilities.total_variation(
-      outcome.pi_BxGxV, own_draft.q_BxGxV
-    )
-    outcomes.append((outcome.token_BxG, outcome.kept_B, divergence_RxG))
-    start += group.rows
-  return jax.tree.map(lambda *x: jnp.concatenate(x), *outcomes)
 
 
 def _more(loop, parameter, state):
@@ -396,7 +378,10 @@ def _more(loop, parameter, state):
 def _emit(loop, ends_BxG, kept_B, draft, state):
   """Tokens each row commits, cut at an end and at N, and whether it ended."""
   G, N = ends_BxG.shape[1], loop.max_new_tokens
-  emitted_B = jnp.minimum(kept_B + 1, draft.length_B)
+  verified_B = draft.length_B
+  if loop.schedule.begin is not None:
+    verified_B = jnp.maximum(verified_B, 1)
+  emitted_B = jnp.minimum(kept_B + 1, verified_B)
   emitted_B = jnp.minimum(emitted_B, eos.until_end(ends_BxG))
   emitted_B = jnp.minimum(emitted_B, N - state.length_B)
   emitted_B = jnp.where(state.done_B, 0, emitted_B)

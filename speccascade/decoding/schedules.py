@@ -1,7 +1,8 @@
 """Draft schedules: how many tokens to draft before the verifier is asked.
 
 A schedule changes what a token costs and never the token: with coupled
-draws every schedule emits the same. Each row has its own state.
+draws every schedule emits the same. Each row has its own state; `load` alone
+weighs the rows of a batch together.
 
 Letters: B rows, G = gamma + 1, most tokens of a draft.
 """
@@ -14,6 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+
+from speccascade.decoding import load
 
 _FIRST_GUESS = 20  # Tokens of the first draft, in `adaptive`.
 
@@ -34,11 +37,17 @@ class Schedule(Protocol):
       and none past G. A token's confidence is the largest probability of the
       q hat it was drawn by; past the drafted ones it is 1. None where every
       draft has G tokens.
+    begin: (parameter, state, active_B) -> (the state that `more` and `update`
+      are given, whether this block is to have any draft). Without one the
+      verifier writes a token a row, where that is the token that a draft would
+      have led to: at temperature 0, of methods that follow the verifier. None
+      where every block has a draft and no row depends on another.
   """
 
   swept: bool
   measured: bool
   more: Callable[[Any, Any, jax.Array, jax.Array], jax.Array] | None
+  begin: Callable[[Any, Any, jax.Array], tuple[Any, jax.Array]] | None
 
   def init(self, parameter: Any, B: int, G: int) -> Any:
     """Returns the state before the first block."""
@@ -96,6 +105,7 @@ class _Functions:
   check: Callable
   swept: bool = False
   measured: bool = False
+  begin: Callable | None = None
 
 
 def get(name: str) -> Schedule:
@@ -247,9 +257,21 @@ COST = _Functions(
   _at_first, _while_it_pays, _trust_or_doubt, _takes_costs, measured=True
 )
 
+# While more tokens promise the batch more than they cost it, or not at all.
+# The parameter is what an iteration costs at 0..G tokens.
+LOAD = _Functions(
+  load.init,
+  load.more,
+  load.update,
+  load.check,
+  measured=True,
+  begin=load.begin,
+)
+
 SCHEDULES: dict[str, Schedule] = {
   'fixed': FIXED,
   'confidence': CONFIDENCE,
   'adaptive': ADAPTIVE,
   'cost': COST,
+  'load': LOAD,
 }

@@ -332,8 +332,8 @@ def _begin(slots, params, queue, state, given_B, own_B):
   fresh = _start(slots, params, request, begun, last_B)
 
   def choose(new, old):
-    if new.shape[:1] != given_B.shape:  # Of no row: constant.
-      return new
+    if new.shape[:1] != given_B.shape:  # Of no row.
+      return old
     given = given_B.reshape(-1, *[1] * (new.ndim - 1))
     return jnp.where(given, new, old)
 

@@ -30,7 +30,7 @@ class Benchmark(base.Study):
   """
 
   schedules: tuple[str, ...] = pydantic.Field(
-    tuple(schedules_lib.SCHEDULES), min_length=1
+    ('fixed', 'confidence', 'adaptive', 'cost'), min_length=1
   )
   gamma: config.Gamma = 5
   schedule_gamma: config.Gamma = 24

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from speccascade import methods, pairs, tokenizers
-from speccascade.decoding import blocks, results, schedules, stream
 from speccascade.decoding import loop as loop_lib
+from speccascade.decoding import results, schedules, stream
 from speccascade.decoding import stops as stops_lib
 from speccascade.methods import choice as choice_lib
 from speccascade.sampling import keys, probabilities
@@ -374,11 +374,11 @@ def _stops(tokenizer, strings, size):
 
 
 def parameter(workload: Workload, plan: schedules.Plan | None) -> Any:
-  """What a plan's schedule is given at run time; () without a plan."""
+  """What a plan's schedule is given at run time; () without, or not known."""
   if plan is None:
     return ()
   if is_measured(plan):
-    return np.array(costs_G(workload.costs, plan))
+    return np.array(costs_G(workload.costs, plan) or ())
   return () if plan.parameter is None else plan.parameter
 
 
@@ -391,8 +391,4 @@ def costs_G(
   costs: costs_lib.Costs | None, plan: schedules.Plan
 ) -> tuple[float, ...] | None:
   """The costs that a measured plan's schedule is given; None if not known."""
-  G = plan.gamma + 1
-  widths = blocks.widths(G, plan.fixed)
-  if costs is None or not set(widths) <= costs.verifier_block.keys():
-    return None
-  return costs.iteration_G(widths, G)
+  return costs and costs.weighed(plan)

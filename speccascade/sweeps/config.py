@@ -150,6 +150,11 @@ def _check_schedule(name, parameters):
   schedule = schedules.get(name)
   if schedule.more is None:
     raise ValueError('fixed draft lengths are gammas')
+  if schedule.begin is not None:
+    raise ValueError(
+      f'{name} counts by the rows of a batch, which records do not know; cost '
+      'serves the one row that a sweep times'
+    )
   if bool(parameters) != schedule.swept:
     takes = 'at least one value' if schedule.swept else 'no values: ()'
     raise ValueError(f'{name} takes {takes}, got {parameters}')

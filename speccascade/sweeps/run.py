@@ -16,7 +16,7 @@ import jax
 from etils import epath
 
 from speccascade import hosts, tasks
-from speccascade.decoding import blocks
+from speccascade.decoding import blocks, schedules
 from speccascade.runs import environment, memory, profiling, progress, records
 from speccascade.runs import workdir as workdir_lib
 from speccascade.storage import files
@@ -275,7 +275,7 @@ def _block_widths(plans):
   """Widths of all blocks that the verifier may be given, 1 among them."""
   found = {1}
   for plan in plans:
-    found |= set(blocks.widths(plan.gamma + 1, plan.fixed))
+    found |= set(blocks.widths(plan.gamma + 1, schedules.get(plan.schedule)))
   return sorted(found)
 
 

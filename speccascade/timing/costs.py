@@ -13,7 +13,7 @@ from etils import epath
 from pydantic import dataclasses as checked
 
 from speccascade import pairs
-from speccascade.decoding import results
+from speccascade.decoding import blocks, results, schedules
 from speccascade.storage import json_text
 from speccascade.timing import parts, turns
 
@@ -63,6 +63,21 @@ class Costs:
       + self.verifier_block[min(w for w in widths if w >= d)]
       for d in range(1, G + 1)
     )
+
+  def weighed(self, plan: schedules.Plan) -> tuple[float, ...] | None:
+    """Returns the parameter of a measured schedule; None if a time lacks.
+
+    It is `iteration_G` of the plan's blocks, for a schedule that may do without
+    drafts after the time of the verifier alone.
+    """
+    G, schedule = plan.gamma + 1, schedules.get(plan.schedule)
+    widths = blocks.widths(G, schedule)
+    if not set(widths) <= self.verifier_block.keys():
+      return None
+    cost_G = self.iteration_G(widths, G)
+    if schedule.begin is None:
+      return cost_G
+    return self.verifier_block[1], *cost_G
 
   def to_json(self) -> str:
     """Returns a line that `from_json` takes; every float is kept exactly."""

@@ -150,7 +150,7 @@ def measure(
 
 
 def _widths(plan):
-  return blocks.widths(plan.gamma + 1, plan.fixed)
+  return blocks.widths(plan.gamma + 1, schedules.get(plan.schedule))
 
 
 def _parameter(pair, prompts, plan, new_tokens):
@@ -158,7 +158,7 @@ def _parameter(pair, prompts, plan, new_tokens):
   if not schedules.get(plan.schedule).measured:
     return () if plan.parameter is None else plan.parameter
   found = costs.costs(pair, prompts[:1], _widths(plan), new_tokens)
-  return np.array(found.iteration_G(_widths(plan), plan.gamma + 1))
+  return np.array(found.weighed(plan))
 
 
 def table(rows: Sequence[Row]) -> str:

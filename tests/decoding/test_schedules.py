@@ -20,12 +20,15 @@ G = GAMMA + 1
 NAMES = (*tiny.FORMS, 'drafter')
 ROWS = len(NAMES) * tiny.ROWS
 VARIABLE = [n for n, s in schedules.SCHEDULES.items() if s.more is not None]
+ALONE = [n for n in VARIABLE if schedules.get(n).begin is None]
 
 
 def _parameter(name):
   """One that the schedule takes: swept ones take one a row."""
   schedule = schedules.get(name)
   if schedule.measured:
+    if schedule.begin is not None:
+      return 1 + 0.5 * np.arange(G + 1)
     return 1 + 0.1 * np.arange(1, G + 1)
   return np.linspace(0.1, 0.9, ROWS) if schedule.swept else ()
 
@@ -91,7 +94,7 @@ def test_schedules_differ():
 
 
 @pytest.mark.parametrize(
-  ('name', 'gemma'), [*((n, False) for n in VARIABLE), ('confidence', True)]
+  ('name', 'gemma'), [*((n, False) for n in ALONE), ('confidence', True)]
 )
 def test_a_row_drafts_what_it_drafts_beside_others(name, gemma):
   together = _decode(name, gemma)
@@ -262,9 +265,10 @@ def test_a_block_is_no_wider_than_needed():
       logits = jnp.full((*token_BxT.shape, 2), float(width)) + params
       return logits, cache + width
 
-  assert blocks.widths(9, fixed=True) == (9,)
-  assert blocks.widths(25, fixed=False) == (4, 7, 13, 19, 25)
-  assert blocks.widths(1, fixed=False) == (1,)
+  assert blocks.widths(9, schedules.FIXED) == (9,)
+  assert blocks.widths(25, schedules.COST) == (4, 7, 13, 19, 25)
+  assert blocks.widths(25, schedules.LOAD) == (1, 4, 7, 13, 19, 25)
+  assert blocks.widths(1, schedules.COST) == (1,)
   run = jax.jit(
     lambda length_B: blocks.extend(
       Model(), 0.5, jnp.int32(0), jnp.zeros((3, 9), int), length_B, (3, 5, 9)
@@ -287,7 +291,7 @@ def test_a_width_that_is_not_chosen_costs_nothing():
       return x_BxTxV * cache, cache + token_BxT.shape[1]
 
   def run(params, cache, block_BxG, length_B):
-    widths = blocks.widths(9, fixed=False)
+    widths = blocks.widths(9, schedules.COST)
     return blocks.extend(Model(), params, cache, block_BxG, length_B, widths)
 
   shapes = jnp.ones((32, 32)), 1.0, jnp.zeros((3, 9), int), jnp.ones(3, int)
@@ -308,6 +312,7 @@ def test_a_width_that_is_not_chosen_costs_nothing():
     ('confidence', np.nan, 'takes a probability'),
     ('cost', np.ones(4), 'takes the costs of 1 to 9 tokens'),
     ('cost', np.zeros(9), 'takes the costs of 1 to 9 tokens'),
+    ('load', np.ones(9), 'takes the costs of 0 to 9 tokens'),
   ],
 )
 def test_a_wrong_parameter_is_named(name, parameter, complaint):

@@ -15,7 +15,7 @@ def _parse(**changes):
 
 
 def test_plans_by_hand():
-  assert set(_parse().schedules) == set(schedules.SCHEDULES)
+  assert set(_parse().schedules) < set(schedules.SCHEDULES)
   study = _parse(
     schedules=('cost', 'fixed', 'confidence'),
     gamma=3,

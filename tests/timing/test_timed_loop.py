@@ -183,7 +183,7 @@ def test_rows_are_of_the_times_of_parts_and_loops(pair, monkeypatch):
     seconds = 7 + 0.05 + 16 * 1.1 * 3 * tokens / 1e3
     assert row.compile_seconds == pytest.approx(seconds)
   assert parameters['fixed'] == ()
-  widths = timed.blocks.widths(5, False)
+  widths = timed.blocks.widths(5, schedules.COST)
   expected = [d + 2 * min(w for w in widths if w >= d) for d in range(1, 6)]
   np.testing.assert_allclose(parameters['cost'], expected)
 

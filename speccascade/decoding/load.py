@@ -1,0 +1,164 @@
+"""A schedule that drafts as long as that makes the whole batch faster.
+
+An iteration costs what its longest draft costs, so the rows decide together: a
+block goes on while the tokens that all of them may expect of it are worth its
+price, at the tokens a millisecond that the best draft has. Where that is no
+more than plain decoding has, nothing is drafted.
+
+A token is taken to be accepted at the rate that its row has shown, of which the
+batch's is the prior; one that is drafted, by the doubt of the drafter too, as
+in the schedule `cost`. Costs are those of an iteration of the whole batch, of 0
+to G drafted tokens: how many rows there are is in them.
+
+Letters: B rows, G = gamma + 1, most tokens of a draft.
+"""
+
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+# What is taken to be known at first: a token is rejected at this rate, as sure
+# as of so many tokens; and as much of a row, once the batch's rate is known.
+_REJECTED = 0.05
+_BATCH, _ROW = 10.0, 8.0
+# A row's rejections, and the doubt, that it is taken to have seen.
+_SEEN = 0.5, 1.0
+# What the batch has seen is forgotten in about so many iterations, so that one
+# that does not draft tries again.
+_MEMORY = 1024.0
+_HOPELESS = 0.02  # Chance that a draft stands, below which a row leaves it.
+
+
+@flax.struct.dataclass
+class State:
+  """What was seen, and what the block at hand is weighed by.
+
+  Attributes:
+    rejected_B: drafts that were rejected.
+    verified_B: drafts that the verifier has read.
+    doubt_B: what their confidences lacked of 1, summed.
+    active_B: rows that go on.
+    rate_B: chance that a draft is accepted.
+    worth: tokens a unit of cost, of the best draft.
+    rejected: of all rows so far, fading.
+    verified: likewise.
+  """
+
+  rejected_B: jax.Array
+  verified_B: jax.Array
+  doubt_B: jax.Array
+  active_B: jax.Array
+  rate_B: jax.Array
+  worth: jax.Array
+  rejected: jax.Array
+  verified: jax.Array
+
+
+def init(parameter: Any, B: int, G: int) -> State:
+  """Returns the state before the first block."""
+  del G
+  dtype = jnp.result_type(jnp.asarray(parameter).dtype, float)
+  zero_B, zero = jnp.zeros(B, dtype), jnp.zeros((), dtype)
+  return State(
+    zero_B, zero_B, zero_B, jnp.ones(B, bool), zero_B, zero, zero, zero
+  )
+
+
+def begin(
+  parameter: Any, state: State, active_B: jax.Array
+) -> tuple[State, jax.Array]:
+  """Weighs a block.
+
+  Args:
+    parameter: costs of an iteration that drafts 0..G tokens.
+    state: State.
+    active_B: rows that go on.
+
+  Returns:
+    (State that `more` is given; whether to draft at all).
+  """
+  cost_A = jnp.asarray(parameter)
+  known = _BATCH + state.verified
+  rejected = (_BATCH * _REJECTED + state.rejected) / known
+  own_B = (_ROW * rejected + state.rejected_B) / (_ROW + state.verified_B)
+  rate_B = 1 - own_B
+  total_G = _tokens(rate_B, active_B, cost_A.shape[0] - 1)
+  drafting = (total_G / cost_A[1:]).max()
+  plain = active_B.sum() / cost_A[0]
+  state = state.replace(active_B=active_B, rate_B=rate_B, worth=drafting)
+  return state, drafting > plain
+
+
+def _tokens(rate_B, weight_B, G):
+  """Tokens that drafts of 1..G may be expected to commit, of all rows."""
+  power_BxG = rate_B[:, None] ** jnp.arange(G)
+  return jnp.cumsum((weight_B[:, None] * power_BxG).sum(0))
+
+
+def more(
+  parameter: Any, state: State, drafted: jax.Array, confidence_BxG: jax.Array
+) -> jax.Array:
+  """Whether each row drafts on, see `schedules.Schedule`."""
+  cost_A = jnp.asarray(parameter)
+  G = cost_A.shape[0] - 1
+  rejections, doubts = _SEEN
+  slope_B = (rejections + state.rejected_B) / (doubts + state.doubt_B)
+  stands_B = jnp.exp(-slope_B * (1 - confidence_BxG).sum(1))
+  gain_G = _tokens(state.rate_B, jnp.where(state.active_B, stands_B, 0), G)
+  further_G = drafted + jnp.arange(1, G + 1)
+  price_G = cost_A[jnp.minimum(further_G, G)] - cost_A[drafted]
+  pays_G = (further_G <= G) & (gain_G >= state.worth * price_G)
+  return pays_G.any() & ((stands_B >= _HOPELESS) | (price_G[0] <= 0))
+
+
+def update(
+  parameter: Any,
+  state: State,
+  drafted_B: jax.Array,
+  accepted_B: jax.Array,
+  confidence_BxG: jax.Array,
+) -> State:
+  """Returns the state after a block."""
+  del parameter
+  verified_B = jnp.minimum(accepted_B + 1, drafted_B)
+  rejected_B = accepted_B < drafted_B
+  verified_BxG = jnp.arange(confidence_BxG.shape[1]) < verified_B[:, None]
+  doubt_B = jnp.where(verified_BxG, 1 - confidence_BxG, 0).sum(1)
+  fading = 1 - 1 / _MEMORY
+  return state.replace(
+    rejected_B=state.rejected_B + rejected_B,
+    verified_B=state.verified_B + verified_B,
+    doubt_B=state.doubt_B + doubt_B,
+    rejected=fading * state.rejected + rejected_B.sum(),
+    verified=fading * state.verified + verified_B.sum(),
+  )
+
+
+def forced(drafted: int, G: int) -> np.ndarray:
+  """Returns costs by which a batch drafts so many tokens, whatever it saw.
+
+  Args:
+    drafted: 0 to G; 0 is 1 where a block must have a draft.
+    G: most tokens of a draft.
+  """
+  cost_A = np.full(G + 1, 1e12)
+  cost_A[1 : drafted + 1] = 1.0
+  if not drafted:
+    cost_A[0], cost_A[1] = 1e-12, 1.0
+  return cost_A
+
+
+def check(parameter: Any, gamma: int, rows: int) -> None:
+  """Raises ValueError unless they are costs of 0 to gamma + 1 tokens."""
+  del rows
+  parameter, bounds = np.asarray(parameter), np.finfo(np.float32)
+  if parameter.shape != (gamma + 2,) or not np.all(
+    (parameter >= bounds.tiny) & (parameter <= bounds.max)
+  ):
+    raise ValueError(
+      f'the schedule load takes the costs of 0 to {gamma + 1} tokens, positive '
+      f'numbers that float32 holds, got {parameter.tolist()}'
+    )

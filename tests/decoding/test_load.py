@@ -1,0 +1,280 @@
+"""Drafting by the load: what pays a batch, and blocks without a draft."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from speccascade import methods
+from speccascade.decoding import load, queue, results, schedules, serving
+from speccascade.decoding import loop as loop_lib
+from speccascade.sampling import keys, probabilities
+from tests.decoding import test_slots, test_t5_pair, tiny
+
+pytestmark = pytest.mark.usefixtures('float64')
+
+GAMMA = 3
+G = GAMMA + 1
+NEVER = np.array([1e-6, *[1.0] * G])  # Costs of 0 to G tokens.
+ALWAYS = np.array([1e6, *[1.0] * G])
+
+
+@dataclasses.dataclass(frozen=True)
+class Now:
+  """Drafts G tokens in some blocks and none in others, in turns of its own."""
+
+  on: int
+  off: int
+
+  swept = False
+  measured = False
+
+  def init(self, parameter, B, G):
+    return jnp.int32(0)
+
+  def begin(self, parameter, state, active_B):
+    return state + 1, state % (self.on + self.off) < self.on
+
+  def more(self, parameter, state, drafted, confidence_BxG):
+    return jnp.ones(len(confidence_BxG), bool)
+
+  def update(self, parameter, state, drafted_B, accepted_B, confidence_BxG):
+    return state
+
+  def check(self, parameter, gamma, rows):
+    pass
+
+
+TURNS = Now(1, 1), Now(2, 3), Now(1, 9), Now(0, 1)
+
+
+def _decode(schedule, temperature=0.0, names=('strict',), parameter=(), **more):
+  loop = tiny.make_loop(GAMMA, names, schedule=schedule)
+  asked = tiny.request(names, temperature, schedule_parameter=parameter)
+  return jax.device_get(
+    loop_lib.decode(loop, tiny.params(), asked.replace(**more))
+  )
+
+
+@functools.cache
+def _fixed(temperature=0.0, names=('strict',)):
+  return _decode(schedules.FIXED, temperature, names)
+
+
+def _assert_same_tokens(a, b):
+  np.testing.assert_array_equal(a.token_BxN, b.token_BxN)
+  np.testing.assert_array_equal(a.length_B, b.length_B)
+
+
+@pytest.mark.parametrize('schedule', TURNS, ids=str)
+def test_blocks_without_a_draft_give_the_same_tokens(schedule):
+  """Of models whose caches are rings, longer than which a drafter lags."""
+  result = _decode(schedule)
+  _assert_same_tokens(result, _fixed())
+  c = result.counts
+  np.testing.assert_array_equal(c.accepted_B + c.rejected_B, result.length_B)
+  np.testing.assert_array_equal(c.accepted_B, result.from_drafter_BxN.sum(1))
+  assert (c.accepted_B <= c.drafted_B).all()
+  assert (c.verifier_calls_B >= _fixed().counts.verifier_calls_B).all()
+  if schedule.on:
+    assert c.accepted_B.sum() > 0
+  else:
+    np.testing.assert_array_equal(c.verifier_calls_B, result.length_B)
+    assert not c.drafted_B.any()
+    assert not c.deferred_B.any()
+    assert not c.divergence_B.any()
+
+
+TWINS = {
+  'gemma': (tiny.VERIFIER, tiny.params()[1], tiny.prompts(), tiny.N),
+  't5': (
+    test_t5_pair.VERIFIER,
+    test_t5_pair._params()[1],
+    test_t5_pair._prompts(),
+    test_t5_pair.N,
+  ),
+}
+
+
+@pytest.mark.parametrize('schedule', TURNS[:3], ids=str)
+@pytest.mark.parametrize('name', TWINS)
+def test_a_drafter_that_lagged_has_read_all_it_missed(name, schedule):
+  """One that is the verifier's twin is accepted whole whenever it drafts."""
+  model, params, prompts, N = TWINS[name]
+  rows = prompts.rows
+  asked = results.Request(
+    prompts,
+    probabilities.Sampling(np.zeros(rows), np.ones(rows)),
+    ((),),
+    keys.make(0),
+  )
+  made = {}
+  for own in (schedules.FIXED, schedule):
+    group = loop_lib.Group(methods.STRICT, rows)
+    loop = loop_lib.Loop(model, model, GAMMA, N, (99,), (group,), own)
+    made[own] = jax.device_get(loop_lib.decode(loop, (params,) * 2, asked))
+  _assert_same_tokens(made[schedule], made[schedules.FIXED])
+  np.testing.assert_array_equal(made[schedule].length_B, N)
+  lengths_BxA = made[schedule].counts.accepted_lengths_BxA
+  assert (lengths_BxA[:, 0] > 0).all()
+  assert (lengths_BxA[:, G] > 0).all()
+  assert (lengths_BxA[:, 1:G].sum(1) <= 1).all()  # What N cuts.
+
+
+def test_drafts_that_do_not_pay_are_left_out_and_others_are_not():
+  never = _decode(schedules.LOAD, parameter=NEVER).counts
+  assert not never.drafted_B.any()
+  always = _decode(schedules.LOAD, parameter=ALWAYS)
+  _assert_same_tokens(always, _fixed())
+  assert (always.counts.drafted_B >= always.length_B).all()
+
+
+@pytest.mark.parametrize(
+  ('temperature', 'names'), [(1.0, ('strict',)), (0.0, ('strict', 'token_v3'))]
+)
+def test_a_token_that_hangs_on_the_draft_has_one(temperature, names):
+  """At a temperature, and under a rule that asks the drafter."""
+  result = _decode(schedules.LOAD, temperature, names, NEVER)
+  _assert_same_tokens(result, _fixed(temperature, names))
+  counts = result.counts
+  assert (counts.drafted_B >= counts.verifier_calls_B).all()
+
+
+def test_a_row_at_a_temperature_has_the_others_draft_until_it_ends():
+  mixed = np.zeros(tiny.ROWS)
+  mixed[3] = 1.0
+  sampling = probabilities.Sampling(mixed, np.ones(tiny.ROWS))
+  cost_A = np.array([1e-6, 1, 100, 200, 300])  # One token, if any.
+  result = _decode(schedules.LOAD, parameter=cost_A, sampling=sampling)
+  fixed = _decode(schedules.FIXED, sampling=sampling)
+  _assert_same_tokens(result, fixed)
+  drafted_B, calls_B = result.counts.drafted_B, result.counts.verifier_calls_B
+  assert drafted_B[3] >= calls_B[3]
+  longer = result.length_B > result.length_B[3]
+  assert longer.any()
+  assert (drafted_B[longer] < calls_B[longer]).all()
+
+
+def test_slots_carry_on_what_the_batch_has_seen():
+  pair = test_slots.GEMMA
+  items = [(p, (), 0.0) for p in range(test_slots.P)] * 2
+  items.sort(key=lambda item: item[0])
+  answers = test_slots._answers(items, 0)
+  wanted, seen = {}, {}
+  for name, schedule, parameter in (
+    ('fixed', schedules.FIXED, ()),
+    ('turns', Now(2, 3), ()),
+    ('load', schedules.LOAD, 1 + 0.1 * np.arange(G + 1)),
+  ):
+    group = loop_lib.Group(methods.STRICT, 3)
+    loop = dataclasses.replace(
+      test_slots._loop(pair, (group,)), schedule=schedule
+    )
+    made = queue.Slots(loop, 3, tiny.S, 4, 8, 6)
+    asked = test_slots._queue(pair, (answers,))
+    asked = asked.replace(schedule_parameter=parameter)
+    state, found = None, {}
+    while state is None or not serving.idle(state, asked):
+      state, ended = serving.step(made, pair.params, asked, 7, state)
+      for j, id_ in enumerate(ended.ids):
+        row = tiny.row(ended.result, j)
+        found[int(id_)] = row.token_BxN[: int(row.length_B)].tolist()
+    wanted[name], seen[name] = found, state.rows.schedule
+  assert wanted['fixed'] == wanted['turns'] == wanted['load']
+  assert len(wanted['fixed']) == len(items)
+  # More than the rows that are there have seen: the batch remembers.
+  assert seen['load'].verified > seen['load'].verified_B.sum()
+  assert seen['load'].rejected > 0
+
+
+# --- What pays.
+
+
+def _state(B=4, **changes) -> load.State:
+  return load.init(np.ones(G + 1), B, G).replace(**changes)
+
+
+def _begin(cost_A, state, active_B=None) -> tuple[load.State, Any]:
+  active_B = jnp.ones(4, bool) if active_B is None else active_B
+  return load.begin(jnp.asarray(cost_A), state, active_B)
+
+
+def test_a_batch_drafts_where_that_is_faster_by_its_rate():
+  """A rate of 0.95 at first: drafts of d tokens commit 1 + .95 + .. of them."""
+  tokens = np.cumsum(0.95 ** np.arange(G))
+  for over, pays in ((0.99, True), (1.01, False)):
+    cost_A = np.array([1.0, *(tokens * over)])  # None is faster, or all are.
+    _, found = _begin(cost_A, _state())
+    assert found == (over < 1) == pays
+  begun, _ = _begin(np.array([1.0, 1, 1, 1, 2.0]), _state())
+  np.testing.assert_allclose(begun.worth, 4 * tokens[2])
+  # Rows that ended count neither way.
+  half, _ = _begin([1.0, 1, 1, 1, 2.0], _state(), jnp.arange(4) < 2)
+  np.testing.assert_allclose(half.worth, 2 * tokens[2])
+
+
+def test_rows_are_held_to_what_they_and_the_batch_have_shown():
+  state, parameter = _state(), jnp.ones(G + 1)
+  for _ in range(40):  # Row 0 keeps all, row 1 nothing, row 3 is done.
+    state = load.update(
+      parameter,
+      state,
+      jnp.array([4, 4, 2, 0]),
+      jnp.array([4, 0, 1, 0]),
+      jnp.full((4, G), 0.9),
+    )
+  begun, _ = _begin(parameter, state)
+  kept, none, half, unseen = begun.rate_B
+  assert kept > 0.95
+  assert none < 0.15
+  assert abs(half - 0.5) < 0.1
+  assert half < unseen < kept  # The batch's: 240 of 320 of them stood.
+  np.testing.assert_allclose(unseen, 1 - 80.5 / 290, atol=0.01)
+
+
+def test_a_batch_that_does_not_draft_tries_again_in_the_end():
+  state = _state(rejected=jnp.array(50.0), verified=jnp.array(60.0))
+  cost_A, turns = np.array([1.0, *np.linspace(1.5, 2.0, G)]), 0
+  update = jax.jit(functools.partial(load.update, jnp.asarray(cost_A)))
+  none_B, ones_BxG = jnp.zeros(4, jnp.int32), jnp.ones((4, G))
+  while not _begin(cost_A, state)[1]:
+    state = update(state, none_B, none_B, ones_BxG)
+    turns += 1
+  assert 500 < turns < 5000
+
+
+def _drafted(cost_A, state, confidence_BxG):
+  """Tokens that each row drafts, were these their confidences."""
+  state, _ = _begin(cost_A, state)
+  wants_B, drafted_B = np.ones(4, bool), np.zeros(4, int)
+  for d in range(1, G + 1):
+    drafted_B += wants_B
+    seen_BxG = np.where(np.arange(G) < d, confidence_BxG, 1)
+    wants_B &= np.asarray(
+      load.more(jnp.asarray(cost_A), state, d, jnp.array(seen_BxG))
+    )
+  return drafted_B
+
+
+def test_sure_rows_draft_on_and_unsure_ones_leave_them():
+  sure_BxG = np.full((4, G), 0.99)
+  cost_A = np.array([1.0, *(1 + 0.1 * np.arange(1, G + 1))])
+  np.testing.assert_array_equal(_drafted(cost_A, _state(), sure_BxG), G)
+  # One row that is lost leaves, and the others pay for themselves.
+  one_BxG = sure_BxG.copy()
+  one_BxG[2, 1] = 0.0
+  doubting = _state(rejected_B=jnp.full(4, 8.0))
+  np.testing.assert_array_equal(_drafted(cost_A, doubting, one_BxG)[2], 2)
+  np.testing.assert_array_equal(
+    np.delete(_drafted(cost_A, doubting, one_BxG), 2), G
+  )
+  # Where all but one doubt, what is left is not worth a step of all.
+  dear_A = np.array([1.0, *(1.0 + 0.6 * np.arange(1, G + 1))])
+  three_BxG = sure_BxG.copy()
+  three_BxG[1:, 0] = 0.6
+  assert _drafted(dear_A, doubting, three_BxG)[0] < G
+  assert _drafted(dear_A, doubting, sure_BxG)[0] == G
