@@ -10,7 +10,7 @@ from etils import epath
 
 from speccascade import config, methods
 from speccascade.decoding import queue as queue_lib
-from speccascade.decoding import schedules
+from speccascade.decoding import schedules as schedules_lib
 from speccascade.reports.render import page, tables
 from speccascade.reports.render import throughput as figure
 from speccascade.runs import environment, memory
@@ -18,13 +18,15 @@ from speccascade.runs import workdir as workdir_lib
 from speccascade.storage import files, lines
 from speccascade.studies import base
 from speccascade.sweeps import batches, points, served
-from speccascade.timing import requests
+from speccascade.timing import calibration, requests
 
-_KEY = 'method', 'slots', 'rate'
-_FREE = 'methods', 'slots', 'rates'  # What a later run may have more of.
+_KEY = 'method', 'plan', 'slots', 'rate'
+# What a later run may have more of.
+_FREE = 'methods', 'gammas', 'schedules', 'slots', 'rates'
 _DPI = 120
 _COLUMNS = {
   'method': 'method',
+  'plan': 'drafts',
   'slots': 'slots',
   'rate': 'requests/s asked',
   'request_throughput': 'requests/s',
@@ -40,12 +42,15 @@ _COLUMNS = {
 
 
 class Throughput(base.Study):
-  """Methods x slots x rates.
+  """Methods x draft plans x slots x rates.
 
   Attributes:
     methods: names of `methods.METHODS`, of drafting methods and models alone.
     alpha: of those that take a parameter.
-    gamma: draft length.
+    gammas: fixed draft lengths.
+    schedules: names of draft schedules that take no parameter, `load` or
+      `adaptive`; what turns cost is measured for each number of slots.
+    schedule_gamma: longest draft of those.
     temperature: of both models.
     slots: answers that are decoded at a time.
     rates: requests a second, of Poisson processes; 0 is all at once.
@@ -60,7 +65,9 @@ class Throughput(base.Study):
     ('verifier_alone', 'strict', 'token_v3'), min_length=1
   )
   alpha: config.Float = 0.3
-  gamma: config.Gamma = 5
+  gammas: tuple[config.Gamma, ...] = (5,)
+  schedules: tuple[str, ...] = ()
+  schedule_gamma: config.Gamma = 8
   temperature: config.Temperature = 1.0
   slots: tuple[config.Rows, ...] = pydantic.Field((1, 4, 16, 64), min_length=1)
   rates: tuple[pydantic.NonNegativeFloat, ...] = pydantic.Field(
@@ -82,12 +89,36 @@ class Throughput(base.Study):
         raise ValueError(f'methods={name!r} takes more than alpha')
     return value
 
+  @pydantic.field_validator('schedules')
+  @classmethod
+  def _check_schedules(cls, value):
+    for name in value:
+      schedule = schedules_lib.get(name)
+      alone = schedule.measured and schedule.begin is None
+      if schedule.more is None or schedule.swept or alone:
+        raise ValueError(f'schedules={name!r} must be load or adaptive')
+    return value
+
   @pydantic.model_validator(mode='after')
   def _check_alpha(self):
     for name in self.methods:
       for parameter in methods.get(name).parameters:
         parameter.check(self.alpha, name)
+    if not self.gammas + self.schedules:
+      raise ValueError(
+        'gammas=() and schedules=(): one of them must name a plan'
+      )
     return self
+
+  def plans(self, name: str) -> dict[str, schedules_lib.Plan | None]:
+    """{id: plan} of a method; '' is the id of decoding without drafts."""
+    if not methods.get(name).drafts:
+      return {'': None}
+    found = [schedules_lib.Plan(gamma) for gamma in self.gammas]
+    found += [
+      schedules_lib.Plan(self.schedule_gamma, name) for name in self.schedules
+    ]
+    return {plan.id(): plan for plan in found}
 
 
 def run(study: Throughput, workdir: epath.PathLike) -> str:
@@ -108,12 +139,16 @@ def run(study: Throughput, workdir: epath.PathLike) -> str:
   workdir_lib.claim(study.to_dict(), folder / 'config.json', free=_FREE)
   with lines.Log(folder / 'requests.jsonl') as log:
     done = {tuple(row[name] for name in _KEY) for row in log.lines}
-    wanted = itertools.product(study.methods, study.slots, study.rates)
-    for key in wanted:
+    drafted = [
+      (name, plan) for name in study.methods for plan in study.plans(name)
+    ]
+    wanted = itertools.product(drafted, study.slots, study.rates)
+    for (name, plan), slots, rate in wanted:
+      key = name, plan, slots, rate
       if key in done:
         continue
-      name, slots, rate = key
-      print(f'{name}, {slots} slots, rate {rate:g} ...', file=sys.stderr)
+      said = f'{name} {plan}'.strip()
+      print(f'{said}, {slots} slots, rate {rate:g} ...', file=sys.stderr)
       row = dict(zip(_KEY, key, strict=True))
       row |= _measure(study, workload, *key)
       log.append([row | environment.describe()])
@@ -125,20 +160,25 @@ def run(study: Throughput, workdir: epath.PathLike) -> str:
   return text
 
 
-def _measure(study, workload, name, slots, rate) -> dict[str, Any]:
-  made, params, queue = _asked(study, workload, name, slots)
+def _measure(study, workload, name, plan, slots, rate) -> dict[str, Any]:
+  plan = study.plans(name)[plan]
+  made, params, queue = _asked(study, workload, name, plan, slots)
+  told = {}
+  if plan is not None and schedules_lib.get(plan.schedule).measured:
+    cost_A = calibration.costs_A(made, params, queue, study.turns)
+    queue = queue.replace(schedule_parameter=cost_A)
+    told = {'costs': cost_A.tolist()}
   arrived_Q = requests.poisson(rate, study.num_requests, study.seed)
   seconds = None if study.turn_ms is None else study.turn_ms / 1e3
   found = requests.serve(made, params, queue, arrived_Q, study.turns, seconds)
-  return requests.summary(found, slots)
+  return requests.summary(found, slots) | told
 
 
-def _asked(study, workload, name, slots):
+def _asked(study, workload, name, plan, slots):
   """(Slots, parameters, Queue): request i is of prompt i mod E."""
   method = methods.get(name)
   values = (study.alpha,) * len(method.parameters)
   setting = points.Setting(name, values, study.temperature, 1.0, 0, study.seed)
-  plan = schedules.Plan(study.gamma) if method.drafts else None
   E, Q = len(workload.examples), study.num_requests
   index_Q = np.arange(Q) % E
   width = batches.padded(workload.length_E.max())
@@ -173,7 +213,7 @@ def _table(study, rows):
   clock = 'real time' if study.turn_ms is None else f'{study.turn_ms} ms a turn'
   return (
     f'{tables.markdown(table)}\n{told["device"]}, '
-    f'{study.dtype}, {study.num_requests} requests, γ = {study.gamma}, '
+    f'{study.dtype}, {study.num_requests} requests, '
     f'temperature {study.temperature:g}, {clock}; {versions}'
   )
 

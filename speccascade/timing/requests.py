@@ -77,7 +77,9 @@ def serve(
   """
   serving.check(made, queue)
   Q, queue = len(arrived_Q), jax.tree.map(jnp.asarray, queue)
-  serving.step(made, params, _there(queue, 0), turns)  # Compiles.
+  state = None
+  for _ in range(2):  # Compiles; on a mesh what a turn leaves lies otherwise.
+    state, _ = serving.step(made, params, _there(queue, 0), turns, state)
   tokens_Q, begun_Q, last_Q = np.zeros((3, Q), int)
   state, now, ends = None, 0.0, []  # Seconds at which each turn ended.
   there, done, start = 0, 0, clock.now()

@@ -13,7 +13,7 @@ def _study(folder, **fields):
   fields = {
     'pair': str(folder), 'task': 'word_problems', 'slots': (2, 3),
     'methods': ('verifier_alone', 'token_v3'), 'num_requests': 7,
-    'num_examples': 4, 'turn_ms': 10.0, 'gamma': 2,
+    'num_examples': 4, 'turn_ms': 10.0, 'gammas': (2,),
   } | fields  # fmt: skip
   return config.parse(throughput.Throughput, fields)
 
@@ -43,8 +43,28 @@ def test_every_cell_is_served_once(tiny_folder, tmp_path, monkeypatch):
   assert rows[2]['turns'] < rows[0]['turns']
   monkeypatch.setattr(throughput, '_measure', None)
   assert throughput.run(_study(tiny_folder), tmp_path) == text
-  with pytest.raises(ValueError, match='changed: gamma'):
-    throughput.run(_study(tiny_folder, gamma=3), tmp_path)
+  with pytest.raises(ValueError, match='changed: schedule_gamma'):
+    throughput.run(_study(tiny_folder, schedule_gamma=3), tmp_path)
+
+
+def test_plans_are_lines_of_their_own(tiny_folder, tmp_path):
+  study = _study(
+    tiny_folder, methods=('verifier_alone', 'strict'), gammas=(1, 2),
+    schedules=('load', 'adaptive'), schedule_gamma=3, slots=(3,),
+    turn_ms=None,
+  )  # fmt: skip
+  text = throughput.run(study, tmp_path)
+  rows = {row['plan']: row for row in _rows(tmp_path)}
+  assert list(rows) == ['', 'g1', 'g2', 'g3-load', 'g3-adaptive']
+  for plan in rows:
+    assert f'| {plan} ' in text or not plan
+  # No plan changes an answer.
+  drafted = [row for plan, row in rows.items() if plan]
+  assert len({row['output_length'] for row in drafted}) == 1
+  assert [plan for plan, row in rows.items() if 'costs' in row] == ['g3-load']
+  cost_A = rows['g3-load']['costs']
+  assert len(cost_A) == 5
+  assert min(cost_A) > 0
 
 
 @pytest.mark.parametrize(
@@ -54,6 +74,10 @@ def test_every_cell_is_served_once(tiny_folder, tmp_path, monkeypatch):
     ({'methods': ('lossy_beta',)}, 'takes more than alpha'),
     ({'methods': ('none',)}, "unknown method 'none'"),
     ({'rates': (-1.0,)}, 'rates.0=-1.0'),
+    ({'schedules': ('cost',)}, "schedules='cost' must be load or adaptive"),
+    ({'schedules': ('fixed',)}, 'must be load or adaptive'),
+    ({'schedules': ('no',)}, "unknown schedule 'no'"),
+    ({'gammas': ()}, 'one of them must name a plan'),
     ({'alpha': 1.5}, 'alpha=1.5 is out of range for token_v3'),
   ],
 )

@@ -8,7 +8,7 @@ from speccascade.reports.render import escape, styles
 def draw(rows: list[dict]) -> figure.Figure:
   """Draws two panels: of the time between tokens, and of that to the first.
 
-  A line joins the numbers of slots of a method at one rate, each of which is
+  A line joins the numbers of slots of a method and plan at one rate; each is
   written beside its dot.
 
   Args:
@@ -16,25 +16,26 @@ def draw(rows: list[dict]) -> figure.Figure:
   """
   lines = {}
   for row in sorted(rows, key=lambda row: row['slots']):
-    lines.setdefault((row['method'], row['rate']), []).append(row)
-  colors = styles.dots(dict.fromkeys(method for method, _ in lines))
+    name = f'{row["method"]} {row["plan"]}'.strip()
+    lines.setdefault((name, row['rate']), []).append(row)
+  colors = styles.dots(dict.fromkeys(name for name, _ in lines))
   fig = figure.Figure(figsize=(9, 4), layout='constrained')
   panels = fig.subplots(1, 2, sharey=True)
   names = {
     'median_tpot_ms': 'median time per output token, ms',
     'median_ttft_ms': 'median time to first token, ms',
   }
-  for ax, (name, label) in zip(panels, names.items(), strict=True):
-    for (method, rate), own in lines.items():
-      x, y = ([row[k] for row in own] for k in (name, 'output_throughput'))
-      color = colors[method]['color']
+  for ax, (of, label) in zip(panels, names.items(), strict=True):
+    for (name, rate), own in lines.items():
+      x, y = ([row[k] for row in own] for k in (of, 'output_throughput'))
+      color = colors[name]['color']
       ax.plot(x, y, '-' if rate == 0 else '--', marker='o', color=color)
       for row, *at in zip(own, x, y, strict=True):
         ax.annotate(
           row['slots'], at, xytext=(4, -9), textcoords='offset points',
           fontsize='x-small', color=color,
         )  # fmt: skip
-      text = method if rate == 0 else f'{method}, {rate:g} requests/s'
+      text = name if rate == 0 else f'{name}, {rate:g} requests/s'
       ax.annotate(
         escape.label(text), (x[-1], y[-1]), xytext=(4, 5),
         textcoords='offset points', fontsize='small', color=color,

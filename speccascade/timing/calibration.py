@@ -1,0 +1,69 @@
+"""What a turn of full slots costs, by how many tokens are drafted in it.
+
+Letters: A = G + 1 numbers of drafted tokens, 0 to G.
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from speccascade.decoding import load, serving
+from speccascade.decoding import queue as queue_lib
+from speccascade.timing import clock
+
+
+def costs_A(
+  made: queue_lib.Slots,
+  params: tuple[Any, ...],
+  queue: queue_lib.Queue,
+  turns: int,
+  rounds: int = 5,
+) -> np.ndarray:
+  """Times turns by how many tokens are drafted, in the program that serves.
+
+  Args:
+    made: Slots under the schedule `load`.
+    params: of its models.
+    queue: Queue, enough to fill the slots.
+    turns: of the loop between two looks at what has ended.
+    rounds: of all numbers of tokens, in each of which each has so many turns.
+
+  Returns:
+    Milliseconds of a turn that drafts 0 to G tokens, the medians.
+
+  Raises:
+    ValueError: no answer takes two turns.
+  """
+  queue = jax.tree.map(jnp.asarray, queue)
+  numbers = range(made.block + 1)
+  forced = [
+    queue.replace(schedule_parameter=load.forced(d, made.block))
+    for d in numbers
+  ]
+  ms_AxR = [[] for _ in numbers]
+  state = None
+  for _ in range(rounds):
+    for d in numbers:
+      if state is None or serving.idle(state, queue):
+        state = _filled(made, params, forced[0])
+      before = int(state.turn)
+      (state, ended), seconds = clock.seconds(
+        serving.step, made, params, forced[d], turns, state
+      )
+      ms_AxR[d].append(1e3 * seconds / (ended.turn - before))
+  return np.array([np.median(ms_R) for ms_R in ms_AxR])
+
+
+def _filled(made, params, queue):
+  """A state whose slots have answers: all of them, or as many as there come."""
+  step = functools.partial(serving.step, made, params, queue, 1)
+  for enough in (np.all, np.any):  # Short answers may never fill all slots.
+    state, _ = step()
+    while not serving.idle(state, queue):
+      if enough(np.asarray(state.id_B) != queue_lib.FREE):
+        return state
+      state, _ = step(state)
+  raise ValueError('no answer is long enough for turns to be timed')

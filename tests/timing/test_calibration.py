@@ -1,0 +1,49 @@
+"""Costs of turns, by a clock that tells what was drafted."""
+
+import dataclasses
+
+import jax
+import numpy as np
+
+from speccascade import methods
+from speccascade.decoding import load, queue, schedules
+from speccascade.decoding import loop as loop_lib
+from speccascade.timing import calibration, clock
+from tests.decoding import test_slots, tiny
+
+G = 4
+
+
+def test_each_number_of_drafted_tokens_is_timed(float64, monkeypatch):
+  """A turn takes a second, and a tenth for each token of its longest draft."""
+  pair = test_slots.GEMMA
+  items = [(p, (), 0.0) for p in range(test_slots.P) for _ in range(2)]
+  asked = test_slots._queue(pair, (test_slots._answers(items, 0),))
+  group = loop_lib.Group(methods.STRICT, 3)
+  loop = dataclasses.replace(
+    test_slots._loop(pair, (group,)), gamma=G - 1, schedule=schedules.LOAD
+  )
+  made = queue.Slots(loop, 3, tiny.S, 4, 8, 6)
+  told, ended = [], []
+
+  def seconds(step, made, params, queue, turns, state):
+    old, turn = jax.device_get((state.rows.tally.drafted_B, state.turn))
+    state, out = step(made, params, queue, turns, state)
+    # The longest draft of a row that was there before and after.
+    new = jax.device_get(state.rows.tally.drafted_B)
+    cost_A = np.asarray(queue.schedule_parameter)
+    told.append((cost_A.argmin() and (cost_A == 1).sum(), max(new - old)))
+    ended.append(len(out.ids))
+    drafted = next(
+      d for d in range(G + 1) if (load.forced(d, G) == cost_A).all()
+    )
+    return (state, out), (1 + 0.1 * drafted) * (out.turn - int(turn))
+
+  monkeypatch.setattr(clock, 'seconds', seconds)
+  cost_A = calibration.costs_A(made, pair.params, asked, 1, rounds=9)
+  np.testing.assert_allclose(cost_A, 1000 + 100 * np.arange(G + 1))
+  assert sum(ended) > 3  # Slots take the next answers meanwhile.
+  for forced, most in told:
+    assert most <= forced
+  assert {most for forced, most in told if forced == G} >= {G}
+  assert {most for forced, most in told if not forced} <= {0}
