@@ -1,6 +1,7 @@
 """How speed and quality move with the drafter's strength."""
 
 import functools
+import itertools
 
 from speccascade.reports.render import figures, page, panels, tables
 from speccascade.reports.sections import lengths
@@ -61,6 +62,7 @@ def _tell(cell, records):
   drafter = groups.get(points.DRAFTER)
   told = {
     'name': f'{cell.pair}, {cell.task}',
+    'of': (cell.task, cell.pair.rpartition('+')[2]),
     'acceptance': 1 - strict['rejection_rate'],
     'strict': points.speedup(strict),
     'best': best and points.speedup(best),
@@ -88,13 +90,25 @@ def _tell(cell, records):
 
 
 def _row(sampling, found):
-  """Panels of speed-up and of length, over acceptance."""
-  best = [told for told in found if told['best'] is not None]
-  speed = [_line(points.STRICT, found, 'strict')]
-  length = []
-  if best:
-    speed.append(_line(_BEST, best, 'best'))
-    length.append(_line(_BEST, best, 'tokens'))
+  """Panels of speed-up and of length, over acceptance.
+
+  A line joins the drafters of one verifier on one task; those of others than
+  the one of most drafters are labelled by the task, or all that tells them.
+  """
+  of = lambda told: told['of']  # noqa: E731
+  own = [list(x) for _, x in itertools.groupby(sorted(found, key=of), of)]
+  tasks = [task for task, _ in {told['of'] for told in found}]
+  speed, length = [], []
+  for i, some in enumerate(sorted(own, key=len, reverse=True)):
+    task, verifier = some[0]['of']
+    label = f', {task}' if tasks.count(task) == 1 else f', {task} of {verifier}'
+    label = label if i else ''
+    some = sorted(some, key=lambda told: told['acceptance'])
+    best = [told for told in some if told['best'] is not None]
+    speed.append(_line(points.STRICT, label, some, 'strict'))
+    if best:
+      speed.append(_line(_BEST, label, best, 'best'))
+      length.append(_line(_BEST, label, best, 'tokens'))
   made = [('speed-up over the verifier', speed)]
   made += [("tokens over the verifier's", length)] if length else []
   return panels.Row(
@@ -115,9 +129,9 @@ def _row(sampling, found):
   )
 
 
-def _line(label, found, field):
+def _line(name, of, found, field):
   return panels.Line(
-    label,
+    name + of,
     tuple(
       panels.Point(
         told['acceptance'],
@@ -126,8 +140,7 @@ def _line(label, found, field):
         (
           told['name'],
           f'acceptance of strict {told["acceptance"]:.3f}',
-          f'{label if field == "strict" else told["method"]}: '
-          f'{told[field]:.3f}',
+          f'{name if field == "strict" else told["method"]}: {told[field]:.3f}',
         ),
       )
       for told in found

@@ -20,12 +20,13 @@ def _pair(make_record, pair, rejection, best, quality=0.9, **changes):
 def test_pairs_stand_by_their_acceptance(make_record):
   records = [
     *_pair(make_record, 'strong', 0.1, 0.4),
-    *_pair(make_record, 'weak', 0.4, 0.6, quality=0.7),
-    *_pair(make_record, 'middle', 0.2, 0.5),
+    *_pair(make_record, 'weak+strong', 0.4, 0.6, quality=0.7),
+    *_pair(make_record, 'middle+strong', 0.2, 0.5),
   ]
   table, figure = drafters.section(records).body
   assert [row[0] for row in table.rows] == [
-    f'{name}, word_problems' for name in ('weak', 'middle', 'strong')
+    f'{name}, word_problems'
+    for name in ('weak+strong', 'middle+strong', 'strong')
   ]
   assert table.rows[0][2:] == [
     '0.600', '0.400', '0.900', '1.43×', 'none', *'––––',
@@ -46,11 +47,38 @@ def test_pairs_stand_by_their_acceptance(make_record):
   figure.draw()
 
 
+def test_no_line_joins_drafters_of_two_verifiers(make_record):
+  records = [
+    *_pair(make_record, 'own', 0.1, 0.4),
+    *_pair(make_record, 'weak+own', 0.4, 0.6),
+    *_pair(make_record, 'a+b', 0.2, 0.5, task='gsm8k'),
+    *_pair(make_record, 'a+c', 0.3, 0.5, task='gsm8k', quality=0.7),
+  ]
+  _, figure = drafters.section(records).body
+  speed, length = figure.chart.rows[0].panels
+  assert {
+    line.label: [round(p.x, 2) for p in line.points] for line in speed.lines
+  } == {
+    'strict': [0.6, 0.9],
+    'best other': [0.6, 0.9],
+    'strict, gsm8k of b': [0.8],
+    'best other, gsm8k of b': [0.8],
+    'strict, gsm8k of c': [0.7],
+  }
+  assert [line.label for line in length.lines] == [
+    'best other', 'best other, gsm8k of b',
+  ]  # fmt: skip
+  of_task = [record for record in records if record['pair'] != 'a+c']
+  _, figure = drafters.section(of_task).body
+  labels = [line.label for line in figure.chart.rows[0].panels[0].lines]
+  assert labels[2:] == ['strict, gsm8k', 'best other, gsm8k']
+
+
 def test_each_sampling_has_a_row(make_record):
   records = [
     record
     for t in (0.0, 1.0)
-    for pair, rejection in (('a', 0.2), ('b', 0.3))
+    for pair, rejection in (('a', 0.2), ('b+a', 0.3))
     for record in _pair(make_record, pair, rejection, 0.5, temperature=t)
   ]
   table, figure = drafters.section(records).body
