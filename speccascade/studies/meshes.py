@@ -6,7 +6,6 @@ device reads in it at the bandwidth of a copy, measured in the same run.
 
 import functools
 import itertools
-import types
 from typing import Any
 
 import jax
@@ -16,7 +15,7 @@ import pydantic
 from etils import epath
 
 from speccascade import config, methods, sharding
-from speccascade.aot import needs, program
+from speccascade.aot import needs
 from speccascade.decoding import loop as loop_lib
 from speccascade.decoding import results, schedules
 from speccascade.models import presets, registry
@@ -24,6 +23,7 @@ from speccascade.runs import environment, memory, profiling
 from speccascade.runs import workdir as workdir_lib
 from speccascade.sampling import keys, probabilities
 from speccascade.storage import files, lines
+from speccascade.studies import shapes
 from speccascade.timing import clock, loop
 
 _KEY = 'mesh', 'prompt', 'batch'
@@ -37,7 +37,6 @@ _HEAD = (
 )  # fmt: skip
 _COPIED = 2**28  # Numbers of the copy, float32.
 _TURNS = 17
-_EOS = 1
 _GIB = 2**30
 
 
@@ -137,7 +136,13 @@ def _key(row):
 def _measure(study, mesh, cells, profile):
   """Rows of one mesh, whose weights are made once."""
   bandwidth = _bandwidth()
-  pair = _pair(study, mesh)
+  pair = shapes.pair(
+    (study.drafter, study.verifier),
+    (study.drafter_weights, study.verifier_weights),
+    study.dtype,
+    mesh,
+    study.stacked,
+  )
   memory.tell('with the weights')
   read = [needs.weights(params) for params in pair.params]
   floor = {
@@ -156,7 +161,7 @@ def _measure(study, mesh, cells, profile):
     if study.rounds:
       (timed,) = loop.measure(
         pair,
-        [_prompts(study, prompt, batch)],
+        [shapes.prompts(pair, prompt, batch)],
         [schedules.Plan(study.gamma)],
         study.new_tokens,
         study.rounds,
@@ -204,59 +209,6 @@ def _least(function, *args):
   return min(clock.seconds(function, *args)[1] for _ in range(6))
 
 
-def _pair(study, mesh):
-  """Models with random weights: what `timing` needs of a pair."""
-  stacked = study.stacked
-  if stacked is None:
-    stacked = jax.default_backend() == 'tpu'
-  configs = [
-    presets.get(name, dtype=study.dtype)
-    for name in (study.drafter, study.verifier)
-  ]
-  made, weights = [], (study.drafter_weights, study.verifier_weights)
-  for own, narrow, seed in zip(configs, weights, (0, 1), strict=True):
-    made.append(_weights(program.shapes(own, mesh, stacked, narrow), seed))
-  models = [registry.make_model(own) for own in configs]
-  return types.SimpleNamespace(
-    drafter=models[0],
-    verifier=models[1],
-    drafter_params=made[0],
-    verifier_params=made[1],
-    params=tuple(made),
-    eos_ids=(_EOS,),
-  )
-
-
-def _weights(shapes, seed):
-  """Random parameters of small numbers, each made where it lies."""
-  leaves, tree = jax.tree.flatten(shapes)
-  own = jax.random.split(jax.random.key(seed), len(leaves))
-  return tree.unflatten(
-    _normal(x.shape, x.dtype, x.sharding)(key)
-    for x, key in zip(leaves, own, strict=True)
-  )
-
-
-@functools.cache
-def _normal(shape, dtype, placed):
-  def make(key):
-    if dtype == jnp.int8:
-      return jax.random.randint(key, shape, -127, 128, dtype)
-    return jax.random.normal(key, shape, dtype) / 50
-
-  return jax.jit(make, out_shardings=placed)
-
-
-def _prompts(study, prompt, batch):
-  size = min(presets.get(x).vocab_size for x in (study.drafter, study.verifier))
-  random = np.random.default_rng(0)
-  return results.Prompts(
-    random.integers(2, size, (batch, prompt), np.int32),
-    np.full(batch, prompt, np.int32),
-    np.arange(batch, dtype=np.int32),
-  )
-
-
 def _memory(study, pair, prompt, batch):
   """Bytes of a device in a decoding: as predicted, and at the peak so far."""
   group = loop_lib.Group(methods.METHODS[loop.METHOD], batch)
@@ -266,7 +218,7 @@ def _memory(study, pair, prompt, batch):
   )  # fmt: skip
   ones_B = np.ones(batch)
   request = results.Request(
-    _prompts(study, prompt, batch),
+    shapes.prompts(pair, prompt, batch),
     probabilities.Sampling(ones_B, ones_B),
     ((ones_B / 2,),),
     keys.make(0),
