@@ -15,7 +15,6 @@ import pydantic
 
 from speccascade import config, methods, pairs, tokenizers
 from speccascade.decoding import (
-  autoregressive,
   checks,
   results,
   schedules,
@@ -87,7 +86,7 @@ class Options(config.Schema):
   @pydantic.model_validator(mode='after')
   def _check_samples(self):
     method = methods.get(self.method)
-    if self.samples > 1 and not (method.drafts or method.role):
+    if self.samples > 1 and not methods.has_slots(method):
       raise ValueError(
         f'samples={self.samples}: {self.method} writes one answer a prompt'
       )
@@ -277,12 +276,9 @@ def _samples(begun):
   P, n = prompts.rows, options.samples
   rows = min(P * n, _SLOTS)
   if begun.loop is None:
-    params = (getattr(pair, f'{method.role}_params'),)
-    decoder = autoregressive.Autoregressive(
-      getattr(pair, method.role),
-      options.max_new_tokens,
-      pair.eos_ids,
-      method.role,
+    models = pair.drafter, pair.verifier
+    decoder, params = method.slots(
+      models, pair.params, options.max_new_tokens, pair.eos_ids
     )
   else:
     params = pair.params

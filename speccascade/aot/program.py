@@ -139,9 +139,9 @@ def cascade(cell: Cell) -> jax.stages.Lowered:
     return loop_lib.lower(_loop(cell), cell.params(), _request(cell, own))
 
 
-def _loop(cell):
-  plan = schedules.Plan(cell.gamma)
-  group = loop_lib.Group(methods.METHODS[METHOD], cell.batch)
+def _loop(cell, schedule='fixed', method=METHOD):
+  plan = schedules.Plan(cell.gamma, schedule)
+  group = loop_lib.Group(methods.METHODS[method], cell.batch)
   models = tuple(map(registry.make_model, (cell.drafter, cell.verifier)))
   return methods.make_loop(models, (group,), plan, cell.new_tokens, (1,))
 
@@ -152,12 +152,20 @@ def _like(own, dtype, *shape):
   return jax.ShapeDtypeStruct(shape, dtype, sharding=placed)
 
 
-def served(cell: Cell, answers: int) -> jax.stages.Lowered:
+def served(
+  cell: Cell, answers: int, schedule: str = 'fixed', method: str = METHOD
+) -> jax.stages.Lowered:
   """Lowers the loop of a cell that serves so many answers to as many prompts.
 
   Its slots are the rows of the cell.
+
+  Args:
+    cell: Cell.
+    answers: how many.
+    schedule: of the drafts, fixed or load.
+    method: that drafts.
   """
-  loop = _loop(cell)
+  loop = _loop(cell, schedule, method)
   reading = max(1, 1024 // cell.prompt)
   made = queue_lib.Slots(
     loop, cell.batch, cell.prompt, reading, 2 * reading, 2 * cell.batch
@@ -178,10 +186,14 @@ def served(cell: Cell, answers: int) -> jax.stages.Lowered:
     number,
     (
       queue_lib.Answers(
-        *[integers] * 3, *[column] * 2, (column,), number=number
+        *[integers] * 3,
+        *[column] * 2,
+        tuple(column for _ in methods.METHODS[method].parameters),
+        number=number,
       ),
     ),
     like(keys.make(0).dtype),
+    () if loop.schedule.begin is None else like(jnp.float32, cell.gamma + 2),
   )
   with jax.set_mesh(own):
     return jax.jit(serve).lower(cell.params(), queue, number)

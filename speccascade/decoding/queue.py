@@ -11,7 +11,7 @@ from typing import Any
 import flax.struct
 import jax
 
-from speccascade.decoding import autoregressive, results
+from speccascade.decoding import autoregressive, decoders, results
 from speccascade.decoding import loop as loop_lib
 from speccascade.decoding import stops as stops_lib
 from speccascade.models import cache as cache_lib
@@ -25,7 +25,7 @@ class Slots:
   """The static half: what a compiled program is made for.
 
   Attributes:
-    decoder: Loop, whose groups are of slots; or Autoregressive.
+    decoder: Loop, whose groups are of slots; Autoregressive; or a Decoder.
     rows: B; for a Loop those of its groups.
     width: S.
     reading: prompts that are read at a time.
@@ -34,7 +34,7 @@ class Slots:
     table: O, at least B.
   """
 
-  decoder: loop_lib.Loop | autoregressive.Autoregressive
+  decoder: loop_lib.Loop | autoregressive.Autoregressive | decoders.Decoder
   rows: int
   width: int
   reading: int
@@ -53,28 +53,14 @@ class Slots:
       )
 
   @property
-  def drafts(self) -> bool:
-    """Whether two models decode."""
-    return isinstance(self.decoder, loop_lib.Loop)
-
-  @property
-  def models(self):
-    """Those that read prompts."""
-    if self.drafts:
-      return self.decoder.drafter, self.decoder.verifier
-    return (self.decoder.model,)
+  def way(self) -> decoders.Decoder:
+    """How they decode."""
+    return decoders.of(self.decoder)
 
   @property
   def groups(self) -> tuple[int, ...]:
     """R of each group."""
-    if self.drafts:
-      return tuple(group.rows for group in self.decoder.groups)
-    return (self.rows,)
-
-  @property
-  def block(self) -> int:
-    """Most tokens of a block."""
-    return self.decoder.gamma + 1 if self.drafts else 1
+    return self.way.groups or (self.rows,)
 
 
 @flax.struct.dataclass

@@ -132,7 +132,7 @@ def check(made: queue_lib.Slots, queue: queue_lib.Queue) -> None:
     x[: int(queue.number)]
     for x in (queue.token_PxS, queue.length_P, queue.example_P)
   ))  # fmt: skip
-  checks.check_prompts(prompts, made.models, made.decoder.max_new_tokens)
+  checks.check_prompts(prompts, made.way.models, made.way.max_new_tokens)
   if queue.token_PxS.shape[1] != made.width:
     raise ValueError(
       f'prompts are padded to {queue.token_PxS.shape[1]} tokens, the slots are '
@@ -148,11 +148,7 @@ def check(made: queue_lib.Slots, queue: queue_lib.Queue) -> None:
     sampling = own.temperature_J, own.top_p_J, queue.top_k
     checks.check_sampling(probabilities.Sampling(*sampling), len(own.id_J))
     _check_order(own)
-  if made.drafts:
-    loop = made.decoder
-    for group, own in zip(loop.groups, queue.answers, strict=True):
-      checks.check_values(group.method, own.values, len(own.id_J))
-    loop.schedule.check(queue.schedule_parameter, loop.gamma, made.rows)
+  made.way.check(queue, made.rows)
 
 
 def _check_order(answers):

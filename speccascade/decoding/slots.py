@@ -24,8 +24,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from speccascade.decoding import autoregressive, blocks, results
-from speccascade.decoding import loop as loop_lib
+from speccascade.decoding import blocks, results
 from speccascade.decoding.queue import FREE, Queue, Slots, State, Table
 from speccascade.models import cache as cache_lib
 from speccascade.sampling import keys, probabilities
@@ -44,8 +43,8 @@ def init(slots: Slots, params: tuple[Any, ...], queue: Queue) -> State:
     for rows, own in zip(slots.groups, queue.answers, strict=True)
   )
   request = _request(queue, sampling, values)
-  rows = _start(slots, params, request, caches(B), zero_B)
-  shapes = jax.eval_shape(lambda: _result(slots, rows))
+  rows = slots.way.start(params, request, caches(B), zero_B)
+  shapes = jax.eval_shape(lambda: slots.way.result(rows))
   zero_O = jnp.zeros(slots.table, jnp.int32)
   # Types as they are after a turn, or the next call compiles anew.
   rows = jax.tree.map(lambda x: lax.convert_element_type(x, x.dtype), rows)
@@ -53,7 +52,7 @@ def init(slots: Slots, params: tuple[Any, ...], queue: Queue) -> State:
     rows=rows.replace(done_B=jnp.ones(B, bool)),
     id_B=jnp.full(B, FREE, jnp.int32),
     begun_B=zero_B,
-    u_BxMxU=jnp.zeros((B, _positions(slots), keys.U)),
+    u_BxMxU=jnp.zeros((B, slots.way.positions, keys.U)),
     sampling=sampling,
     values=values,
     next_G=jnp.zeros(len(slots.groups), jnp.int32),
@@ -106,7 +105,7 @@ def advance(
     state = _read(slots, params, queue, state)
     state = _give(slots, params, queue, state)
     request = _request(queue, state.sampling, state.values)
-    rows = _iterate(slots, params, request, state.u_BxMxU, state.rows)
+    rows = slots.way.iterate(params, request, state.u_BxMxU, state.rows)
     busy = state.busy + (state.id_B != FREE).sum(dtype=jnp.int32)
     state = state.replace(rows=rows, busy=busy, turn=state.turn + 1)
     return _collect(slots, state)
@@ -117,54 +116,11 @@ def advance(
 
 def result(slots: Slots, state: State) -> results.Result:
   """Returns what the slots hold, ended or not."""
-  return _result(slots, state.rows)
+  return slots.way.result(state.rows)
 
 
 def _numbers(queue):
   return jnp.stack([own.number for own in queue.answers])
-
-
-# --- What decoders differ in.
-
-
-def _positions(slots):
-  """M: a block of drafts may hang over the last token."""
-  return slots.decoder.max_new_tokens + (slots.block if slots.drafts else 0)
-
-
-def _start(slots, params, request, caches, last_B):
-  if slots.drafts:
-    return loop_lib.start(slots.decoder, params, request, caches, last_B)
-  own = *params, request.stops, *caches, last_B
-  return autoregressive.start(slots.decoder, *own)
-
-
-def _iterate(slots, params, request, u_BxMxU, rows):
-  if slots.drafts:
-    return loop_lib.iterate(slots.decoder, params, request, u_BxMxU, rows)
-  own = *params, request.sampling, request.stops, u_BxMxU, rows
-  return autoregressive.iterate(slots.decoder, *own)
-
-
-def _result(slots, rows):
-  own = loop_lib if slots.drafts else autoregressive
-  return own.result(slots.decoder, rows)
-
-
-def _caches(slots, rows):
-  if slots.drafts:
-    return rows.drafter_cache, rows.verifier_cache
-  return (rows.cache,)
-
-
-def _with_caches(slots, rows, caches):
-  if slots.drafts:
-    drafter_cache, verifier_cache = caches
-    return rows.replace(
-      drafter_cache=drafter_cache, verifier_cache=verifier_cache
-    )
-  (cache,) = caches
-  return rows.replace(cache=cache)
 
 
 def _request(queue, sampling, values):
@@ -189,12 +145,14 @@ def _blank(slots, params, rows, shared=False):
       own,
       rows,
       slots.width,
-      new_tokens=slots.decoder.max_new_tokens,
-      block=slots.block,
+      new_tokens=slots.way.max_new_tokens,
+      block=block,
       chunk=_chunk(slots, model, own),
       shared=shared,
     )
-    for model, own in zip(slots.models, params, strict=True)
+    for model, own, block in zip(
+      slots.way.models, params, slots.way.blocks, strict=True
+    )
   )
 
 
@@ -207,7 +165,9 @@ def _read(slots, params, queue, state):
   length_R = queue.length_P.at[at_R].get(mode='clip')
   length_R = jnp.where(jnp.arange(slots.reading) < page, length_R, 1)
   reader, last = [], jnp.int32(0)
-  for model, own, cache in zip(slots.models, params, state.reader, strict=True):
+  for model, own, cache in zip(
+    slots.way.models, params, state.reader, strict=True
+  ):
     size = _chunk(slots, model, own)
     number = (length_R.max() + size - 1) // size
 
@@ -302,8 +262,8 @@ def _begin(slots, params, queue, state, given_B, own_B):
   token_BxS = queue.token_PxS.at[prompt_B].get(mode='clip')
   length_B = queue.length_P.at[prompt_B].get(mode='clip')
   example_B = queue.example_P.at[prompt_B].get(mode='clip')
-  position_1xM = jnp.arange(_positions(slots))[None]
-  caches = _caches(slots, state.rows)
+  position_1xM = jnp.arange(slots.way.positions)[None]
+  caches = slots.way.caches(state.rows)
   first_B = jnp.argsort(~given_B, stable=True)  # Slots, those given first.
 
   def begin(i, carry):
@@ -324,12 +284,12 @@ def _begin(slots, params, queue, state, given_B, own_B):
     0, given_B.sum(dtype=jnp.int32), begin, (caches, state.u_BxMxU)
   )
   begun = []
-  for model, cache in zip(slots.models, caches, strict=True):
+  for model, cache in zip(slots.way.models, caches, strict=True):
     held_B, last_B = model.begin(token_BxS, length_B)
     held_B = jnp.where(given_B, held_B, cache.length_B)
     begun.append(cache_lib.rewind(cache, held_B))
   request = _request(queue, state.sampling, state.values)
-  fresh = _start(slots, params, request, begun, last_B)
+  fresh = slots.way.start(params, request, begun, last_B)
 
   def choose(new, old):
     if new.shape[:1] != given_B.shape:  # Of no row.
@@ -337,11 +297,11 @@ def _begin(slots, params, queue, state, given_B, own_B):
     given = given_B.reshape(-1, *[1] * (new.ndim - 1))
     return jnp.where(given, new, old)
 
-  none = _with_caches(slots, state.rows, [None] * len(begun))
+  none = slots.way.with_caches(state.rows, [None] * len(begun))
   rows = jax.tree.map(
-    choose, _with_caches(slots, fresh, [None] * len(begun)), none
+    choose, slots.way.with_caches(fresh, [None] * len(begun)), none
   )
-  return state.replace(rows=_with_caches(slots, rows, begun), u_BxMxU=u_BxMxU)
+  return state.replace(rows=slots.way.with_caches(rows, begun), u_BxMxU=u_BxMxU)
 
 
 def _collect(slots, state):
@@ -357,11 +317,11 @@ def _collect(slots, state):
       id_O=put(table.id_O, id_B),
       begun_O=put(table.begun_O, begun_B),
       ended_O=table.ended_O.at[at_B].set(state.turn, mode='drop'),
-      result=jax.tree.map(put, table.result, _result(slots, rows)),
+      result=jax.tree.map(put, table.result, slots.way.result(rows)),
       number=table.number + ended_B.sum(dtype=jnp.int32),
     )
 
-  rows = _with_caches(slots, state.rows, [None] * len(slots.models))
+  rows = slots.way.with_caches(state.rows, [None] * len(slots.way.models))
   table = blocks.when(
     ended_B.any(), move, state.table, rows, state.id_B, state.begun_B
   )

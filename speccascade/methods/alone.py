@@ -34,15 +34,20 @@ class Alone:
   def decode(self, models, params, request, max_new_tokens, eos_ids):
     """See `base.Standalone`; the Result has no counts: a call a token."""
     checks.check_values(self, request.values[0], request.prompts.rows)
-    i = ('drafter', 'verifier').index(self.role)
-    decoder = autoregressive.Autoregressive(
-      models[i], max_new_tokens, eos_ids, self.role
-    )
+    decoder, params = self.slots(models, params, max_new_tokens, eos_ids)
     return autoregressive.decode(
       decoder,
-      params[i],
+      *params,
       request.prompts,
       request.sampling,
       request.key,
       request.stops,
     )
+
+  def slots(self, models, params, max_new_tokens, eos_ids):
+    """See `base.Standalone`."""
+    i = ('drafter', 'verifier').index(self.role)
+    decoder = autoregressive.Autoregressive(
+      models[i], max_new_tokens, eos_ids, self.role
+    )
+    return decoder, (params[i],)

@@ -6,6 +6,7 @@ in one of two ways: a `Drafting` method defers block by block within
 has a program of its own.
 """
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from speccascade.decoding import defer, results
@@ -44,7 +45,15 @@ class Drafting(Method, defer.Defers, Protocol):
 
 
 class Standalone(Method, Protocol):
-  """A method with a program of its own: `drafts` does not hold."""
+  """A method with a program of its own: `drafts` does not hold.
+
+  Attributes:
+    slots: (models, params, max_new_tokens, eos_ids), as of `decode`, -> (what
+      `decoding.queue.Slots` takes for a decoder, parameters of its models);
+      None where answers are not decoded in slots.
+  """
+
+  slots: Callable[..., tuple[Any, tuple[Any, ...]]] | None
 
   def decode(
     self,

@@ -41,6 +41,7 @@ class SequenceCascade:
   lossless = False
   role = None
   family = 'cascades'
+  slots = None
 
   def decode(self, models, params, request, max_new_tokens, eos_ids):
     """Generates with the drafter, then anew with the verifier where unsure.

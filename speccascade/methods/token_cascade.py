@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from speccascade import sharding
-from speccascade.decoding import blocks, checks, eos, results
+from speccascade.decoding import blocks, checks, decoders, eos, results
 from speccascade.decoding import stops as stops_lib
 from speccascade.decoding.prefill import prefill
 from speccascade.methods import base
@@ -30,16 +30,93 @@ from speccascade.sampling import draws, keys, probabilities
 
 
 @dataclasses.dataclass(frozen=True)
-class _Program:
-  """What a compiled program is made for: models, most tokens, last tokens."""
+class Decoder(decoders.TwoCaches):
+  """What a compiled program is made for, see `decoding.decoders.Decoder`.
+
+  Attributes:
+    drafter: model q.
+    verifier: model p, of the same vocabulary.
+    max_new_tokens: N.
+    eos_ids: tokens that end a row.
+  """
 
   drafter: Any
   verifier: Any
   max_new_tokens: int
   eos_ids: tuple[int, ...]
 
+  groups = None
+
   def __post_init__(self):
     eos.check(self.eos_ids)
+    checks.check_pair(*self.models)
+
+  @property
+  def models(self):
+    """See `decoders.Decoder`."""
+    return self.drafter, self.verifier
+
+  @property
+  def blocks(self):
+    """See `decoders.Decoder`."""
+    return 1, self.max_new_tokens
+
+  @property
+  def positions(self):
+    """See `decoders.Decoder`."""
+    return self.max_new_tokens
+
+  def check(self, queue, rows):
+    """See `decoders.Decoder`."""
+    (own,) = queue.answers
+    checks.check_values(TokenCascade(), own.values, len(own.id_J))
+
+  def start(self, params, request, caches, last_B):
+    """See `decoders.Decoder`."""
+    B, N = len(last_B), self.max_new_tokens
+    token_BxM = jnp.zeros((B, N + 1), jnp.int32)
+    zero_B = jnp.zeros(B, jnp.int32)
+    return _State(
+      token_BxM=token_BxM.at[:, 0].set(last_B),
+      from_drafter_BxN=jnp.zeros((B, N), bool),
+      length_B=zero_B,
+      seen_B=zero_B,
+      calls_B=zero_B,
+      deferred_B=zero_B,
+      divergence_B=jnp.zeros(B, jnp.result_type(float)),
+      done_B=jnp.zeros(B, bool),
+      stop_B=stops_lib.init(request.stops, B),
+      fault_B={
+        role: jnp.full(B, results.NONE, jnp.int32)
+        for role in ('drafter', 'verifier')
+      },
+      drafter_cache=caches[0],
+      verifier_cache=caches[1],
+    )
+
+  def iterate(self, params, request, u_BxMxU, state):
+    """See `decoders.Decoder`."""
+    return _iterate(self, params, request, u_BxMxU, state)
+
+  def result(self, state):
+    """See `decoders.Decoder`."""
+    accepted_B = state.from_drafter_BxN.sum(1, dtype=jnp.int32)
+    return results.Result(
+      token_BxN=state.token_BxM[:, 1:],
+      length_B=state.length_B,
+      from_drafter_BxN=state.from_drafter_BxN,
+      counts=results.Counts(
+        verifier_calls_B=state.calls_B,
+        drafter_steps_B=state.length_B,
+        drafted_B=state.length_B,
+        accepted_B=accepted_B,
+        rejected_B=state.length_B - accepted_B,
+        deferred_B=state.deferred_B,
+        divergence_B=state.divergence_B,
+        accepted_lengths_BxA=jnp.zeros((len(state.length_B), 0), jnp.int32),
+      ),
+      fault_B=state.fault_B,
+    )
 
 
 @flax.struct.dataclass
@@ -76,47 +153,39 @@ class TokenCascade:
 
     Every token counts as a draft, rejected if the verifier changed it.
     """
-    checks.check_pair(*models)
+    decoder, params = self.slots(models, params, max_new_tokens, eos_ids)
     checks.check_prompts(request.prompts, models, max_new_tokens)
     checks.check_sampling(request.sampling, request.prompts.rows)
     checks.check_values(self, request.values[0], request.prompts.rows)
-    program = _Program(*models, max_new_tokens, eos_ids)
     keys.check(request.key)
-    result = sharding.on_mesh(_decode, program, params, request)
+    result = sharding.on_mesh(_decode, decoder, params, request)
     return checks.finite(result, request.prompts)
+
+  def slots(self, models, params, max_new_tokens, eos_ids):
+    """See `base.Standalone`."""
+    return Decoder(*models, max_new_tokens, eos_ids), params
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _decode(cascade, params, request):
+def _decode(decoder, params, request):
   prompts = jax.tree.map(lambda x: jnp.asarray(x, jnp.int32), request.prompts)
-  (alpha_B,) = map(jnp.asarray, request.values[0])
   key_B = keys.row_keys(request.key, prompts.tile(prompts.example_P))
-  N = cascade.max_new_tokens
+  N = decoder.max_new_tokens
   position_BxN = jnp.tile(jnp.arange(N), (prompts.rows, 1))
   u_BxNxU = keys.uniforms(key_B, position_BxN)
-  step = functools.partial(_iterate, cascade, params, request, alpha_B, u_BxNxU)
+  read = functools.partial(prefill, prompts=prompts, new_tokens=N)
+  caches = []
+  for model, own, block in zip(
+    decoder.models, params, decoder.blocks, strict=True
+  ):
+    cache, last_B = read(model, own, block=block)
+    caches.append(cache)
   state = lax.while_loop(
     lambda s: ~jnp.all(s.done_B),
-    step,
-    _init(cascade, params, prompts, request.stops),
+    functools.partial(decoder.iterate, params, request, u_BxNxU),
+    decoder.start(params, request, caches, last_B),
   )
-  accepted_B = state.from_drafter_BxN.sum(1, dtype=jnp.int32)
-  return results.Result(
-    token_BxN=state.token_BxM[:, 1:],
-    length_B=state.length_B,
-    from_drafter_BxN=state.from_drafter_BxN,
-    counts=results.Counts(
-      verifier_calls_B=state.calls_B,
-      drafter_steps_B=state.length_B,
-      drafted_B=state.length_B,
-      accepted_B=accepted_B,
-      rejected_B=state.length_B - accepted_B,
-      deferred_B=state.deferred_B,
-      divergence_B=state.divergence_B,
-      accepted_lengths_BxA=jnp.zeros((prompts.rows, 0), jnp.int32),
-    ),
-    fault_B=state.fault_B,
-  )
+  return decoder.result(state)
 
 
 def _widths(N):
@@ -127,34 +196,9 @@ def _widths(N):
   return (*widths, N) if N > 1 else (1,)
 
 
-def _init(cascade, params, prompts, stops):
-  B, N = prompts.rows, cascade.max_new_tokens
-  read = functools.partial(prefill, prompts=prompts, new_tokens=N)
-  drafter_cache, _ = read(cascade.drafter, params[0], block=1)
-  verifier_cache, last_B = read(cascade.verifier, params[1], block=N)
-  token_BxM = jnp.zeros((B, N + 1), jnp.int32)
-  zero_B = jnp.zeros(B, jnp.int32)
-  return _State(
-    token_BxM=token_BxM.at[:, 0].set(last_B),
-    from_drafter_BxN=jnp.zeros((B, N), bool),
-    length_B=zero_B,
-    seen_B=zero_B,
-    calls_B=zero_B,
-    deferred_B=zero_B,
-    divergence_B=jnp.zeros(B, jnp.result_type(float)),
-    done_B=jnp.zeros(B, bool),
-    stop_B=stops_lib.init(stops, B),
-    fault_B={
-      role: jnp.full(B, results.NONE, jnp.int32)
-      for role in ('drafter', 'verifier')
-    },
-    drafter_cache=drafter_cache,
-    verifier_cache=verifier_cache,
-  )
-
-
-def _iterate(cascade, params, request, alpha_B, u_BxNxU, state):
+def _iterate(cascade, params, request, u_BxNxU, state):
   N, sampling = cascade.max_new_tokens, request.sampling
+  (alpha_B,) = map(jnp.asarray, request.values[0])
   u_Bx1xU = keys.upcoming(u_BxNxU, state.length_B, 1)
   u_BxU = u_Bx1xU[:, 0]
   last_Bx1 = jnp.take_along_axis(state.token_BxM, state.length_B[:, None], 1)

@@ -117,15 +117,12 @@ def _measure(study, pair, batch) -> list[dict[str, Any]]:
   cost_A = calibration.costs_A(
     made, pair.params, asked[max(asked)], study.turns
   )
-  rows = []
+  rows, G = [], study.gamma + 1
   for acceptance, queue in asked.items():
     speed = lambda cost_A, queue=queue: _speed(  # noqa: E731
       study, made, pair.params, queue.replace(schedule_parameter=cost_A)
     )
-    fixed = {
-      str(d): speed(load.forced(d, made.block))
-      for d in range(1, made.block + 1)
-    }
+    fixed = {str(d): speed(load.forced(d, G)) for d in range(1, G + 1)}
     rows.append(
       {
         'batch': batch,

@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from speccascade import methods
 from speccascade.decoding import schedules
 from speccascade.sweeps import batches, outputs
 from speccascade.sweeps import points as points_lib
@@ -40,7 +41,7 @@ class Job:
   @property
   def served(self) -> bool:
     """Whether it is decoded in slots."""
-    return self.plan is not None or self.settings[0].of.role is not None
+    return methods.has_slots(self.settings[0].of)
 
   @property
   def label(self) -> str:

@@ -14,15 +14,14 @@ from collections.abc import Hashable, Iterator, Sequence
 import numpy as np
 
 from speccascade import methods
+from speccascade.decoding import loop as loop_lib
+from speccascade.decoding import queue as queue_lib
 from speccascade.decoding import (
-  autoregressive,
   results,
   schedules,
   serving,
   slots,
 )
-from speccascade.decoding import loop as loop_lib
-from speccascade.decoding import queue as queue_lib
 from speccascade.sampling import keys
 from speccascade.sweeps import batches, points
 
@@ -83,7 +82,7 @@ def decode(
 
   Args:
     workload: Workload.
-    items: of drafting methods, or of one model alone; one seed and top-k.
+    items: of drafting methods, or of one other; one seed and top-k.
     plan: how drafts are sized; None where nothing is drafted ahead.
     rows: most slots, at least one a method.
     width: S.
@@ -123,11 +122,10 @@ def ask(workload, items, plan, rows, width):
   slots_of = _rows(groups, rows)
   setting, _ = items[0]
   if plan is None:
-    role = setting.of.role
-    decoder = autoregressive.Autoregressive(
-      getattr(pair, role), task.max_new_tokens, pair.eos_ids, role
+    models = pair.drafter, pair.verifier
+    decoder, params = setting.of.slots(
+      models, pair.params, task.max_new_tokens, pair.eos_ids
     )
-    params = (getattr(pair, f'{role}_params'),)
   else:
     of = [own[0][0].of for own in groups]
     decoder = methods.make_loop(

@@ -38,10 +38,10 @@ def costs_A(
     ValueError: no answer takes two turns.
   """
   queue = jax.tree.map(jnp.asarray, queue)
-  numbers = range(made.block + 1)
+  G = made.decoder.gamma + 1
+  numbers = range(G + 1)
   forced = [
-    queue.replace(schedule_parameter=load.forced(d, made.block))
-    for d in numbers
+    queue.replace(schedule_parameter=load.forced(d, G)) for d in numbers
   ]
   ms_AxR = [[] for _ in numbers]
   state = None

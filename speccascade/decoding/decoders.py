@@ -1,0 +1,200 @@
+"""What slots need of a way of decoding, and of what drafts and a model alone.
+
+Letters: B rows, M positions of an answer, U uniforms of a position.
+"""
+
+import dataclasses
+from typing import Any, Protocol
+
+import jax
+
+from speccascade.decoding import autoregressive, checks, results
+from speccascade.decoding import loop as loop_lib
+
+
+class Decoder(Protocol):
+  """A way of decoding. Hashable: a compiled program is made for it.
+
+  Attributes:
+    models: those that read prompts.
+    blocks: longest block that each of them is given.
+    max_new_tokens: most tokens of an answer.
+    positions: M.
+    groups: slots of each group; None where all are one group.
+  """
+
+  models: tuple[Any, ...]
+  blocks: tuple[int, ...]
+  max_new_tokens: int
+  positions: int
+  groups: tuple[int, ...] | None
+
+  def check(self, queue: Any, rows: int) -> None:
+    """Raises ValueError if what the answers ask for is out of range."""
+
+  def start(
+    self,
+    params: tuple[Any, ...],
+    request: results.Request,
+    caches: tuple[Any, ...],
+    last_B: jax.Array,
+  ) -> Any:
+    """Returns the state of rows that have read their prompts.
+
+    Args:
+      params: of the models.
+      request: Request; its prompts do not matter.
+      caches: of the models.
+      last_B: token that follows what they hold.
+    """
+
+  def iterate(
+    self,
+    params: tuple[Any, ...],
+    request: results.Request,
+    u_BxMxU: jax.Array,
+    state: Any,
+  ) -> Any:
+    """Returns the state after an iteration; `done_B` tells what has ended."""
+
+  def result(self, state: Any) -> results.Result:
+    """Returns what rows have written so far."""
+
+  def caches(self, state: Any) -> tuple[Any, ...]:
+    """Returns the caches of the models."""
+
+  def with_caches(self, state: Any, caches: Any) -> Any:
+    """Returns the state with others."""
+
+
+class TwoCaches:
+  """States that hold the caches of a drafter and of a verifier."""
+
+  def caches(self, state):
+    """See `Decoder`."""
+    return state.drafter_cache, state.verifier_cache
+
+  def with_caches(self, state, caches):
+    """See `Decoder`."""
+    drafter_cache, verifier_cache = caches
+    return state.replace(
+      drafter_cache=drafter_cache, verifier_cache=verifier_cache
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Drafts(TwoCaches):
+  """The loop of `decoding.loop`.
+
+  Attributes:
+    loop: Loop, whose groups are of slots.
+  """
+
+  loop: loop_lib.Loop
+
+  @property
+  def models(self):
+    """See `Decoder`."""
+    return self.loop.drafter, self.loop.verifier
+
+  @property
+  def blocks(self):
+    """See `Decoder`."""
+    return (self.loop.gamma + 1,) * 2
+
+  @property
+  def max_new_tokens(self):
+    """See `Decoder`."""
+    return self.loop.max_new_tokens
+
+  @property
+  def positions(self):
+    """See `Decoder`."""
+    return self.max_new_tokens + self.loop.gamma + 1
+
+  @property
+  def groups(self):
+    """See `Decoder`."""
+    return tuple(group.rows for group in self.loop.groups)
+
+  def check(self, queue, rows):
+    """See `Decoder`."""
+    for group, own in zip(self.loop.groups, queue.answers, strict=True):
+      checks.check_values(group.method, own.values, len(own.id_J))
+    self.loop.schedule.check(queue.schedule_parameter, self.loop.gamma, rows)
+
+  def start(self, params, request, caches, last_B):
+    """See `Decoder`."""
+    return loop_lib.start(self.loop, params, request, caches, last_B)
+
+  def iterate(self, params, request, u_BxMxU, state):
+    """See `Decoder`."""
+    return loop_lib.iterate(self.loop, params, request, u_BxMxU, state)
+
+  def result(self, state):
+    """See `Decoder`."""
+    return loop_lib.result(self.loop, state)
+
+
+@dataclasses.dataclass(frozen=True)
+class Alone:
+  """A model by itself.
+
+  Attributes:
+    decoder: Autoregressive.
+  """
+
+  decoder: autoregressive.Autoregressive
+
+  blocks = (1,)
+  groups = None
+
+  @property
+  def models(self):
+    """See `Decoder`."""
+    return (self.decoder.model,)
+
+  @property
+  def max_new_tokens(self):
+    """See `Decoder`."""
+    return self.decoder.max_new_tokens
+
+  @property
+  def positions(self):
+    """See `Decoder`."""
+    return self.max_new_tokens
+
+  def check(self, queue, rows):
+    """See `Decoder`."""
+
+  def start(self, params, request, caches, last_B):
+    """See `Decoder`."""
+    own = *params, request.stops, *caches, last_B
+    return autoregressive.start(self.decoder, *own)
+
+  def iterate(self, params, request, u_BxMxU, state):
+    """See `Decoder`."""
+    own = *params, request.sampling, request.stops, u_BxMxU, state
+    return autoregressive.iterate(self.decoder, *own)
+
+  def result(self, state):
+    """See `Decoder`."""
+    return autoregressive.result(self.decoder, state)
+
+  def caches(self, state):
+    """See `Decoder`."""
+    return (state.cache,)
+
+  def with_caches(self, state, caches):
+    """See `Decoder`."""
+    (cache,) = caches
+    return state.replace(cache=cache)
+
+
+def of(decoder: Any) -> Decoder:
+  """Returns the Decoder of a Loop, of an Autoregressive, or the one given."""
+  if isinstance(decoder, loop_lib.Loop):
+    return Drafts(decoder)
+  if isinstance(decoder, autoregressive.Autoregressive):
+    return Alone(decoder)
+  return decoder
