@@ -38,6 +38,19 @@ def threads(most: int) -> int:
   return 1 if is_several() else most
 
 
+def wait() -> None:
+  """Waits until every process is here."""
+  number_of_first(0.0)
+
+
+def which(flag: bool) -> list[int]:
+  """Returns the processes whose flag is set, the same list on every process."""
+  if not is_several():
+    return [0] if flag else []
+  flag_P = multihost_utils.process_allgather(np.array(flag))
+  return np.flatnonzero(flag_P).tolist()
+
+
 def replicated(tree: Any) -> Any:
   """Returns arrays of a mesh so that every process can fetch them whole."""
   lie = [
@@ -65,6 +78,8 @@ def number_of_first(x: float) -> float:
 
 def bytes_of_first(data: bytes) -> bytes:
   """Returns what the first process has; what the others give is not used."""
+  if not is_several():
+    return data
   size = int(number_of_first(len(data)))
   data = data if is_first() else bytes(size)
   starts = range(0, size, _PIECE)

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import io
 import os
+import secrets
 import tempfile
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
@@ -166,6 +167,36 @@ def own(workdir: epath.PathLike) -> Iterator[epath.Path]:
     with zipfile.ZipFile(packed) as archive:
       archive.extractall(scratch)
     yield epath.Path(scratch)
+
+
+def check_shared(folder: epath.PathLike) -> None:
+  """Raises ValueError, on every process, unless all see one folder.
+
+  Args:
+    folder: absolute; it is created if necessary, and the first process writes
+      a file there and removes it.
+
+  Raises:
+    ValueError: a process does not see that file, and so has another folder.
+    OSError: the file cannot be written.
+  """
+  if not hosts.is_several():
+    return
+  # A file that nobody has looked for: a disk of the net keeps no old answer.
+  token = hosts.bytes_of_first(secrets.token_hex(8).encode()).decode()
+  file = epath.Path(folder) / f'.{token}.new'
+  if hosts.is_first():
+    files.write(files.folder(folder) / file.name, b'')
+  hosts.wait()
+  blind = hosts.which(not file.exists())
+  if hosts.is_first():
+    file.unlink()
+  if blind:
+    raise ValueError(
+      f'process {blind[0]} does not see what process 0 writes to {folder}, and '
+      'each must write its part there: use a --workdir that all share, as on '
+      'gs:// or NFS'
+    )
 
 
 def _packed(folder):

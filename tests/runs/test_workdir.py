@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from speccascade import hosts
 from speccascade.runs import workdir
 from speccascade.storage import files
 from tests.storage import fake_bucket
@@ -205,3 +206,25 @@ def test_a_bucket_has_no_lock(monkeypatch):
     workdir.claim(_CONFIG, 'gs://b/run/config.json')
     workdir.claim(_CONFIG, 'gs://b/run/config.json')
   assert bucket.written == ['gs://b/run/config.json']
+
+
+@pytest.mark.parametrize('blind', [[], [1]])
+def test_processes_must_share_a_folder(tmp_path, monkeypatch, blind):
+  seen = []
+
+  def which(flag):
+    seen.append((flag, len(list(tmp_path.glob('run/.*.new')))))
+    return blind
+
+  monkeypatch.setattr(hosts, 'is_several', lambda: True)
+  monkeypatch.setattr(hosts, 'bytes_of_first', lambda data: data)
+  monkeypatch.setattr(hosts, 'wait', lambda: None)
+  monkeypatch.setattr(hosts, 'which', which)
+  if blind:
+    told = f'process 1 does not see what process 0 writes to {tmp_path}/run, '
+    with pytest.raises(ValueError, match=told):
+      workdir.check_shared(tmp_path / 'run')
+  else:
+    workdir.check_shared(tmp_path / 'run')
+  assert seen == [(False, 1)]  # The first itself sees its file.
+  assert not list((tmp_path / 'run').iterdir())
