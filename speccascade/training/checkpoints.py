@@ -3,6 +3,9 @@
 Orbax writes the state to checkpoints/<step>/, and the manifest <step>.json
 beside it has what else a run resumes from. Orbax would cut a state to other
 shapes and take damage for data: it opens only what is as it was written.
+
+Of several processes each writes and reads its part of the state, in a folder
+that all share; the first does the rest, and what it finds holds for all.
 """
 
 import contextlib
@@ -18,7 +21,8 @@ import jax
 import orbax.checkpoint as ocp
 from etils import epath
 
-from speccascade.storage import files
+from speccascade import hosts
+from speccascade.storage import files, json_text
 from speccascade.training import manifest
 
 _KEPT = 2
@@ -44,28 +48,43 @@ def save(
     ValueError: Orbax failed; the message names the checkpoint.
     OSError: likewise, from the system.
   """
-  folder = files.folder(folder)
+  path = epath.Path(folder) / f'{step}'
+  if hosts.is_first():
+    _begin(path)
+  hosts.wait()
+  with _orbax(path) as checkpointer:
+    checkpointer.save(path, state)
+  if hosts.is_first():
+    told = {
+      'step': step,
+      'arrays': _arrays(state),
+      'run': dict(run),
+      'identity': dict(identity),
+    }
+    _finish(path, told)
+  hosts.wait()  # Else one that ends now would end the first before it is done.
+
+
+def _begin(path):
+  """Removes what is torn, and whatever lies where a checkpoint is to be."""
+  folder = files.folder(path.parent)
   for pattern in '.*.new', '*.orbax-checkpoint-tmp*':
     for torn in folder.glob(pattern):  # Of a killed process.
       _delete(torn)
-  for path in _found(folder):
-    if manifest.is_begun(path):
-      _remove(path)
-  path = folder / f'{step}'
+  for other in _found(folder):
+    if manifest.is_begun(other):
+      _remove(other)
   _set_aside(path)
   manifest.begin(path)
-  with _orbax(path) as checkpointer:
-    checkpointer.save(path, state)
-  told = {
-    'step': step,
-    'arrays': _arrays(state),
-    'run': dict(run),
-    'identity': dict(identity),
-  }
+
+
+def _finish(path, told):
+  """Writes the manifest of a checkpoint, and removes those that are old."""
   manifest.finish(path, told)
-  whole = [path for path in _found(folder) if manifest.path(path).exists()]
-  for path in whole[_KEPT:]:
-    _remove(path)
+  found = _found(path.parent)
+  whole = [path for path in found if manifest.path(path).exists()]
+  for old in whole[_KEPT:]:
+    _remove(old)
 
 
 def restore(
@@ -88,29 +107,47 @@ def restore(
       Orbax failed.
     OSError: from the system.
   """
-  folder, passed = epath.Path(folder), {}
+  folder, chosen, passed = epath.Path(folder), None, {}
+  if hosts.is_first():
+    chosen, passed = _choose(folder, _arrays(shapes), identity)
+  chosen = hosts.bytes_of_first(json_text.dumps(chosen).encode())
+  chosen = json_text.loads(chosen)
+  if chosen is None:
+    return None
+  path = folder / f'{chosen["step"]}'
+  with _orbax(path) as checkpointer:
+    state = checkpointer.restore(path, shapes)
+  for other, error in passed.items():
+    print(f'{other}: {error}; it is now {_set_aside(other)[0].name}')
+  if passed:
+    print(f'going on from step {path.name}', flush=True)
+  return state, chosen['run']
+
+
+def _choose(folder, arrays, identity):
+  """Verifies checkpoints, the last one first, until one is whole and of a run.
+
+  Returns:
+    ({'step': its step, 'run': what it was told of the run}, or None if there
+    are no checkpoints; {path: error} of those that were passed over).
+  """
+  passed = {}
   for path in _found(folder):
     if manifest.is_begun(path):
       continue
     try:
-      run = _verify(path, _arrays(shapes), identity)
+      run = _verify(path, arrays, identity)
     except ValueError as error:
       passed[path] = error
       continue
-    with _orbax(path) as checkpointer:
-      state = checkpointer.restore(path, shapes)
-    for other, error in passed.items():
-      print(f'{other}: {error}; it is now {_set_aside(other)[0].name}')
-    if passed:
-      print(f'going on from step {path.name}', flush=True)
-    return state, run
+    return {'step': int(path.name), 'run': run}, passed
   if passed:
     told = '; '.join(f'{path.name}: {error}' for path, error in passed.items())
     raise ValueError(
       f'no checkpoint in {folder} is whole and of this run ({told}); restore '
       'one, or use a new --workdir to start anew'
     )
-  return None
+  return None, passed
 
 
 def _verify(path, arrays, identity):
