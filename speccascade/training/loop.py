@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from etils import epath
 
-from speccascade import sharding
+from speccascade import hosts, sharding
 from speccascade.checkpoints import native
 from speccascade.models import base, stacking
 from speccascade.runs import environment, process
@@ -24,6 +24,9 @@ from speccascade.training import step as step_lib
 
 # Fields that a resumed run may change.
 _FREE = ('log_every', 'eval_every', 'save_every', 'mesh')
+
+# The code of a step, which must be the same in all processes.
+_ROOMS = 'decoding', 'hosts', 'models', 'sampling', 'sharding', 'training'
 
 
 def train(
@@ -41,7 +44,8 @@ def train(
   """Trains a model, from its latest checkpoint if there is one.
 
   Writes to `workdir`: checkpoints/, metrics.jsonl, TensorBoard events and, at
-  the end, `<settings.name>.safetensors` and provenance.json.
+  the end, `<settings.name>.safetensors` and provenance.json. Of several
+  processes, all of which call this, the first writes; checkpoints are of all.
 
   Args:
     settings: of the run.
@@ -59,10 +63,12 @@ def train(
     The parameters, split over the mesh.
 
   Raises:
-    process.Terminated: SIGTERM came, and the step at hand was saved.
+    process.Terminated: SIGTERM came, and the step at hand was saved; of several
+      processes, to any of them, and the next step that is logged.
     ValueError: `workdir` was created with a different config, data or pair,
       another process writes to it, all its checkpoints are damaged, or the
-      training diverges.
+      training diverges. Of several processes: they differ in what they were
+      given, or do not share `workdir`.
   """
   workdir = epath.Path(workdir).resolve()
   mesh = sharding.of_config(settings.mesh or (1, 1))
@@ -77,9 +83,8 @@ def train(
   place = functools.partial(
     batches.place, rows=jax.NamedSharding(mesh, sharding.BATCH)
   )
-  key = jax.device_put(
-    keys.make(settings.seed), jax.NamedSharding(mesh, jax.P())
-  )
+  whole = jax.NamedSharding(mesh, jax.P())
+  key = jax.jit(lambda: keys.make(settings.seed), out_shardings=whole)()
   evaluate = functools.partial(
     _evaluate,
     functools.partial(
@@ -92,8 +97,11 @@ def train(
   )
   folder = workdir / 'checkpoints'
   with workdir_lib.lock(workdir):
-    workdir_lib.claim(settings.to_dict(), workdir / 'config.json', free=_FREE)
     identity = _identity(settings, train_examples, origin)
+    _check_alike(settings, identity, valid_examples)
+    if hosts.is_first():
+      workdir_lib.claim(settings.to_dict(), workdir / 'config.json', free=_FREE)
+    workdir_lib.check_shared(folder)
     found = checkpoints.restore(folder, own.shapes(), identity)
     if found is None:
       state, seconds, window = own.init(key, start), 0.0, []
@@ -117,8 +125,11 @@ def train(
         batch = place(next(stream))
         state, values = train_step(state, frozen, batch, key)
         ahead.append(values)
-        last, ends = step == settings.num_steps, is_terminated()
+        last = step == settings.num_steps
         logs = step % settings.log_every == 0 or last
+        # Several processes agree where they wait for the step anyway.
+        asks = logs or not hosts.is_several()
+        ends = asks and bool(hosts.which(is_terminated()))
         if not logs and not ends:
           continue
         window += _read(ahead, step)
@@ -154,6 +165,25 @@ def _identity(settings, examples, origin):
     'data': examples.data_hash,
     'origin': dict(origin or {}),
   }
+
+
+def _check_alike(settings, identity, valid_examples):
+  """Raises ValueError unless all processes train the same."""
+  own = {
+    'config': settings.to_dict(),
+    'set of examples': [identity['data'], valid_examples.data_hash],
+    'environment, code or model': [
+      identity['origin'],
+      environment.describe()['versions'],
+      environment.code_digest(*_ROOMS),
+    ],
+  }
+  hosts.check_alike(
+    {
+      name: hashlib.sha256(json_text.dumps(x, sort_keys=True).encode()).digest()
+      for name, x in own.items()
+    }
+  )
 
 
 def _read(ahead, last):
@@ -195,6 +225,10 @@ def _evaluate(eval_step, params, *, frozen, examples, batch_size, place):
 
 
 def _export(workdir, settings, model, params, identity, seconds):
+  if hosts.is_several():  # One after the other: a device holds one whole.
+    params = jax.tree.map(lambda x: np.asarray(hosts.replicated(x)), params)
+  if not hosts.is_first():
+    return
   path = workdir / f'{settings.name}.safetensors'
   native.save(path, model.config, stacking.unstack(params))
   lines = metrics.read(workdir)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import tqdm
 from etils import epath
 
+from speccascade import hosts
 from speccascade.runs import events
 from speccascade.storage import json_text, lines
 
@@ -18,7 +19,10 @@ _NAME = 'metrics.jsonl'
 
 
 class Writer:
-  """Appends metrics to a folder and prints them."""
+  """Appends metrics to a folder and prints them.
+
+  On any process but the first it does neither.
+  """
 
   def __init__(self, folder: epath.PathLike, step: int, num_steps: int):
     """Opens the metrics in `folder` and drops lines past `step`.
@@ -28,13 +32,15 @@ class Writer:
       step: last step that the run has finished.
       num_steps: steps of the whole run.
     """
+    self._lines = self._bar = None
+    if not hosts.is_first():
+      return
     kept = [line for line in read(folder) if line['step'] <= step]
     path = epath.Path(folder) / _NAME
     lines.write(path, kept)
     self._lines = lines.Log(path, _parse)
     self._events = events.Writer(folder, step + 1)
     self._num_steps = num_steps
-    self._bar = None
     if sys.stderr.isatty():
       self._bar = tqdm.tqdm(initial=step, total=num_steps, unit='step')
 
@@ -46,6 +52,8 @@ class Writer:
       values: metrics by name.
       rate: steps a second; predicts the time left.
     """
+    if self._lines is None:
+      return
     self._lines.append([{'step': step, **values}])
     self._events.write(step, values)
     self._events.flush()
@@ -66,6 +74,8 @@ class Writer:
     return self
 
   def __exit__(self, *error):
+    if self._lines is None:
+      return
     self._lines.close()
     self._events.close()
     if self._bar is not None:
