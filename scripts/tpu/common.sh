@@ -102,16 +102,16 @@ check_command() {
     '--workdir=gs://…: what lies on a TPU goes with it'
 }
 
-# Prints the estimate that --estimate asks for.
 # A process on each of several hosts must join the others.
 check_joins() {
   case " ${command[*]} " in
-    *' experiments/train.py '* | *' --distributed '*) ;;
+    *' --distributed '*) ;;
     *) die "${tpu[type]} has several hosts: give ${command[0]} --distributed" \
       'and a --config.mesh of all chips, or take a smaller --type' ;;
   esac
 }
 
+# Prints the estimate that --estimate asks for.
 estimate() {
   local flags
   [[ -n ${tpu[estimate]} ]] || return 0

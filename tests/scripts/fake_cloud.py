@@ -102,6 +102,7 @@ class Cloud:
     shutil.copy(ROOT / 'constraints.txt', self.clone)
     (self.clone / 'experiments').mkdir()
     (self.clone / 'experiments' / 'sweep.py').touch()
+    (self.clone / 'experiments' / 'train.py').touch()
     self._git('init', '--quiet')
     self._git('add', '.')
     who = ('-c', 'user.name=x', '-c', 'user.email=x@x')

@@ -12,6 +12,7 @@ _SWEEP = (
   'experiments/sweep.py', '--config=configs/t5.py:small-large,wmt',
   '--config.mesh=(1, 8)', '--workdir=gs://b/t2',
 )  # fmt: skip
+_TRAINING = 'experiments/train.py', '--workdir=gs://b/t2'
 _ALL = (
   'all', *_ON, '--type=v5litepod-8', '--spot', '--to=results/t2', '--poll=0',
   '--', *_SWEEP,
@@ -241,6 +242,10 @@ def test_an_estimate_comes_before_the_request(make, tmp_path):
     (
       ('run', *_ON, '--type=v5litepod-16', '--', *_SWEEP),
       'v5litepod-16 has several hosts: give experiments/sweep.py --distributed',
+    ),
+    (
+      ('run', *_ON, '--type=v5litepod-16', '--', *_TRAINING),
+      'v5litepod-16 has several hosts: give experiments/train.py --distributed',
     ),
   ],
 )
