@@ -73,7 +73,11 @@ def _given(workdir, process):
 @pytest.mark.slow
 @pytest.mark.parametrize(
   ('mesh', 'samples'),
-  [((2, 4), None), ((1, 8), 'drafter'), ((8, 1), 'verifier')],
+  [
+    ((2, 4), None),
+    pytest.param((1, 8), 'drafter', marks=pytest.mark.large),
+    pytest.param((8, 1), 'verifier', marks=pytest.mark.large),
+  ],
   ids=str,
 )
 def test_two_processes_train_as_one(tmp_path, alone, mesh, samples):
@@ -85,7 +89,7 @@ def test_two_processes_train_as_one(tmp_path, alone, mesh, samples):
   assert _given(tmp_path, 1) == _given(tmp_path, 0)
 
 
-@pytest.mark.slow
+@pytest.mark.large
 def test_whatever_ends_one_process_all_go_on_from_what_they_saved(
   tmp_path, alone
 ):
@@ -145,7 +149,7 @@ def _distil(**values):
   )
 
 
-@pytest.mark.slow
+@pytest.mark.large
 def test_the_first_process_alone_tells_and_writes_the_rest(config, tmp_path):
   job = _distil(config=config, workdir=tmp_path / 'run')
   (code, out, err), (other, other_out, other_err) = two_processes.ended(job)
