@@ -49,7 +49,7 @@ class Now:
     pass
 
 
-TURNS = Now(1, 1), Now(2, 3), Now(1, 9), Now(0, 1)
+TURNS = Now(2, 3), Now(0, 1)
 
 
 def _decode(schedule, temperature=0.0, names=('strict',), parameter=(), **more):
@@ -100,8 +100,9 @@ TWINS = {
 }
 
 
-@pytest.mark.parametrize('schedule', TURNS[:3], ids=str)
-@pytest.mark.parametrize('name', TWINS)
+@pytest.mark.parametrize(
+  ('name', 'schedule'), [('gemma', Now(1, 9)), ('t5', Now(1, 1))], ids=str
+)
 def test_a_drafter_that_lagged_has_read_all_it_missed(name, schedule):
   """One that is the verifier's twin is accepted whole whenever it drafts."""
   model, params, prompts, N = TWINS[name]

@@ -18,8 +18,8 @@ _PACKAGE = pathlib.Path(speccascade.__file__).parent
 _ELSEWHERE = (
   'aot', 'config', 'generation', 'reports', 'runs', 'storage', 'studies',
   'sweeps/compilation', 'sweeps/config', 'sweeps/identity', 'sweeps/paper',
-  'sweeps/run', 'sweeps/scalars', 'timing/loop', 'timing/requests',
-  'timing/warm', 'training',
+  'sweeps/run', 'sweeps/scalars', 'timing/calibration', 'timing/forced',
+  'timing/loop', 'timing/requests', 'timing/warm', 'training',
 )  # fmt: skip
 
 
