@@ -11,29 +11,31 @@ from speccascade.runs import process  # noqa: F401  It comes first.
 
 # isort: split
 from absl import flags
-from etils import epath
 
 from speccascade import config
 from speccascade.reports.sections import tokens as report
-from speccascade.runs import command_line
+from speccascade.runs import command_line, job
+from speccascade.runs import workdir as workdir_lib
 from speccascade.studies import flags as studies_flags
 from speccascade.studies.tokens import config as tokens
 from speccascade.studies.tokens import measure, summary
 
 _CONFIG = studies_flags.define_config(__file__)
 _OUT = flags.DEFINE_string('out', None, 'Folder of the report.', required=True)
+_JOIN = job.define_flags()
 
 
 def main():
   """Measures every method, prints the report and writes it."""
+  _JOIN()
   study = config.parse(tokens.Tokens, _CONFIG.value)
   workload = study.workload(study.num_examples)
-  epath.Path(_OUT.value).mkdir(parents=True, exist_ok=True)  # Before the work.
-  answers = measure.measure(
-    workload, study.settings, study.gamma, study.batch_size
-  )
-  rows = summary.rows(answers, study.gamma, study.gammas)
-  print(report.write(rows, study.title(workload), _OUT.value))
+  with workdir_lib.sole(_OUT.value) as out:
+    answers = measure.measure(
+      workload, study.settings, study.gamma, study.batch_size
+    )
+    rows = summary.rows(answers, study.gamma, study.gammas)
+    print(report.write(rows, study.title(workload), out))
   print(f'Written to {_OUT.value}: analysis.md, analysis.jsonl, analysis.png.')
 
 

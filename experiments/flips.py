@@ -13,15 +13,17 @@ from speccascade.runs import process  # noqa: F401  It comes first.
 
 # isort: split
 from speccascade import config
-from speccascade.runs import command_line
+from speccascade.runs import command_line, job
 from speccascade.studies import flags as studies_flags
 from speccascade.studies import flips
 
 _CONFIG = studies_flags.define_config(__file__)
+_JOIN = job.define_flags()
 
 
 def main():
   """Decodes in both types and prints the tables."""
+  _JOIN()
   print(flips.run(config.parse(flips.Flips, _CONFIG.value)))
 
 

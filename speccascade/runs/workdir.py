@@ -169,6 +169,13 @@ def own(workdir: epath.PathLike) -> Iterator[epath.Path]:
     yield epath.Path(scratch)
 
 
+@contextlib.contextmanager
+def sole(workdir: epath.PathLike) -> Iterator[epath.Path]:
+  """`lock`, and then `own`."""
+  with lock(workdir), own(workdir) as folder:
+    yield folder
+
+
 def check_shared(folder: epath.PathLike) -> None:
   """Raises ValueError, on every process, unless all see one folder.
 

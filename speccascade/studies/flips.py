@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from speccascade import config, methods, sharding
+from speccascade import config, hosts, methods, sharding
 from speccascade.decoding import prefill, results, schedules
 from speccascade.models import base as models_base
 from speccascade.reports.render import escape, tables
@@ -141,12 +141,11 @@ def measure(
       )
     )
     given = plain[0] if answers is None else answers.token_ExN[index_P]
-    part = jax.device_get(
-      [
-        (*decoded, *_read(workload, prompts, given, block))
-        for decoded, block in ((plain, 1), (strict, study.gamma + 1))
-      ]
-    )
+    told = [
+      (*decoded, *_read(workload, prompts, given, block))
+      for decoded, block in ((plain, 1), (strict, study.gamma + 1))
+    ]
+    part = jax.device_get(hosts.replicated(told))
     parts.append(jax.tree.map(lambda x, count=count: x[:count], part))
     order += index_P[:count].tolist()
   place_E = np.argsort(order)

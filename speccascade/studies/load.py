@@ -85,26 +85,26 @@ def run(study: Load, workdir: epath.PathLike) -> str:
       created with other settings.
   """
   mesh = sharding.of_config(study.mesh)
-  folder = files.folder(workdir)
-  workdir_lib.claim(study.to_dict(), folder / 'config.json', free=(_FREE,))
-  with lines.Log(folder / 'cells.jsonl') as log:
-    done = {row['batch'] for row in log.lines}
-    left = [batch for batch in study.batch_sizes if batch not in done]
-    if left:
-      pair = shapes.pair(
-        (study.drafter, study.verifier),
-        (study.drafter_weights, study.verifier_weights),
-        study.dtype,
-        mesh,
-      )
-      memory.tell('with the weights')
-    for batch in left:
-      print(f'batch {batch} ...', file=sys.stderr)
-      log.append(
-        [row | environment.describe() for row in _measure(study, pair, batch)]
-      )
-    text = table(log.lines)
-  files.write(folder / 'table.md', f'{text}\n')
+  with workdir_lib.sole(workdir) as folder:
+    workdir_lib.claim(study.to_dict(), folder / 'config.json', free=(_FREE,))
+    with lines.Log(folder / 'cells.jsonl') as log:
+      done = {row['batch'] for row in log.lines}
+      left = [batch for batch in study.batch_sizes if batch not in done]
+      if left:
+        pair = shapes.pair(
+          (study.drafter, study.verifier),
+          (study.drafter_weights, study.verifier_weights),
+          study.dtype,
+          mesh,
+        )
+        memory.tell('with the weights')
+      for batch in left:
+        print(f'batch {batch} ...', file=sys.stderr)
+        log.append(
+          [row | environment.describe() for row in _measure(study, pair, batch)]
+        )
+      text = table(log.lines)
+    files.write(folder / 'table.md', f'{text}\n')
   return text
 
 

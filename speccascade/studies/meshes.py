@@ -113,18 +113,18 @@ def run(
       with other settings.
   """
   meshes = {own: sharding.of_config(own) for own in study.meshes}
-  folder = files.folder(workdir)
-  workdir_lib.claim(study.to_dict(), folder / 'config.json', free=_FREE)
-  with lines.Log(folder / 'cells.jsonl') as log:
-    done = {_key(row) for row in log.lines}
-    for own, mesh in meshes.items():
-      wanted = itertools.product(study.prompts, study.batch_sizes)
-      left = [cell for cell in wanted if (own, *cell) not in done]
-      if left:
-        for row in _measure(study, mesh, left, profile):
-          log.append([{'mesh': list(own), **row, **environment.describe()}])
-    text = table(log.lines)
-  files.write(folder / 'table.md', f'{text}\n')
+  with workdir_lib.sole(workdir) as folder:
+    workdir_lib.claim(study.to_dict(), folder / 'config.json', free=_FREE)
+    with lines.Log(folder / 'cells.jsonl') as log:
+      done = {_key(row) for row in log.lines}
+      for own, mesh in meshes.items():
+        wanted = itertools.product(study.prompts, study.batch_sizes)
+        left = [cell for cell in wanted if (own, *cell) not in done]
+        if left:
+          for row in _measure(study, mesh, left, profile):
+            log.append([{'mesh': list(own), **row, **environment.describe()}])
+      text = table(log.lines)
+    files.write(folder / 'table.md', f'{text}\n')
   return text
 
 

@@ -135,28 +135,28 @@ def run(study: Throughput, workdir: epath.PathLike) -> str:
   """
   workload = study.workload(study.num_examples)
   memory.tell('with the models loaded')
-  folder = files.folder(workdir)
-  workdir_lib.claim(study.to_dict(), folder / 'config.json', free=_FREE)
-  with lines.Log(folder / 'requests.jsonl') as log:
-    done = {tuple(row[name] for name in _KEY) for row in log.lines}
-    drafted = [
-      (name, plan) for name in study.methods for plan in study.plans(name)
-    ]
-    wanted = itertools.product(drafted, study.slots, study.rates)
-    for (name, plan), slots, rate in wanted:
-      key = name, plan, slots, rate
-      if key in done:
-        continue
-      said = f'{name} {plan}'.strip()
-      print(f'{said}, {slots} slots, rate {rate:g} ...', file=sys.stderr)
-      row = dict(zip(_KEY, key, strict=True))
-      row |= _measure(study, workload, *key)
-      log.append([row | environment.describe()])
-    rows = log.lines
-  text = _table(study, rows)
-  files.write(folder / 'table.md', f'{text}\n')
-  drawn = page.Figure('throughput', lambda: figure.draw(rows), '', '')
-  files.write(folder / 'throughput.png', page.png(drawn, _DPI))
+  with workdir_lib.sole(workdir) as folder:
+    workdir_lib.claim(study.to_dict(), folder / 'config.json', free=_FREE)
+    with lines.Log(folder / 'requests.jsonl') as log:
+      done = {tuple(row[name] for name in _KEY) for row in log.lines}
+      drafted = [
+        (name, plan) for name in study.methods for plan in study.plans(name)
+      ]
+      wanted = itertools.product(drafted, study.slots, study.rates)
+      for (name, plan), slots, rate in wanted:
+        key = name, plan, slots, rate
+        if key in done:
+          continue
+        said = f'{name} {plan}'.strip()
+        print(f'{said}, {slots} slots, rate {rate:g} ...', file=sys.stderr)
+        row = dict(zip(_KEY, key, strict=True))
+        row |= _measure(study, workload, *key)
+        log.append([row | environment.describe()])
+      rows = log.lines
+    text = _table(study, rows)
+    files.write(folder / 'table.md', f'{text}\n')
+    drawn = page.Figure('throughput', lambda: figure.draw(rows), '', '')
+    files.write(folder / 'throughput.png', page.png(drawn, _DPI))
   return text
 
 

@@ -129,7 +129,7 @@ def _begin(sweep, workdir) -> Iterator[_Begun]:
   )
   workdir = epath.Path(workdir)
   described = environment.describe()
-  with workdir_lib.lock(workdir), workdir_lib.own(workdir) as workdir:
+  with workdir_lib.sole(workdir) as workdir:
     identity.claim(sweep, load.pair, task, load.examples, described, workdir)
     hosts.check_alike(identity.digests(workdir))
     yield _Begun(sweep, workdir, load, described)

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from speccascade import hosts
 from speccascade.decoding import load, serving
 from speccascade.decoding import queue as queue_lib
 from speccascade.timing import clock
@@ -64,7 +65,7 @@ def _filled(made, params, queue):
   for enough in (np.all, np.any):  # Short answers may never fill all slots.
     state, _ = step()
     while not serving.idle(state, queue):
-      if enough(np.asarray(state.id_B) != queue_lib.FREE):
+      if enough(np.asarray(hosts.replicated(state.id_B)) != queue_lib.FREE):
         return state
       state, _ = step(state)
   raise ValueError('no answer is long enough for turns to be timed')

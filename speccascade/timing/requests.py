@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from speccascade import hosts
 from speccascade.decoding import queue as queue_lib
 from speccascade.decoding import serving
 from speccascade.timing import clock
@@ -95,7 +96,7 @@ def serve(
     )
     number = ended.turn - len(ends)
     if turn_seconds is None:
-      after = clock.now() - start
+      after = hosts.number_of_first(clock.now() - start)
     else:
       after = now + number * turn_seconds
     ends += (now + (after - now) * np.arange(1, number + 1) / number).tolist()
