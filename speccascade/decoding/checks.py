@@ -72,6 +72,13 @@ def check_sampling(sampling, rows):
     raise ValueError(f'top_p must be in (0, 1], got {value:g}')
   if sampling.top_k < 0:
     raise ValueError(f'top_k must be 0 (all) or more, got {sampling.top_k}')
+  if sampling.plain and (
+    sampling.top_k or (temperature != 1).any() or (top_p != 1).any()
+  ):
+    raise ValueError(
+      'sampling is not plain: a row has another temperature or top_p than 1, '
+      'or top_k is not 0'
+    )
 
 
 def check_gamma(gamma):

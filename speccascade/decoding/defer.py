@@ -68,8 +68,11 @@ class Defers(Protocol):
 
 
 @jax.named_scope('defer')
-def of_groups(groups, draft, verified, values, u_BxGxU):
-  """(token_BxG, kept_B, D_TV(pi, q) BxG) of groups of rows in their order."""
+def of_groups(groups, draft, verified, values, u_BxGxU, divergences):
+  """(token_BxG, kept_B, D_TV(pi, q) BxG) of groups of rows in their order.
+
+  The last is None unless `divergences`.
+  """
   outcomes, start = [], 0
   for group, own_values in zip(groups, values, strict=True):
     own = slice(start, start + group.rows)
@@ -82,9 +85,11 @@ def of_groups(groups, draft, verified, values, u_BxGxU):
       tuple(jnp.asarray(x).astype(draft.q_BxGxV.dtype) for x in own_values),
       u_RxGxU,
     )
-    divergence_RxG = probabilities.total_variation(
-      outcome.pi_BxGxV, own_draft.q_BxGxV
-    )
+    divergence_RxG = None
+    if divergences:
+      divergence_RxG = probabilities.total_variation(
+        outcome.pi_BxGxV, own_draft.q_BxGxV
+      )
     outcomes.append((outcome.token_BxG, outcome.kept_B, divergence_RxG))
     start += group.rows
   return jax.tree.map(lambda *x: jnp.concatenate(x), *outcomes)

@@ -3,6 +3,8 @@
 Letters: B rows, G most tokens of a draft, V vocabulary.
 """
 
+from typing import Any
+
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -47,7 +49,7 @@ class _Loop:
   finite_GxB: jax.Array
   token_GxB: jax.Array
   q_GxBxV: jax.Array
-  q_raw_GxBxV: jax.Array
+  q_raw_GxBxV: Any  # None where they are q_GxBxV
 
 
 @jax.named_scope('draft')
@@ -101,7 +103,9 @@ def draft(model, params, cache, last_B, active_B, sampling, u_BxGx2, more):
       finite_GxB=put(loop.finite_GxB, probabilities.finite(logits_Bx1xV)[:, 0]),
       token_GxB=put(loop.token_GxB, token_B),
       q_GxBxV=put(loop.q_GxBxV, q_Bx1xV[:, 0]),
-      q_raw_GxBxV=put(loop.q_raw_GxBxV, raw_Bx1xV[:, 0]),
+      q_raw_GxBxV=None
+      if sampling.plain
+      else put(loop.q_raw_GxBxV, raw_Bx1xV[:, 0]),
     )
 
   loop = lax.while_loop(
@@ -117,13 +121,14 @@ def draft(model, params, cache, last_B, active_B, sampling, u_BxGx2, more):
       finite_GxB=jnp.ones((G, B), bool),
       token_GxB=jnp.zeros((G, B), jnp.int32),
       q_GxBxV=nothing_GxBxV,
-      q_raw_GxBxV=nothing_GxBxV,
+      q_raw_GxBxV=None if sampling.plain else nothing_GxBxV,
     ),
   )
+  token_BxG, q_BxGxV = loop.token_GxB.T, loop.q_GxBxV.swapaxes(0, 1)
   drafted = Draft(
-    token_BxG=loop.token_GxB.T,
-    q_BxGxV=loop.q_GxBxV.swapaxes(0, 1),
-    q_raw_BxGxV=loop.q_raw_GxBxV.swapaxes(0, 1),
+    token_BxG=token_BxG,
+    q_BxGxV=q_BxGxV,
+    q_raw_BxGxV=q_BxGxV if sampling.plain else loop.q_raw_GxBxV.swapaxes(0, 1),
     length_B=loop.length_B,
     confidence_BxG=loop.confidence_BxG,
     finite_BxG=loop.finite_GxB.T,

@@ -74,6 +74,8 @@ class Loop:
     schedule: one of schedules.SCHEDULES.
     observe: (draft, verified, divergence_BxG) -> {name: BxG}, what
       `Result.observed` is to tell of each emitted position; None for nothing.
+    divergences: whether D_TV(pi, q) is summed. Else `Counts.deferred_B` and
+      `Counts.divergence_B` are None, and `observe` must be.
   """
 
   drafter: models_base.Model
@@ -84,6 +86,7 @@ class Loop:
   groups: tuple[Group, ...]
   schedule: schedules_lib.Schedule = schedules_lib.FIXED
   observe: Callable | None = None
+  divergences: bool = True
 
   def __post_init__(self):
     checks.check_gamma(self.gamma)
@@ -228,7 +231,7 @@ def start(loop, params, request, caches, last_B):
     drafter_cache=caches[0],
     verifier_cache=caches[1],
     schedule=loop.schedule.init(request.schedule_parameter, B, G),
-    tally=tally_lib.init(B, G),
+    tally=tally_lib.init(B, G, loop.divergences),
     fault_B={
       role: jnp.full(B, results.NONE, jnp.int32)
       for role in ('drafter', 'verifier')
@@ -349,9 +352,10 @@ def _block(loop, params, request, u_BxMxU, state, drafting_B=None):
     blocks.widths(loop.gamma + 1, loop.schedule),
   )
   outcome = defer.of_groups(
-    loop.groups, draft, verified, request.values, u_BxGxU
+    loop.groups, draft, verified, request.values, u_BxGxU, loop.divergences
   )
-  if loop.schedule.begin is not None:  # Where there is no q, no D_TV.
+  # Where there is no q, no D_TV.
+  if loop.divergences and loop.schedule.begin is not None:
     *decided, divergence_BxG = outcome
     drafted_BxG = jnp.arange(loop.gamma + 1) < draft.length_B[:, None]
     outcome = *decided, jnp.where(drafted_BxG, divergence_BxG, 0)

@@ -100,6 +100,7 @@ class Queue:
     schedule_parameter: of the draft schedule; () where it takes none.
     stops: of the strings that end an answer; () without any.
     top_k: as of Sampling.
+    plain: likewise.
   """
 
   token_PxS: jax.Array
@@ -111,6 +112,7 @@ class Queue:
   schedule_parameter: Any = ()
   stops: stops_lib.Stops | tuple[()] = ()
   top_k: int = flax.struct.field(pytree_node=False, default=0)
+  plain: bool = flax.struct.field(pytree_node=False, default=False)
 
 
 @flax.struct.dataclass

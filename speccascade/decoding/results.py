@@ -78,9 +78,10 @@ class Counts:
     accepted_B: emitted tokens that the drafter wrote.
     rejected_B: emitted tokens that replaced a draft.
     deferred_B: emitted positions where the target pi differs from q. At
-      temperature 0 the speculative methods reject at exactly these.
+      temperature 0 the speculative methods reject at exactly these. None of a
+      loop that sums no D_TV.
     divergence_B: sum over emitted positions of D_TV(pi, q): the expected
-      number of rejections of a method with `divergence_rejects`.
+      number of rejections of a method with `divergence_rejects`; likewise.
     accepted_lengths_BxA: for each a in 0..gamma + 1, verifier calls that
       accepted a tokens.
   """
@@ -90,8 +91,8 @@ class Counts:
   drafted_B: jax.Array
   accepted_B: jax.Array
   rejected_B: jax.Array
-  deferred_B: jax.Array
-  divergence_B: jax.Array
+  deferred_B: jax.Array | None
+  divergence_B: jax.Array | None
   accepted_lengths_BxA: jax.Array
 
 

@@ -37,7 +37,9 @@ def init(slots: Slots, params: tuple[Any, ...], queue: Queue) -> State:
   B = slots.rows
   caches = functools.partial(_blank, slots, params)
   column_B, zero_B = jnp.ones(B), jnp.zeros(B, jnp.int32)
-  sampling = probabilities.Sampling(column_B, column_B, queue.top_k)
+  sampling = probabilities.Sampling(
+    column_B, column_B, queue.top_k, queue.plain
+  )
   values = tuple(
     tuple(jnp.zeros(rows, x.dtype) for x in own.values)
     for rows, own in zip(slots.groups, queue.answers, strict=True)

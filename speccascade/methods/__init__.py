@@ -55,6 +55,7 @@ def decode(
   max_new_tokens: int,
   eos_ids: tuple[int, ...],
   observe=None,
+  divergences: bool = True,
 ) -> results.Result:
   """Decodes a batch whose rows follow methods in contiguous groups.
 
@@ -67,6 +68,7 @@ def decode(
     max_new_tokens: most tokens generated.
     eos_ids: tokens that end a row.
     observe: see `decoding.loop.Loop`.
+    divergences: likewise.
 
   Raises:
     ValueError: an argument is out of range; nothing was compiled.
@@ -74,7 +76,8 @@ def decode(
   if plan is None:
     (group,) = groups
     return group.method.decode(models, params, request, max_new_tokens, eos_ids)
-  loop = make_loop(models, groups, plan, max_new_tokens, eos_ids, observe)
+  told = observe, divergences
+  loop = make_loop(models, groups, plan, max_new_tokens, eos_ids, *told)
   return loop_lib.decode(loop, params, request)
 
 
@@ -85,6 +88,7 @@ def make_loop(
   max_new_tokens: int,
   eos_ids: tuple[int, ...],
   observe=None,
+  divergences: bool = True,
 ) -> loop_lib.Loop:
   """Returns the loop by which methods that draft are decoded; see `decode`."""
   return loop_lib.Loop(
@@ -95,4 +99,5 @@ def make_loop(
     tuple(groups),
     schedules.get(plan.schedule),
     observe,
+    divergences,
   )

@@ -23,11 +23,21 @@ class Sampling:
     temperature_B: below GREEDY, the most probable token is taken.
     top_p_B: nucleus mass in (0, 1]; 1 keeps all.
     top_k: most probable tokens kept, ties included; 0 keeps all.
+    plain: whether no row asks for another temperature than 1 or for less than
+      all tokens, known when a program is made: the softmax is then what is
+      sampled from, and is not held twice.
   """
 
   temperature_B: jax.Array
   top_p_B: jax.Array
   top_k: int = flax.struct.field(pytree_node=False, default=0)
+  plain: bool = flax.struct.field(pytree_node=False, default=False)
+
+
+def of_rows(temperature_B, top_p_B, top_k=0):
+  """Sampling of rows that are known, plain if they are; see `Sampling`."""
+  plain = not top_k and np.all(temperature_B == 1) and np.all(top_p_B == 1)
+  return Sampling(temperature_B, top_p_B, top_k, bool(plain))
 
 
 def finite(logits):
@@ -54,8 +64,10 @@ def sampled(logits_BxTxV, raw_BxTxV, sampling):
 
   Returns:
     BxTxV probabilities after temperature, top-k and top-p. Steps that no row
-    asks for are skipped at run time.
+    asks for are skipped at run time; where sampling is plain, `raw_BxTxV`.
   """
+  if sampling.plain:
+    return raw_BxTxV
   temperature = sampling.temperature_B[:, None, None]
   top_p = sampling.top_p_B[:, None, None]
 

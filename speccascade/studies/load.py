@@ -150,6 +150,7 @@ def _slots(study, pair, batch, schedule):
       pair.eos_ids,
       (loop_lib.Group(forced.Forced(), batch),),
       schedule,
+      divergences=False,
     )
   reading = max(1, min(_READ // study.prompt, batch))
   return queue_lib.Slots(

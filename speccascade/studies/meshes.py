@@ -214,12 +214,12 @@ def _memory(study, pair, prompt, batch):
   group = loop_lib.Group(methods.METHODS[loop.METHOD], batch)
   made = loop_lib.Loop(
     pair.drafter, pair.verifier, study.gamma, study.new_tokens, pair.eos_ids,
-    (group,),
+    (group,), divergences=False,
   )  # fmt: skip
   ones_B = np.ones(batch)
   request = results.Request(
     shapes.prompts(pair, prompt, batch),
-    probabilities.Sampling(ones_B, ones_B),
+    probabilities.of_rows(ones_B, ones_B),
     ((ones_B / 2,),),
     keys.make(0),
   )

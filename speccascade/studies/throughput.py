@@ -1,5 +1,6 @@
 """Tokens a second and waits of requests that are served in slots."""
 
+import dataclasses
 import itertools
 import sys
 from typing import Any
@@ -133,7 +134,9 @@ def run(study: Throughput, workdir: epath.PathLike) -> str:
     ValueError: the pair, task or examples are not there or do not fit, or
       `workdir` was created with other settings.
   """
-  workload = study.workload(study.num_examples)
+  workload = dataclasses.replace(
+    study.workload(study.num_examples), plain=study.temperature == 1
+  )
   memory.tell('with the models loaded')
   with workdir_lib.sole(workdir) as folder:
     workdir_lib.claim(study.to_dict(), folder / 'config.json', free=_FREE)
@@ -183,7 +186,9 @@ def _asked(study, workload, name, plan, slots):
   index_Q = np.arange(Q) % E
   width = batches.padded(workload.length_E.max())
   items = [(setting, int(e)) for e in range(E)]
-  made, params, queue, _ = served.ask(workload, items, plan, slots, width)
+  made, params, queue, _ = served.ask(
+    workload, items, plan, slots, width, divergences=False
+  )
   (own,) = queue.answers
   column = lambda x: np.full(Q, x[0], x.dtype)  # noqa: E731
   own = queue_lib.Answers(

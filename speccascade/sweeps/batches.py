@@ -38,6 +38,7 @@ class Workload:
     token_ExS: their prompts, padded on the right.
     length_E: tokens of each prompt.
     costs: for the schedules that weigh them.
+    plain: whether every setting's sampling is, see `probabilities.Sampling`.
   """
 
   pair: pairs.Pair
@@ -46,6 +47,7 @@ class Workload:
   token_ExS: np.ndarray
   length_E: np.ndarray
   costs: costs_lib.Costs | None = None
+  plain: bool = False
 
 
 def load(
@@ -286,7 +288,7 @@ def decode(
       method; row b follows setting b // P and continues prompt b mod P.
     plan: how drafts are sized; None where nothing is drafted ahead.
     choice: of methods, the setting's among them: shares one program between
-      them, for one setting at a time.
+      them, for one setting at a time. It is to be timed, and sums no D_TV.
     observe: see `decoding.loop.Loop`.
 
   Returns:
@@ -302,6 +304,7 @@ def decode(
     workload.task.max_new_tokens,
     workload.pair.eos_ids,
     observe,
+    divergences=choice is None,
   )
 
 
@@ -346,6 +349,7 @@ def _asked(workload, prompts, settings, plan, choice):
     column([s.temperature for s in settings]),
     column([s.top_p for s in settings]),
     top_k=settings[0].top_k,
+    plain=workload.plain,
   )
   request = results.Request(
     prompts,

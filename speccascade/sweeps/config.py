@@ -138,6 +138,12 @@ class Sweep(pairs_config.Models):
       )
     return self
 
+  @property
+  def plain(self) -> bool:
+    """Whether all is sampled at temperature 1, from all tokens."""
+    ones = set(self.temperatures) | set(self.top_ps) == {1.0}
+    return ones and not self.top_k
+
   def _most_points(self):
     """How many points there are, if every method drafts."""
     settings = 3 + sum(len(values) or 1 for values in self.methods.values())

@@ -127,6 +127,7 @@ def _begin(sweep, workdir) -> Iterator[_Begun]:
     sweep.num_examples,
     sweep.max_prompt_tokens,
   )
+  load = dataclasses.replace(load, plain=sweep.plain)
   workdir = epath.Path(workdir)
   described = environment.describe()
   with workdir_lib.sole(workdir) as workdir:

@@ -116,7 +116,7 @@ def start(
   return slots.result(made, state)
 
 
-def ask(workload, items, plan, rows, width):
+def ask(workload, items, plan, rows, width, divergences=True):
   """(Slots, parameters, Queue, items by the ids of the queue); see `decode`."""
   pair, task, groups = workload.pair, workload.task, _groups(items)
   slots_of = _rows(groups, rows)
@@ -134,6 +134,7 @@ def ask(workload, items, plan, rows, width):
       plan,
       task.max_new_tokens,
       pair.eos_ids,
+      divergences=divergences,
     )
     params = pair.params
   examples = list(dict.fromkeys(example for _, example in items))
@@ -164,6 +165,7 @@ def ask(workload, items, plan, rows, width):
     schedule_parameter=batches.parameter(workload, plan),
     stops=batches.stops(pair, task.stop),
     top_k=setting.top_k,
+    plain=workload.plain,
   )
   return made, params, queue, ordered
 

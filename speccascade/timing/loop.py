@@ -112,7 +112,9 @@ def measure(
   for plan in plans:
     ends = plan.gamma, new_tokens, pair.eos_ids
     schedule = schedules.get(plan.schedule)
-    made[plan] = loop_lib.Loop(*models, *ends, groups, schedule)
+    made[plan] = loop_lib.Loop(
+      *models, *ends, groups, schedule, divergences=False
+    )
   loops, compile_seconds = {}, {}
   for plan in plans:
     parameter = _parameter(pair, prompts, plan, new_tokens)
@@ -289,7 +291,7 @@ def _request(prompts, temperature, alpha, parameter):
 
 
 def _sampling(temperature, B):
-  return probabilities.Sampling(np.full(B, temperature), np.ones(B))
+  return probabilities.of_rows(np.full(B, temperature), np.ones(B))
 
 
 def _restart(first, state):
