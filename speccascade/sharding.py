@@ -13,8 +13,11 @@ Shape letters: B rows, T tokens, G draft tokens, V vocabulary, L layers,
 K key-value heads, S cache slots, H head width.
 """
 
+import contextlib
+import contextvars
 import functools
 import math
+from collections.abc import Iterator
 
 import jax
 import numpy as np
@@ -36,6 +39,8 @@ CACHE = P(None, ('data', _REST), 'model', None, None)  # LxBxKxSxH
 STORE = P(None, None, 'model', None, None)  # A cache that rows are copied from.
 _NAMES = {CACHE: 'keys LxBxKxSxH', LOGITS: 'logits BxTxV'}
 _BY_HEAD = ('query', 'key', 'value')  # Kernels DxNxH.
+# Devices that split a model, of those that 'model' has; None is all.
+_SPLITTING = contextvars.ContextVar('splitting', default=None)
 
 
 def make_mesh(data, model, devices=None):
@@ -60,6 +65,33 @@ def _prime_factors(number):
     if number % factor == 0:
       return factor, *_prime_factors(number // factor)
   return ()
+
+
+@contextlib.contextmanager
+def split_by(devices: int | None) -> Iterator[None]:
+  """Splits models over so many of the devices of 'model'; None is all.
+
+  Each part then lies on several devices, which compute the same and take turns
+  with the rows of a cache. A small model waits longer for the others' sums than
+  it saves by reading a part of its weights.
+
+  Args:
+    devices: a divisor of the devices that a mesh has for models.
+  """
+  before = _SPLITTING.set(devices)
+  try:
+    yield
+  finally:
+    _SPLITTING.reset(before)
+
+
+def check_splits(drafter_devices, mesh):
+  """Raises ValueError unless a config's devices for drafters fit its mesh."""
+  if mesh[1] % (drafter_devices or 1):
+    raise ValueError(
+      f'drafter_devices={drafter_devices} must divide the {mesh[1]} devices '
+      f'that split the models on the mesh {tuple(mesh)}'
+    )
 
 
 def of_config(mesh):
@@ -286,11 +318,24 @@ def fit(spec, shape, mesh, name=None):
     mesh: from `make_mesh`.
     name: of the array. A choice among axes is logged by it.
   """
-  return _fit(spec, tuple(shape), tuple(mesh.shape.items()), name)
+  sizes = mesh.shape
+  return _fit(spec, tuple(shape), tuple(sizes.items()), _splitting(sizes), name)
+
+
+def _splitting(sizes):
+  """The axes of 'model' that split models: all, or as `split_by` says."""
+  model = [axis for axis in sizes if axis != 'data']
+  left = _SPLITTING.get() or math.prod(sizes[axis] for axis in model)
+  found = []
+  for axis in model:
+    if left % sizes[axis] == 0:
+      found.append(axis)
+      left //= sizes[axis]
+  return tuple(found)
 
 
 @functools.cache  # So that each choice is logged once.
-def _fit(spec, shape, axes, name):
+def _fit(spec, shape, axes, splitting, name):
   sizes, taken = dict(axes), {}
   wanted = [x if isinstance(x, tuple) else (x,) for x in spec]
   # 'rest' is what is left when the others have theirs.
@@ -299,13 +344,15 @@ def _fit(spec, shape, axes, name):
     for axis in sizes:
       plain = axis.partition('_')[0]
       free = _REST in wanted[i] and all(axis not in x for x in taken.values())
-      named = plain in wanted[i] or (plain == 'model' and free)
+      named = plain in wanted[i] and axis in (*splitting, 'data')
+      named |= plain == 'model' and free
       if named and size % sizes[axis] == 0:
         taken[i].append(axis)
         size //= sizes[axis]
   named = [i for i, x in enumerate(wanted) if 'model' in x]
   if name and named:
-    _tell(name, shape, sizes, taken, named)
+    own = {axis: sizes[axis] for axis in splitting}
+    _tell(name, shape, own, taken, named)
   return P(*(_entry(taken[i]) for i in range(len(spec))))
 
 

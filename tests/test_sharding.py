@@ -249,3 +249,40 @@ def test_keys_stay_where_they_are():
     made = jax.jit(attend).lower(q_BxTxNxH, kv_BxKxSxH, kv_BxKxSxH).compile()
   gathered = re.findall(r'= f32\[(\S+)\]\S* all-gather\(', made.as_text())
   assert all('40,8' not in dims for dims in gathered)
+
+
+@needs_8
+@pytest.mark.parametrize(
+  ('devices', 'heads', 'cache'),
+  [
+    (None, _8, ('data', None)),
+    (4, _4, (('data', 'model_2'), None)),
+    (2, 'model', (('data', 'model_1', 'model_2'), None)),
+    (1, None, (('data', *_8), None)),
+  ],
+)
+def test_a_drafter_is_split_over_fewer_devices(devices, heads, cache):
+  """8 heads over so many of 8 devices; rows of its cache over what is left."""
+  mesh = sharding.make_mesh(1, 8, jax.devices()[:8])
+  with sharding.split_by(devices):
+    assert sharding.fit(P(None, 'model'), (3, 8), mesh) == P(None, heads)
+    rows, stack = sharding.fit(sharding.CACHE, (1, 8, 8, 5, 4), mesh)[1:3]
+  rows = (rows,) if isinstance(rows, str) else rows
+  want = (cache[0],) if isinstance(cache[0], str) else cache[0]
+  assert (rows, stack) == (want, heads)
+  assert sharding.fit(P(None, 'model'), (3, 8), mesh) == P(None, _8)
+
+
+@pytest.mark.parametrize(('devices', 'factors'), [(3, (1,)), (2, (0,))])
+def test_a_split_is_of_the_axes_whose_product_it_is(devices, factors):
+  sizes = {'data': 1, 'model': 2, 'model_1': 3}
+  with sharding.split_by(devices):
+    found = sharding._splitting(sizes)
+  assert found == tuple(list(sizes)[1:][i] for i in factors)
+
+
+def test_devices_of_a_drafter_divide_those_of_models():
+  sharding.check_splits(None, (1, 8))
+  sharding.check_splits(4, (2, 8))
+  with pytest.raises(ValueError, match='drafter_devices=3 must divide the 8 '):
+    sharding.check_splits(3, (1, 8))

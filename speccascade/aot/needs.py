@@ -33,15 +33,17 @@ def floor(cell: program.Cell) -> int:
   """
   own = program.mesh(cell.topology, cell.data)
   total = 0
-  for config, params, times in zip(
+  for config, params, times, devices in zip(
     (cell.drafter, cell.verifier),
     cell.params(),
     (cell.gamma + 1, 1),
+    (cell.drafter_devices, None),
     strict=True,
   ):
     read = weights(params)
     for x in _caches(cell, config):
-      spec = sharding.fit(sharding.CACHE, x.shape, own)
+      with sharding.split_by(devices):
+        spec = sharding.fit(sharding.CACHE, x.shape, own)
       placed = jax.NamedSharding(own, spec)
       read += math.prod(placed.shard_shape(x.shape)) * x.dtype.itemsize
     total += times * read

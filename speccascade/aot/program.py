@@ -13,7 +13,7 @@ from speccascade import methods, sharding
 from speccascade.decoding import loop as loop_lib
 from speccascade.decoding import queue as queue_lib
 from speccascade.decoding import results, schedules, slots
-from speccascade.models import base, int8, registry
+from speccascade.models import base, int8, registry, split
 from speccascade.sampling import keys, probabilities
 
 METHOD = 'token_v3'
@@ -35,6 +35,7 @@ class Cell:
     stacked: whether programs scan over layers.
     drafter_weights: 'int8', or None for the type of the configuration.
     verifier_weights: likewise.
+    drafter_devices: that split the drafter, as of `sharding.split_by`.
   """
 
   drafter: base.Config
@@ -48,12 +49,15 @@ class Cell:
   stacked: bool = True
   drafter_weights: str | None = None
   verifier_weights: str | None = None
+  drafter_devices: int | None = None
 
   def params(self) -> tuple[dict[str, Any], dict[str, Any]]:
     """Returns the parameters of both models as shapes on the slice."""
     own = mesh(self.topology, self.data)
+    with sharding.split_by(self.drafter_devices):
+      drafter = shapes(self.drafter, own, self.stacked, self.drafter_weights)
     return (
-      shapes(self.drafter, own, self.stacked, self.drafter_weights),
+      drafter,
       shapes(self.verifier, own, self.stacked, self.verifier_weights),
     )
 
@@ -142,7 +146,10 @@ def cascade(cell: Cell) -> jax.stages.Lowered:
 def _loop(cell, schedule='fixed', method=METHOD):
   plan = schedules.Plan(cell.gamma, schedule)
   group = loop_lib.Group(methods.METHODS[method], cell.batch)
-  models = tuple(map(registry.make_model, (cell.drafter, cell.verifier)))
+  models = (
+    split.over(registry.make_model(cell.drafter), cell.drafter_devices),
+    registry.make_model(cell.verifier),
+  )
   return methods.make_loop(models, (group,), plan, cell.new_tokens, (1,))
 
 

@@ -1,4 +1,4 @@
-"""Verifying a block no wider than what was drafted.
+"""A block: drafting it, and verifying it no wider than what was drafted.
 
 A compiled block has a static width. The few widths here let the device
 choose the smallest one that holds the longest draft of the batch.
@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from speccascade import sharding
-from speccascade.decoding import defer
-from speccascade.sampling import probabilities
+from speccascade.decoding import defer, eos
+from speccascade.decoding import draft as draft_lib
+from speccascade.sampling import keys, probabilities
 
 
 def widths(G, schedule):
@@ -30,61 +30,124 @@ def widths(G, schedule):
   return tuple(sorted(found if schedule.begin is None else found | {1}))
 
 
+def decide(loop, params, request, u_BxMxU, state, drafting_B=None):
+  """Drafts, verifies and defers; all rows draft that are not done, or some.
+
+  Returns:
+    (Draft; (token_BxG, kept_B, divergence_BxG); both caches, to be rewound;
+    {role: finite_BxG}; what is observed).
+  """
+  G = loop.gamma + 1
+  u_BxGxU = keys.upcoming(u_BxMxU, state.length_B, G)
+  draft, drafter_cache = draft_lib.draft(
+    loop.drafter,
+    params[0],
+    state.drafter_cache,
+    state.last_B,
+    ~state.done_B if drafting_B is None else drafting_B,
+    request.sampling,
+    u_BxGxU[..., keys.DRAFT],
+    _more(loop, request.schedule_parameter, state),
+  )
+  block_BxG = jnp.concatenate(
+    [state.last_B[:, None], draft.token_BxG[:, :-1]], 1
+  )
+
+  def verify_and_defer(width, cache, block_BxW):
+    own, u_BxWxU = draft, u_BxGxU
+    if loop.schedule.more is not None:
+      own, u_BxWxU = (
+        draft_lib.first(draft, width, block_BxW),
+        u_BxGxU[:, :width],
+      )
+    verified, finite_BxW, cache = verify(
+      loop.verifier, params[1], cache, block_BxW, request.sampling
+    )
+    outcome = defer.of_groups(
+      loop.groups, own, verified, request.values, u_BxWxU, loop.divergences
+    )
+    # Where there is no q, no D_TV.
+    if loop.divergences and loop.schedule.begin is not None:
+      *decided, divergence_BxW = outcome
+      drafted_BxW = jnp.arange(width) < draft.length_B[:, None]
+      outcome = *decided, jnp.where(drafted_BxW, divergence_BxW, 0)
+    observed = {}
+    if loop.observe is not None:
+      observed = loop.observe(own, verified, outcome[-1])
+    return (outcome, finite_BxW, observed), cache
+
+  (outcome, finite_BxG, observed), verifier_cache = narrowest(
+    verify_and_defer,
+    widths(G, loop.schedule),
+    draft.length_B,
+    state.verifier_cache,
+    block_BxG,
+  )
+  finite = {'drafter': draft.finite_BxG, 'verifier': finite_BxG}
+  return draft, outcome, (drafter_cache, verifier_cache), finite, observed
+
+
+def _more(loop, parameter, state):
+  """Whether a row drafts on: as its schedule says, and not past EOS."""
+  more = loop.schedule.more
+  if more is None:
+    return None
+
+  def wants(drafted, token_B, confidence_B):
+    wants_B = more(parameter, state.schedule, drafted, confidence_B)
+    return wants_B & ~eos.ends(token_B, loop.eos_ids)
+
+  return wants
+
+
 @jax.named_scope('verify')
-def verify(model, params, cache, last_B, draft, sampling, widths):
-  """What the verifier says of a draft.
+def verify(model, params, cache, block_BxG, sampling):
+  """What the verifier says of a block.
 
   Args:
     model: the verifier.
     params: its parameters.
-    cache: of the tokens before y[-1].
-    last_B: y[-1].
-    draft: Draft.
+    cache: of the tokens before the block.
+    block_BxG: y[-1], and all drafted tokens but the last.
     sampling: Sampling.
-    widths: from `widths`.
 
   Returns:
     (Verified, whether its logits were finite BxG, cache of the block).
   """
-  block_BxG = jnp.concatenate([last_B[:, None], draft.token_BxG[:, :-1]], 1)
-  logits_BxGxV, cache = extend(
-    model, params, cache, block_BxG, draft.length_B, widths
-  )
+  logits_BxGxV, cache = model.extend(params, cache, block_BxG)
   p_raw_BxGxV = probabilities.raw(logits_BxGxV)
   p_BxGxV = probabilities.sampled(logits_BxGxV, p_raw_BxGxV, sampling)
   verified = defer.Verified(p_BxGxV, p_raw_BxGxV)
   return verified, probabilities.finite(logits_BxGxV), cache
 
 
-def extend(model, params, cache, block_BxG, length_B, widths):
-  """`model.extend` over the first tokens of a block.
+def narrowest(function, widths, length_B, cache, block_BxG):
+  """`function` of the first tokens of a block, as many as count in some row.
 
   Args:
-    model: the verifier.
-    params: its parameters.
+    function: (width W, cache, block_BxW) -> (tree of arrays B and BxW, cache).
+    widths: from `widths`.
+    length_B: how many tokens of the block count in each row.
     cache: of the tokens before the block.
     block_BxG: tokens.
-    length_B: how many of them count in each row.
-    widths: from `widths`.
 
   Returns:
-    (logits_BxGxV, zeros past the width chosen; cache, to be rewound).
+    (the tree, BxG with zeros past the width chosen; cache).
   """
 
   def run(width, carry, block_BxG):
-    _, cache = carry
-    logits, cache = model.extend(params, cache, block_BxG[:, :width])
+    told, cache = function(width, carry[1], block_BxG[:, :width])
     spare = block_BxG.shape[1] - width
-    return jnp.pad(logits, ((0, 0), (0, spare), (0, 0))), cache
+    pad = lambda x: jnp.pad(x, ((0, 0), (0, spare))) if x.ndim > 1 else x  # noqa: E731
+    return jax.tree.map(pad, told), cache
 
   if len(widths) == 1:
     return run(*widths, (None, cache), block_BxG)
-  shape = jax.eval_shape(model.extend, params, cache, block_BxG)[0]
-  logits_BxGxV = sharding.constrain(
-    jnp.zeros(shape.shape, shape.dtype), sharding.LOGITS
+  told, _ = jax.eval_shape(
+    functools.partial(function, widths[-1]), cache, block_BxG
   )
+  carry = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), told), cache
   chosen = (length_B.max() > jnp.array(widths[:-1])).sum()
-  carry = logits_BxGxV, cache
   for i, width in enumerate(widths):
     carry = when(chosen == i, functools.partial(run, width), carry, block_BxG)
   return carry

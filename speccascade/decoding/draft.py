@@ -38,6 +38,20 @@ class Draft:
   finite_BxG: jax.Array
 
 
+def first(draft: Draft, width: int, block_BxW: jax.Array) -> Draft:
+  """Returns the first tokens of a draft, W of them.
+
+  Args:
+    draft: Draft.
+    width: W.
+    block_BxW: what is verified with them. What hangs on a draft alone waits for
+      it: XLA would compute it for each width before one is chosen.
+  """
+  draft, _ = lax.optimization_barrier((draft, block_BxW))
+  cut = lambda x: x[:, :width] if x.ndim > 1 else x  # noqa: E731
+  return jax.tree.map(cut, draft)
+
+
 @flax.struct.dataclass
 class _Loop:
   step: jax.Array

@@ -36,7 +36,6 @@ from jax import lax
 
 from speccascade import sharding
 from speccascade.decoding import blocks, checks, defer, eos, lag, results
-from speccascade.decoding import draft as draft_lib
 from speccascade.decoding import schedules as schedules_lib
 from speccascade.decoding import stops as stops_lib
 from speccascade.decoding import tally as tally_lib
@@ -242,7 +241,7 @@ def start(loop, params, request, caches, last_B):
     return state
   u_BxMxU = jnp.zeros((B, N + G, keys.U))
   observed = jax.eval_shape(
-    lambda: _block(loop, params, request, u_BxMxU, state)[-1]
+    lambda: blocks.decide(loop, params, request, u_BxMxU, state)[-1]
   )
   return state.replace(
     observed={
@@ -267,7 +266,7 @@ def iterate(loop, params, request, u_BxMxU, state):
   drafting_B = None
   if loop.schedule.begin is not None:
     drafting_B, state = lag.begin(loop, params[0], request, state)
-  draft, outcome, caches, finite, observed = _block(
+  draft, outcome, caches, finite, observed = blocks.decide(
     loop, params, request, u_BxMxU, state, drafting_B
   )
   token_BxG, kept_B, divergence_BxG = outcome
@@ -321,62 +320,6 @@ def iterate(loop, params, request, u_BxMxU, state):
   if loop.schedule.begin is not None:
     following = lag.keep(drafting_B, state, following)
   return following
-
-
-def _block(loop, params, request, u_BxMxU, state, drafting_B=None):
-  """Drafts, verifies and defers; all rows draft that are not done, or some.
-
-  Returns:
-    (Draft; (token_BxG, kept_B, divergence_BxG); both caches, to be rewound;
-    {role: finite_BxG}; what is observed).
-  """
-  G = loop.gamma + 1
-  u_BxGxU = keys.upcoming(u_BxMxU, state.length_B, G)
-  draft, drafter_cache = draft_lib.draft(
-    loop.drafter,
-    params[0],
-    state.drafter_cache,
-    state.last_B,
-    ~state.done_B if drafting_B is None else drafting_B,
-    request.sampling,
-    u_BxGxU[..., keys.DRAFT],
-    _more(loop, request.schedule_parameter, state),
-  )
-  verified, finite_BxG, verifier_cache = blocks.verify(
-    loop.verifier,
-    params[1],
-    state.verifier_cache,
-    state.last_B,
-    draft,
-    request.sampling,
-    blocks.widths(loop.gamma + 1, loop.schedule),
-  )
-  outcome = defer.of_groups(
-    loop.groups, draft, verified, request.values, u_BxGxU, loop.divergences
-  )
-  # Where there is no q, no D_TV.
-  if loop.divergences and loop.schedule.begin is not None:
-    *decided, divergence_BxG = outcome
-    drafted_BxG = jnp.arange(loop.gamma + 1) < draft.length_B[:, None]
-    outcome = *decided, jnp.where(drafted_BxG, divergence_BxG, 0)
-  observed = {}
-  if loop.observe is not None:
-    observed = loop.observe(draft, verified, outcome[-1])
-  finite = {'drafter': draft.finite_BxG, 'verifier': finite_BxG}
-  return draft, outcome, (drafter_cache, verifier_cache), finite, observed
-
-
-def _more(loop, parameter, state):
-  """Whether a row drafts on: as its schedule says, and not past EOS."""
-  more = loop.schedule.more
-  if more is None:
-    return None
-
-  def wants(drafted, token_B, confidence_B):
-    wants_B = more(parameter, state.schedule, drafted, confidence_B)
-    return wants_B & ~eos.ends(token_B, loop.eos_ids)
-
-  return wants
 
 
 def _emit(loop, ends_BxG, kept_B, draft, state):

@@ -7,6 +7,7 @@ of the loop
      for a long prompt, and stores the keys and values of those it has read;
   2. gives each free slot the next answer of its group, with a copy of its
      prompt's keys and values: of all answers to a prompt it is read once;
+     while most slots are free all the same, it reads a few chunks more;
   3. decodes an iteration of all slots;
   4. moves what has ended to a table.
 
@@ -22,6 +23,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from speccascade.decoding import blocks, results
@@ -30,6 +32,7 @@ from speccascade.models import cache as cache_lib
 from speccascade.sampling import keys, probabilities
 
 _NEVER = 2**30  # A prompt past all others.
+_CHUNKS = 4  # Most chunks of a turn.
 
 
 def init(slots: Slots, params: tuple[Any, ...], queue: Queue) -> State:
@@ -104,8 +107,7 @@ def advance(
     return (state.turn < last) & room & (waiting | jnp.any(state.id_B != FREE))
 
   def turn(state):
-    state = _read(slots, params, queue, state)
-    state = _give(slots, params, queue, state)
+    state = _fill(slots, params, queue, state)
     request = _request(queue, state.sampling, state.values)
     rows = slots.way.iterate(params, request, state.u_BxMxU, state.rows)
     busy = state.busy + (state.id_B != FREE).sum(dtype=jnp.int32)
@@ -156,6 +158,30 @@ def _blank(slots, params, rows, shared=False):
       slots.way.models, params, slots.way.blocks, strict=True
     )
   )
+
+
+def _fill(slots, params, queue, state):
+  """Reads prompts and gives slots what continues them."""
+
+  def fill(state):
+    return _give(slots, params, queue, _read(slots, params, queue, state))
+
+  if slots.rows < 2 * slots.reading:  # What one page holds are most.
+    return fill(state)
+
+  def goes_on(carry):
+    chunks, state = carry
+    waiting_B = jnp.repeat(
+      state.next_G < _numbers(queue),
+      np.array(slots.groups),
+      total_repeat_length=slots.rows,
+    )
+    idle_B = waiting_B & (state.id_B == FREE)
+    more = (idle_B.sum() * 2 > slots.rows) & (state.have < queue.number)
+    return (chunks == 0) | ((chunks < _CHUNKS) & more)
+
+  start = jnp.int32(0), state
+  return lax.while_loop(goes_on, lambda x: (x[0] + 1, fill(x[1])), start)[1]
 
 
 def _read(slots, params, queue, state):

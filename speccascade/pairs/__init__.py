@@ -12,10 +12,10 @@ import jax
 from etils import epath
 from jax import sharding as jax_sharding
 
-from speccascade import checkpoints
+from speccascade import checkpoints, sharding
 from speccascade import tokenizers as tokenizer_lib
 from speccascade.checkpoints import opened, reading
-from speccascade.models import base, int8, registry
+from speccascade.models import base, int8, registry, split
 from speccascade.pairs import provenance as provenance_lib
 from speccascade.pairs import vocabulary
 from speccascade.pairs.provenance import ROLES
@@ -69,6 +69,7 @@ def load(
   fully: bool = False,
   drafter_weights: str | None = None,
   verifier_weights: str | None = None,
+  drafter_devices: int | None = None,
 ) -> Pair:
   """Loads a pair: a shipped one by name, one of a folder, or of two models.
 
@@ -90,6 +91,7 @@ def load(
     drafter_weights: 'int8' for kernels and tables of the drafter in int8, which
       `models.int8` describes; None is `dtype`.
     verifier_weights: likewise.
+    drafter_devices: that split the drafter, as of `sharding.split_by`.
 
   Raises:
     ValueError: a file is missing or incomplete, or does not fit the others; or
@@ -114,12 +116,11 @@ def load(
   size = vocabulary.common(models, tokenizer, certain)
   if stacked is None:
     stacked = jax.default_backend() == 'tpu'
-  loaded = {
-    role: reading.load(
-      opened.cut(models[role], size), mesh, stacked, fully, weights[role]
-    )
-    for role in ROLES
-  }
+  devices, loaded = {'drafter': drafter_devices, 'verifier': None}, {}
+  for role in ROLES:
+    cut = opened.cut(models[role], size)
+    with sharding.split_by(devices[role]):
+      loaded[role] = reading.load(cut, mesh, stacked, fully, weights[role])
   lengths = {
     role: [getattr(x.config, f) for f in registry.family_of(x.config).lengths]
     for role, x in loaded.items()
@@ -130,7 +131,9 @@ def load(
   }
   return Pair(
     name=_name(folder, models, own),
-    drafter=registry.make_model(loaded['drafter'].config),
+    drafter=split.over(
+      registry.make_model(loaded['drafter'].config), drafter_devices
+    ),
     verifier=registry.make_model(loaded['verifier'].config),
     drafter_params=loaded['drafter'].params,
     verifier_params=loaded['verifier'].params,

@@ -23,6 +23,8 @@ class Models(config.Schema):
       each layer, they run slower. None is on a TPU only.
     mesh: (devices that split the rows of a batch, devices that split the
       models), all of those of several processes; None is one device.
+    drafter_devices: of those that split the models, how many split the drafter,
+      a divisor of their number; None is all. The others hold the same parts.
   """
 
   pair: str | None = None
@@ -33,11 +35,13 @@ class Models(config.Schema):
   verifier_weights: config.Weights = None
   stacked: bool | None = None
   mesh: config.Mesh | None = None
+  drafter_devices: config.Rows | None = None
 
   @pydantic.model_validator(mode='after')
   def _check_given(self):
     if self.pair is None and None in (self.drafter, self.verifier):
       raise ValueError('pair must be set, or drafter and verifier')
+    sharding.check_splits(self.drafter_devices, self.mesh or (1, 1))
     return self
 
   def load_pair(self) -> pairs.Pair:
@@ -55,6 +59,7 @@ class Models(config.Schema):
       stacked=self.stacked,
       drafter_weights=self.drafter_weights,
       verifier_weights=self.verifier_weights,
+      drafter_devices=self.drafter_devices,
     )
 
   @property

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterator
 from concurrent import futures
 from typing import Any
@@ -10,7 +11,7 @@ import pydantic
 import tqdm
 from etils import epath
 
-from speccascade import config
+from speccascade import config, sharding
 from speccascade.aot import chips, fit, needs, predict, program, table
 from speccascade.models import presets
 from speccascade.storage import files, json_text
@@ -34,6 +35,8 @@ class CompileTpu(config.Schema):
     drafter_weights: int8 for kernels and tables of the drafters in int8; None
       is `dtype`.
     verifier_weights: likewise.
+    drafter_devices: that split the drafters, a divisor of those that split the
+      models; None is all.
     stacked: whether programs scan over layers.
   """
 
@@ -47,6 +50,7 @@ class CompileTpu(config.Schema):
   dtype: config.Dtype = 'bfloat16'
   drafter_weights: config.Weights = None
   verifier_weights: config.Weights = None
+  drafter_devices: config.Rows | None = None
   stacked: bool = True
 
   @pydantic.field_validator('pairs')
@@ -71,8 +75,8 @@ def run(study: CompileTpu, workdir: epath.PathLike) -> str:
     The table.
 
   Raises:
-    ValueError: libtpu is not installed or knows no such slice, or `data` does
-      not divide its devices.
+    ValueError: libtpu is not installed or knows no such slice, or `data` or
+      `drafter_devices` does not divide its devices.
   """
   workdir, rows = epath.Path(workdir), []
   wanted = list(
@@ -84,7 +88,8 @@ def run(study: CompileTpu, workdir: epath.PathLike) -> str:
     )
   )
   for name in itertools.chain.from_iterable(map(_slices, study.topologies)):
-    program.mesh(name, study.data)
+    data, *model = program.mesh(name, study.data).devices.shape
+    sharding.check_splits(study.drafter_devices, (data, math.prod(model)))
   with tqdm.tqdm(total=len(wanted), unit='cell') as bar:
     for row in _rows(study, wanted, workdir / 'programs'):
       rows.append(row)
@@ -127,7 +132,7 @@ def _row(study, pair, slices, prompt, batch, kept):
     cell = program.Cell(
       *models, name, study.data, batch, prompt, study.new_tokens,
       study.gamma, study.stacked, study.drafter_weights,
-      study.verifier_weights,
+      study.verifier_weights, study.drafter_devices,
     )  # fmt: skip
     least = needs.memory(cell)
     if least > chip.hbm:

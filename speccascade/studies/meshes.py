@@ -55,6 +55,8 @@ class Meshes(config.Schema):
     drafter_weights: int8 for kernels and tables of the drafter in int8; None is
       `dtype`.
     verifier_weights: likewise.
+    drafter_devices: that split the drafter, a divisor of those that split the
+      models of every mesh; None is all.
     stacked: whether programs scan over layers; None is on a TPU only.
     rounds: timings of each loop; 0 tells of memory alone.
     decode: whether a whole decoding tells of memory before all is timed.
@@ -70,6 +72,7 @@ class Meshes(config.Schema):
   dtype: config.Dtype = 'bfloat16'
   drafter_weights: config.Weights = None
   verifier_weights: config.Weights = None
+  drafter_devices: config.Rows | None = None
   stacked: bool | None = None
   rounds: config.Count = 3
   decode: bool = True
@@ -82,6 +85,8 @@ class Meshes(config.Schema):
 
   @pydantic.model_validator(mode='after')
   def _check_prompts(self):
+    for mesh in self.meshes:
+      sharding.check_splits(self.drafter_devices, mesh)
     for name in (self.drafter, self.verifier):
       model = registry.make_model(presets.get(name))
       most = model.longest_prompt(self.new_tokens)
@@ -142,6 +147,7 @@ def _measure(study, mesh, cells, profile):
     study.dtype,
     mesh,
     study.stacked,
+    study.drafter_devices,
   )
   memory.tell('with the weights')
   read = [needs.weights(params) for params in pair.params]

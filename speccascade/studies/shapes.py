@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from speccascade import sharding
 from speccascade.aot import program
 from speccascade.decoding import results
-from speccascade.models import presets, registry
+from speccascade.models import presets, registry, split
 
 _EOS = 1
 
@@ -24,6 +25,7 @@ def pair(
   dtype: str,
   mesh: jax.sharding.Mesh,
   stacked: bool | None = None,
+  drafter_devices: int | None = None,
 ) -> types.SimpleNamespace:
   """Makes the models: what `timing` and `decoding` need of a pair.
 
@@ -33,16 +35,20 @@ def pair(
     dtype: of parameters and of what is computed.
     mesh: where the parameters lie.
     stacked: whether programs scan over layers; None is on a TPU only.
+    drafter_devices: that split the drafter, as of `sharding.split_by`.
   """
   if stacked is None:
     stacked = jax.default_backend() == 'tpu'
   configs = [presets.get(name, dtype=dtype) for name in names]
   made = []
-  for own, narrow, seed in zip(configs, weights, (0, 1), strict=True):
-    made.append(_weights(program.shapes(own, mesh, stacked, narrow), seed))
+  each = zip(configs, weights, (drafter_devices, None), strict=True)
+  for seed, (own, narrow, devices) in enumerate(each):
+    with sharding.split_by(devices):
+      placed = program.shapes(own, mesh, stacked, narrow)
+    made.append(_weights(placed, seed))
   models = [registry.make_model(own) for own in configs]
   return types.SimpleNamespace(
-    drafter=models[0],
+    drafter=split.over(models[0], drafter_devices),
     verifier=models[1],
     drafter_params=made[0],
     verifier_params=made[1],

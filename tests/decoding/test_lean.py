@@ -36,9 +36,7 @@ def test_plain_sampling_and_no_divergence_change_no_token():
   assert got.counts.deferred_B is None
   assert want.counts.divergence_B.sum() > 0
   counts = want.counts.replace(divergence_B=None, deferred_B=None)
-  jax.tree.map(
-    np.testing.assert_array_equal, got, want.replace(counts=counts)
-  )
+  jax.tree.map(np.testing.assert_array_equal, got, want.replace(counts=counts))
 
 
 @pytest.mark.parametrize(

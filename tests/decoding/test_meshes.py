@@ -9,7 +9,7 @@ import pytest
 from speccascade import methods, sharding
 from speccascade.decoding import loop as loop_lib
 from speccascade.decoding import schedules
-from speccascade.models import registry
+from speccascade.models import registry, split
 from speccascade.sampling import keys
 from tests.decoding import tiny
 
@@ -42,15 +42,26 @@ def _request(model, names):
   return asked.replace(prompts=asked.prompts.replace(token_PxS=token_PxS))
 
 
-def _decode(model, params, names):
+def _decode(model, params, names, devices=None):
   """The batch under methods that share a program, on the host."""
   groups = tuple(loop_lib.Group(methods.get(x), tiny.ROWS) for x in names)
   drafts = all(x in tiny.DRAFTING for x in names)
   result = methods.decode(
-    (model, model), params, groups, _request(model, names),
+    (split.over(model, devices), model), params, groups, _request(model, names),
     schedules.Plan(_GAMMA) if drafts else None, _NEW, (0,),
   )  # fmt: skip
   return jax.device_get(result)
+
+
+def _placed(params, mesh, partition, devices):
+  """The drafter's, split over so many devices, and the verifier's."""
+
+  def place(x):
+    return jax.device_put(x, sharding.parameter_shardings(x, mesh, partition))
+
+  with sharding.split_by(devices):
+    drafter = place(params[0])
+  return drafter, place(params[1])
 
 
 def _assert_same(got, want):
@@ -72,11 +83,8 @@ def test_tokens_are_those_of_one_device(family, example):
   want = [_decode(model, params, names) for names in together]
   assert want[0].length_B.max() == _NEW
   assert 0 < want[0].counts.accepted_B.sum() < want[0].counts.drafted_B.sum()
-  for data, split in ((1, 8), (2, 4), (8, 1)):
-    mesh = sharding.make_mesh(data, split, jax.devices()[:8])
-    placed = tuple(
-      jax.device_put(x, sharding.parameter_shardings(x, mesh, family.partition))
-      for x in params
-    )
+  for data, parts, devices in ((1, 8, 2), (2, 4, None), (8, 1, None)):
+    mesh = sharding.make_mesh(data, parts, jax.devices()[:8])
+    placed = _placed(params, mesh, family.partition, devices)
     for names, result in zip(together, want, strict=True):
-      _assert_same(_decode(model, placed, names), result)
+      _assert_same(_decode(model, placed, names, devices), result)

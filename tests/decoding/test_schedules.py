@@ -259,46 +259,60 @@ def test_cost_learns_how_far_to_trust_each_row():
 
 
 def test_a_block_is_no_wider_than_needed():
-  class Model:
-    def extend(self, params, cache, token_BxT):
-      width = token_BxT.shape[1]
-      logits = jnp.full((*token_BxT.shape, 2), float(width)) + params
-      return logits, cache + width
+  def verify(width, cache, block_BxW):
+    assert block_BxW.shape == (3, width)
+    told = block_BxW + width, jnp.full(3, width)
+    return told, cache + width
 
   assert blocks.widths(9, schedules.FIXED) == (9,)
   assert blocks.widths(25, schedules.COST) == (4, 7, 13, 19, 25)
   assert blocks.widths(25, schedules.LOAD) == (1, 4, 7, 13, 19, 25)
   assert blocks.widths(1, schedules.COST) == (1,)
+  block_BxG = jnp.arange(27).reshape(3, 9)
   run = jax.jit(
-    lambda length_B: blocks.extend(
-      Model(), 0.5, jnp.int32(0), jnp.zeros((3, 9), int), length_B, (3, 5, 9)
+    lambda length_B: blocks.narrowest(
+      verify, (3, 5, 9), length_B, jnp.int32(0), block_BxG
     )
   )
   for lengths, width in (((1, 3, 0), 3), ((4, 1, 1), 5), ((2, 6, 9), 9)):
-    logits, cache = run(jnp.array(lengths))
+    (told_BxG, told_B), cache = run(jnp.array(lengths))
     assert cache == width
-    np.testing.assert_array_equal(logits[:, :width], width + 0.5)
-    np.testing.assert_array_equal(logits[:, width:], 0)
+    np.testing.assert_array_equal(told_B, width)
+    np.testing.assert_array_equal(
+      told_BxG[:, :width], block_BxG[:, :width] + width
+    )
+    np.testing.assert_array_equal(told_BxG[:, width:], 0)
 
 
 def test_a_width_that_is_not_chosen_costs_nothing():
-  """What a block alone decides is computed in the loop of its width."""
+  """What a block or a draft decides is computed in the loop of its width."""
 
-  class Model:
-    def extend(self, params, cache, token_BxT):
+  def run(params, cache, block_BxG, q_BxGxV, length_B):
+    ones_B = jnp.ones(3)
+    draft = draft_lib.Draft(
+      block_BxG, q_BxGxV, q_BxGxV, length_B, ones_B, ones_B
+    )
+
+    def verify(width, cache, block_BxW):
+      own = draft_lib.first(draft, width, block_BxW)
       with jax.named_scope('first_layer'):
-        x_BxTxV = params[token_BxT] @ params
-      return x_BxTxV * cache, cache + token_BxT.shape[1]
+        x_BxWxV = params[block_BxW] @ params
+      with jax.named_scope('rule'):
+        sure_BxW = jnp.exp(own.q_BxGxV).max(-1)
+      return sure_BxW + (x_BxWxV * cache).sum(-1), cache + width
 
-  def run(params, cache, block_BxG, length_B):
     widths = blocks.widths(9, schedules.COST)
-    return blocks.extend(Model(), params, cache, block_BxG, length_B, widths)
+    return blocks.narrowest(verify, widths, length_B, cache, block_BxG)
 
-  shapes = jnp.ones((32, 32)), 1.0, jnp.zeros((3, 9), int), jnp.ones(3, int)
+  shapes = (
+    *(jnp.ones((32, 32)), 1.0, jnp.zeros((3, 9), int)),
+    *(jnp.ones((3, 9, 32)), jnp.ones(3, int)),
+  )
   program = jax.jit(run).lower(*shapes).compile().as_text()
   before, after = program.split('ENTRY')
-  assert 'first_layer' in before
-  assert 'first_layer' not in after
+  for part in ('first_layer', 'rule'):
+    assert part in before
+    assert part not in after
 
 
 @pytest.mark.parametrize(

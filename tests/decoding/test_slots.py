@@ -309,6 +309,19 @@ def test_turns_are_few_and_slots_seldom_idle():
   assert last.busy > 0.9 * 4 * last.turn
 
 
+def test_a_few_chunks_are_read_a_turn_while_most_slots_wait():
+  """A page is a chunk of one prompt here; no answer ends in so few turns."""
+  items = [(p, (), 1.0) for p in range(P)]
+  group = loop_lib.Group(methods.STRICT, 10)
+  loop = dataclasses.replace(_loop(GEMMA, (group,)), eos_ids=(GEMMA.vocab,))
+  made = queue.Slots(loop, 10, tiny.S, 1, 2, 10)
+  asked, state, busy = _queue(GEMMA, (_answers(items, 0),)), None, []
+  for _ in range(4):
+    state, _ = serving.step(made, GEMMA.params, asked, 1, state)
+    busy.append(int((np.asarray(state.id_B) != queue.FREE).sum()))
+  assert busy == [4, 5, 6, 7]
+
+
 def test_prompts_may_come_late():
   """What is there is decoded; the rest when it is told to be there."""
   items = [(p, (), 0.0) for p in range(P)]
