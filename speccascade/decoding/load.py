@@ -6,9 +6,10 @@ price, at the tokens a millisecond that the best draft has. Where that is no
 more than plain decoding has, nothing is drafted.
 
 A token is taken to be accepted at the rate that its row has shown, of which the
-batch's is the prior; one that is drafted, by the doubt of the drafter too, as
-in the schedule `cost`. Costs are those of an iteration of the whole batch, of 0
-to G drafted tokens: how many rows there are is in them.
+batch's is the prior. One that is drafted is taken to stand less often the more
+its drafter doubts it, beside how much it doubted so far: a drafter that is as
+sure of what is rejected tells nothing. Costs are those of an iteration of the
+whole batch, of 0 to G drafted tokens: how many rows there are is in them.
 
 Letters: B rows, G = gamma + 1, most tokens of a draft.
 """
@@ -23,12 +24,11 @@ import numpy as np
 # What is taken to be known at first: a token is rejected at this rate, as sure
 # as of so many tokens; and as much of a row, once the batch's rate is known.
 _REJECTED = 0.05
-_BATCH, _ROW = 10.0, 8.0
-# A row's rejections, and the doubt, that it is taken to have seen.
-_SEEN = 0.5, 1.0
-# What the batch has seen is forgotten in about so many iterations, so that one
-# that does not draft tries again.
-_MEMORY = 1024.0
+_BATCH, _ROW = 10.0, 16.0
+_DOUBT = 0.01  # Of each token, even if the drafter has none.
+# What the batch, and a row, has seen is forgotten in about so many iterations,
+# so that one that does not draft tries again.
+_MEMORY, _ROW_MEMORY = 256.0, 64.0
 _HOPELESS = 0.02  # Chance that a draft stands, below which a row leaves it.
 
 
@@ -42,9 +42,11 @@ class State:
     doubt_B: what their confidences lacked of 1, summed.
     active_B: rows that go on.
     rate_B: chance that a draft is accepted.
+    mean_B: doubt of a token that has this chance.
     worth: tokens a unit of cost, of the best draft.
     rejected: of all rows so far, fading.
     verified: likewise.
+    doubt: likewise.
   """
 
   rejected_B: jax.Array
@@ -52,9 +54,11 @@ class State:
   doubt_B: jax.Array
   active_B: jax.Array
   rate_B: jax.Array
+  mean_B: jax.Array
   worth: jax.Array
   rejected: jax.Array
   verified: jax.Array
+  doubt: jax.Array
 
 
 def init(parameter: Any, B: int, G: int) -> State:
@@ -62,9 +66,7 @@ def init(parameter: Any, B: int, G: int) -> State:
   del G
   dtype = jnp.result_type(jnp.asarray(parameter).dtype, float)
   zero_B, zero = jnp.zeros(B, dtype), jnp.zeros((), dtype)
-  return State(
-    zero_B, zero_B, zero_B, jnp.ones(B, bool), zero_B, zero, zero, zero
-  )
+  return State(*[zero_B] * 3, jnp.ones(B, bool), *[zero_B] * 2, *[zero] * 4)
 
 
 def begin(
@@ -85,10 +87,14 @@ def begin(
   rejected = (_BATCH * _REJECTED + state.rejected) / known
   own_B = (_ROW * rejected + state.rejected_B) / (_ROW + state.verified_B)
   rate_B = 1 - own_B
+  doubt = (_BATCH * _REJECTED + state.doubt) / known
+  mean_B = (_ROW * doubt + state.doubt_B) / (_ROW + state.verified_B)
   total_G = _tokens(rate_B, active_B, cost_A.shape[0] - 1)
   drafting = (total_G / cost_A[1:]).max()
   plain = active_B.sum() / cost_A[0]
-  state = state.replace(active_B=active_B, rate_B=rate_B, worth=drafting)
+  state = state.replace(
+    active_B=active_B, rate_B=rate_B, mean_B=_DOUBT + mean_B, worth=drafting
+  )
   return state, drafting > plain
 
 
@@ -104,9 +110,8 @@ def more(
   """Whether each row drafts on, see `schedules.Schedule`."""
   cost_A = jnp.asarray(parameter)
   G = cost_A.shape[0] - 1
-  rejections, doubts = _SEEN
-  slope_B = (rejections + state.rejected_B) / (doubts + state.doubt_B)
-  stands_B = jnp.exp(-slope_B * (1 - confidence_BxG).sum(1))
+  doubt_B = _DOUBT * drafted + (1 - confidence_BxG).sum(1)
+  stands_B = state.rate_B ** (doubt_B / state.mean_B)
   gain_G = _tokens(state.rate_B, jnp.where(state.active_B, stands_B, 0), G)
   further_G = drafted + jnp.arange(1, G + 1)
   price_G = cost_A[jnp.minimum(further_G, G)] - cost_A[drafted]
@@ -127,13 +132,14 @@ def update(
   rejected_B = accepted_B < drafted_B
   verified_BxG = jnp.arange(confidence_BxG.shape[1]) < verified_B[:, None]
   doubt_B = jnp.where(verified_BxG, 1 - confidence_BxG, 0).sum(1)
-  fading = 1 - 1 / _MEMORY
+  own, fading = 1 - 1 / _ROW_MEMORY, 1 - 1 / _MEMORY
   return state.replace(
-    rejected_B=state.rejected_B + rejected_B,
-    verified_B=state.verified_B + verified_B,
-    doubt_B=state.doubt_B + doubt_B,
+    rejected_B=own * state.rejected_B + rejected_B,
+    verified_B=own * state.verified_B + verified_B,
+    doubt_B=own * state.doubt_B + doubt_B,
     rejected=fading * state.rejected + rejected_B.sum(),
     verified=fading * state.verified + verified_B.sum(),
+    doubt=fading * state.doubt + doubt_B.sum(),
   )
 
 
