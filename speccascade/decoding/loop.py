@@ -193,11 +193,11 @@ def uniforms(loop, request):
   return keys.uniforms(key_B, position_BxM)
 
 
-def init(loop, params, request):
+def init(loop, params, request, read=prefill):
   """The loop's state before its first iteration: both prompts read."""
   prompts = jax.tree.map(lambda x: jnp.asarray(x, jnp.int32), request.prompts)
   read = functools.partial(
-    prefill,
+    read,
     prompts=prompts,
     new_tokens=loop.max_new_tokens,
     block=loop.gamma + 1,

@@ -39,3 +39,29 @@ def prefill(
     block=block,
   )
   return cache_lib.tile(cache, prompts.copies), prompts.tile(last_P)
+
+
+def unread(
+  model: base.Model,
+  params: Any,
+  prompts: results.Prompts,
+  *,
+  new_tokens: int,
+  block: int,
+) -> tuple[cache_lib.Cache, jax.Array]:
+  """Does as if prompts were read, for times of what follows; see `prefill`.
+
+  Keys and values are zeros.
+  """
+  rows, width = prompts.token_PxS.shape
+  cache = model.blank(
+    params,
+    rows,
+    width,
+    new_tokens=new_tokens,
+    block=block,
+    chunk=model.chunks(params, rows, width)[1],
+  )
+  held_P, last_P = model.begin(prompts.token_PxS, prompts.length_P)
+  cache = cache_lib.rewind(cache, held_P)
+  return cache_lib.tile(cache, prompts.copies), prompts.tile(last_P)

@@ -17,8 +17,9 @@ from etils import epath
 from speccascade import config, methods, sharding
 from speccascade.aot import needs
 from speccascade.decoding import loop as loop_lib
-from speccascade.decoding import results, schedules
+from speccascade.decoding import prefill, results, schedules
 from speccascade.models import presets, registry
+from speccascade.reports.render import page, scaling
 from speccascade.runs import environment, memory, profiling
 from speccascade.runs import workdir as workdir_lib
 from speccascade.sampling import keys, probabilities
@@ -38,6 +39,7 @@ _HEAD = (
 _COPIED = 2**28  # Numbers of the copy, float32.
 _TURNS = 17
 _GIB = 2**30
+_DPI = 120
 
 
 class Meshes(config.Schema):
@@ -103,7 +105,9 @@ def run(
   workdir: epath.PathLike,
   profile: profiling.Profile | None = None,
 ) -> str:
-  """Measures what `workdir` lacks; writes cells.jsonl and table.md to it.
+  """Measures what `workdir` lacks.
+
+  Writes cells.jsonl, table.md and scaling.png to it.
 
   Args:
     study: Meshes.
@@ -128,8 +132,12 @@ def run(
         if left:
           for row in _measure(study, mesh, left, profile):
             log.append([{'mesh': list(own), **row, **environment.describe()}])
-      text = table(log.lines)
+      rows = log.lines
+    text = table(rows)
     files.write(folder / 'table.md', f'{text}\n')
+    if timed := [row for row in rows if 'iteration' in row]:
+      drawn = page.Figure('scaling', lambda: scaling.draw(timed), '', '')
+      files.write(folder / 'scaling.png', page.png(drawn, _DPI))
   return text
 
 
@@ -172,6 +180,7 @@ def _measure(study, mesh, cells, profile):
         study.new_tokens,
         study.rounds,
         profile=profile and functools.partial(_named, profile, mesh),
+        read=prefill.unread,  # Random models read noise, for minutes.
       )
       row |= {
         'drafter_step': timed.drafter_step,

@@ -8,7 +8,7 @@ Letters: B rows, T tokens of a block, K turns of a loop.
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ import numpy as np
 from jax import lax
 
 from speccascade import hosts, methods, sharding
-from speccascade.decoding import blocks, checks, results, schedules
+from speccascade.decoding import blocks, checks, prefill, results, schedules
 from speccascade.decoding import loop as loop_lib
 from speccascade.models import cache as cache_lib
 from speccascade.runs import profiling
@@ -80,6 +80,7 @@ def measure(
   temperature: float = 1.0,
   alpha: float = 0.5,
   profile: profiling.Profile | None = None,
+  read: Callable = prefill.prefill,
 ) -> list[Row]:
   """Times iterations under token_v3, and their parts.
 
@@ -95,6 +96,7 @@ def measure(
     temperature: of both models.
     alpha: parameter of the method.
     profile: of the first loop of each plan.
+    read: reads the prompts before each timing, as `prefill.prefill`.
 
   Returns:
     A Row for each plan.
@@ -119,13 +121,13 @@ def measure(
   for plan in plans:
     parameter = _parameter(pair, prompts, plan, new_tokens)
     requests = [_request(p, temperature, alpha, parameter) for p in prompts]
-    loops[plan] = _timed_loops(made[plan], pair.params, requests)
+    loops[plan] = _timed_loops(made[plan], pair.params, requests, read)
     _, compile_seconds[plan] = clock.seconds(_run, loops[plan][0], _LEAST)
     if profile is not None:
       first = functools.partial(_run, loops[plan][0])
       profile(f'batch{B}-{plan.id()}', first)
   widths = {1}.union(*map(_widths, plans))
-  alone = parts.blocks(pair, prompts[0], widths, new_tokens)
+  alone = parts.blocks(pair, prompts[0], widths, new_tokens, read)
   timed = turns.measure(
     alone | {(plan, r): x for plan in plans for r, x in enumerate(loops[plan])},
     rounds,
@@ -234,12 +236,12 @@ def _summary(ran, loop_turns, part_turns):
   )
 
 
-def _timed_loops(loop, params, requests):
+def _timed_loops(loop, params, requests, read):
   """A Loop of iterations for each request; ends with what they did.
 
   That is (drafted_KxB, committed_KxB) of each turn, zeros after the last one.
   """
-  start = jax.jit(functools.partial(loop_lib.init, loop))
+  start = jax.jit(functools.partial(loop_lib.init, loop, read=read))
 
   @jax.jit
   def run(params, request, first, number):

@@ -4,7 +4,7 @@ Letters: P prompts, S prompt width, B rows, T tokens of a block.
 """
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,7 @@ def blocks(
   prompts: results.Prompts,
   widths: Iterable[int],
   new_tokens: int,
+  read: Callable = prefill,
 ) -> dict[tuple[str, int], turns.Loop]:
   """Returns the loops of a drafter step and of verifier blocks.
 
@@ -32,6 +33,7 @@ def blocks(
     prompts: that come before.
     widths: T of the blocks.
     new_tokens: most generated tokens, for which the caches have room.
+    read: reads the prompts, as `prefill.prefill`.
 
   Returns:
     {('drafter', 1) or ('verifier', T): loop that ends with tokens}.
@@ -40,10 +42,10 @@ def blocks(
   loops = {}
   for role, own in zip(ROLES, ([1], sorted(widths)), strict=True):
     model, params = _side(pair, role)
-    read = functools.partial(
-      prefill, model, new_tokens=new_tokens, block=max(widths)
+    begin = functools.partial(
+      read, model, new_tokens=new_tokens, block=max(widths)
     )
-    start = functools.partial(sharding.on_mesh, jax.jit(read), params, prompts)
+    start = functools.partial(sharding.on_mesh, jax.jit(begin), params, prompts)
     for T in own:
       run = jax.jit(functools.partial(_extend, model, T))
       loops[role, T] = turns.Loop(

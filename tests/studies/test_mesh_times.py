@@ -2,9 +2,15 @@
 
 import json
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from speccascade import config
+from speccascade.decoding import prefill, results
+from speccascade.models import base, registry
+from speccascade.reports.render import scaling
 from speccascade.studies import meshes
 from tests.runs import entry_point
 
@@ -33,6 +39,7 @@ def test_what_is_done_is_not_measured_again(tmp_path, monkeypatch):
     row['overhead'] * (3 * row['drafter_step'] + row['block'])
   )
   assert row['predicted'] > 0
+  assert (tmp_path / 'scaling.png').exists()
   # A host tells no peak.
   assert row['peak'] is None
   meshes.run(_study(meshes=((1, 2), (2, 1)), rounds=0), tmp_path)
@@ -115,3 +122,49 @@ def test_a_folder_of_other_settings_is_refused(tmp_path):
   with pytest.raises(ValueError, match='changed: gamma'):
     meshes.run(_study(rounds=0, decode=False, gamma=3), tmp_path)
   assert (tmp_path / 'cells.jsonl').read_text() == kept
+
+
+def test_prompts_are_not_read_before_each_timing(tmp_path, monkeypatch):
+  """At 64 rows of 1,024 tokens that took minutes, of noise."""
+  monkeypatch.setattr(base.Reader, 'prefill', None)
+  fields = dict(rounds=1, decode=False, meshes=((1, 1),))
+  meshes.run(_study(**fields), tmp_path)
+  (row,) = _rows(tmp_path)
+  assert row['iteration'] > 0
+
+
+@pytest.mark.parametrize('family', ['gemma2', 't5'])
+def test_what_is_not_read_has_the_shapes_of_what_is(family):
+  own = registry.family(family)
+  model = registry.make_model(own.examples[0])
+  params = model.init(jax.random.key(0))
+  prompts = results.Prompts(
+    jnp.ones((3, 5), jnp.int32), jnp.array([5, 2, 4]), jnp.arange(3), 2
+  )
+  read, last_B = prefill.prefill(model, params, prompts, new_tokens=6, block=3)
+  unread, own_B = prefill.unread(model, params, prompts, new_tokens=6, block=3)
+  np.testing.assert_array_equal(own_B, last_B)
+  np.testing.assert_array_equal(unread.length_B, read.length_B)
+  alike = lambda x, y: (x.shape, x.dtype) == (y.shape, y.dtype)  # noqa: E731
+  assert all(jax.tree.leaves(jax.tree.map(alike, unread, read)))
+
+
+def test_scaling_is_drawn_by_rows_and_by_rows_a_device():
+  row = lambda mesh, batch, ms: {  # noqa: E731
+    'mesh': mesh, 'prompt': 8, 'batch': batch, 'tokens': 2.0, 'iteration': ms,
+  }  # fmt: skip
+  rows = [
+    row([1, 1], 8, 10.0), row([1, 2], 8, 8.0), row([2, 1], 16, 12.0),
+    row([2, 2], 8, 5.0),
+  ]  # fmt: skip
+  by_model, by_data = scaling.draw(rows).axes
+  for ax, speeds in (
+    (by_model, (1600, 2000)),
+    (by_data, (1600, 16 * 2 / 0.012)),
+  ):
+    line, ideal = ax.lines
+    np.testing.assert_allclose(
+      line.get_xydata(), [[1, speeds[0]], [2, speeds[1]]]
+    )
+    np.testing.assert_allclose(ideal.get_ydata(), [1600, 3200])
+  assert [x.get_text() for x in by_data.texts] == ['8 rows a device, S 8']

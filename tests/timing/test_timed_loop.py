@@ -6,7 +6,7 @@ import pytest
 
 from speccascade import methods, pairs
 from speccascade.decoding import loop as loop_lib
-from speccascade.decoding import results, schedules
+from speccascade.decoding import prefill, results, schedules
 from speccascade.timing import costs, parts, turns
 from speccascade.timing import loop as timed
 from tests.sweeps import tiny_pair
@@ -89,7 +89,7 @@ def test_the_loop_decodes_each_answer_again_and_again(pair, name, parameter):
     for examples in ([3, 4, 5], [6, 7, 8])
   ]
   one_by_one = _one_by_one(loop, pair.params)
-  loops = timed._timed_loops(loop, pair.params, requests)
+  loops = timed._timed_loops(loop, pair.params, requests, prefill.prefill)
   for own_loop, request in zip(loops, requests, strict=True):
     drafted_KxB, committed_KxB = timed._run(own_loop, TURNS)
     assert not drafted_KxB[TURNS:].any()
@@ -144,12 +144,12 @@ def _known_times(pair, monkeypatch, busy, rounds):
 
     return turns.Loop(lambda: fake.advance(7), run)
 
-  def blocks(own, prompts, widths, new_tokens):
+  def blocks(own, prompts, widths, new_tokens, read):
     assert (own, new_tokens) == (pair, N)
     loops = {('verifier', T): timed_loop(2 * T) for T in widths}
     return loops | {('drafter', 1): timed_loop(1)}
 
-  def timed_loops(loop, params, requests):
+  def timed_loops(loop, params, requests, read):
     assert loop.groups == (loop_lib.Group(methods.METHODS['token_v3'], 3),)
     name = next(k for k, x in schedules.SCHEDULES.items() if x is loop.schedule)
     parameters[name] = requests[0].schedule_parameter
