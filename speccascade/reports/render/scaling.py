@@ -1,6 +1,6 @@
 """Draws tokens a second against how many devices share the work."""
 
-from matplotlib import figure
+from matplotlib import figure, ticker
 
 from speccascade.reports.render import styles
 
@@ -37,14 +37,17 @@ def draw(rows: list[dict]) -> figure.Figure:
       color = colors[prompt, share]['color']
       ax.plot(x, y, '-o', color=color)
       ax.plot(x, [y[0] * n / x[0] for n in x], '--', color=color, alpha=0.5)
+      noun = 'row' if share == 1 else 'rows'
       each = ' a device' if axis == 'data' else ''
       ax.annotate(
-        f'{share:g} rows{each}, S {prompt}', (x[-1], y[-1]), xytext=(4, 5),
+        f'{share:g} {noun}{each}, S {prompt}', (x[-1], y[-1]), xytext=(4, 5),
         textcoords='offset points', fontsize='small', color=color,
       )  # fmt: skip
     ax.set_xlabel(label)
     ax.set_xscale('log', base=2)
     ax.set_yscale('log')
+    ax.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter('{x:g}')
     ax.margins(x=0.25, y=0.12)
     ax.spines[['top', 'right']].set_visible(False)
     at = sorted({n for speeds in lines.values() for n in speeds})
