@@ -4,14 +4,23 @@ import dataclasses
 import functools
 from typing import Any
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from speccascade import methods
-from speccascade.decoding import load, queue, results, schedules, serving
+from speccascade.decoding import (
+  lag,
+  load,
+  queue,
+  results,
+  schedules,
+  serving,
+)
 from speccascade.decoding import loop as loop_lib
+from speccascade.models import cache as cache_lib
 from speccascade.sampling import keys, probabilities
 from tests.decoding import test_slots, test_t5_pair, tiny
 
@@ -343,6 +352,46 @@ def test_rows_that_ended_add_nothing_to_what_a_draft_may_gain():
 def test_flat_costs_keep_even_lost_rows():
   flat_A = np.ones(G + 1)
   np.testing.assert_array_equal(_drafted(flat_A, _state(), np.zeros((4, G))), G)
+
+
+def test_a_dear_step_is_taken_for_the_cheap_ones_after_it():
+  cost_A = np.array([1.0, 1.0, 3.0, 3.01, 3.02])
+  assert (_drafted(cost_A, _state(), np.ones((4, G))) == G).all()
+
+
+def test_a_row_leaves_where_there_is_no_hope_and_not_before():
+  """The rate is about a half, at a doubt of as much."""
+  half = {x: jnp.array(50.0) for x in ('rejected', 'doubt')}
+  state = _state(verified=jnp.array(100.0), **half)
+  cost_A = np.array([1.0, *(1 + 0.01 * np.arange(1, G + 1))])
+  confidence_BxG = np.full((4, G), 0.99)
+  confidence_BxG[:, 3] = 1  # Yet to be drafted.
+  confidence_BxG[1, :3] = 0.4
+  confidence_BxG[2, :3] = 0.0
+  begun, _ = _begin(cost_A, state)
+  asked = jnp.asarray(cost_A), begun, 3, jnp.array(confidence_BxG)
+  assert load.more(*asked).tolist() == [True, True, False, True]
+
+
+def test_a_draft_that_must_be_is_weighed_by_what_drafts_are_worth():
+  """At a temperature one is drafted where plain decoding is faster."""
+  cost_A = np.array([0.01, 1.0, 1.0, 1.0, 2.0])
+  begun, pays = _begin(cost_A, _state())
+  assert not pays
+  tokens = np.cumsum(0.95 ** np.arange(G))
+  np.testing.assert_allclose(begun.worth, 4 * tokens[2])
+
+
+@flax.struct.dataclass
+class _Rows:
+  drafter_cache: cache_lib.Cache
+
+
+def test_a_drafter_that_did_not_draft_holds_what_it_did():
+  rows = lambda *x: _Rows(cache_lib.Cache(jnp.array(x), (), (), ()))  # noqa: E731
+  drafting_B = jnp.array([True, False, True])
+  kept = lag.keep(drafting_B, rows(3, 5, 6), rows(7, 9, 4))
+  assert kept.drafter_cache.length_B.tolist() == [7, 5, 4]
 
 
 def _simulated(B, rate, confidence, cost_A):

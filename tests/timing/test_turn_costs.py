@@ -15,7 +15,10 @@ G = 4
 
 
 def test_each_number_of_drafted_tokens_is_timed(float64, monkeypatch):
-  """A turn takes a second, and a tenth for each token of its longest draft."""
+  """A turn takes a second, and a tenth for each token of its longest draft.
+
+  In some rounds it takes more, as on a busy machine.
+  """
   pair = test_slots.GEMMA
   items = [(p, (), 0.0) for p in range(test_slots.P) for _ in range(2)]
   asked = test_slots._queue(pair, (test_slots._answers(items, 0),))
@@ -37,7 +40,8 @@ def test_each_number_of_drafted_tokens_is_timed(float64, monkeypatch):
     drafted = next(
       d for d in range(G + 1) if (load.forced(d, G) == cost_A).all()
     )
-    return (state, out), (1 + 0.1 * drafted) * (out.turn - int(turn))
+    busy = (3, 1, 2)[len(told) // (G + 1) % 3]
+    return (state, out), busy * (1 + 0.1 * drafted) * (out.turn - int(turn))
 
   monkeypatch.setattr(clock, 'seconds', seconds)
   cost_A = calibration.costs_A(made, pair.params, asked, 1, rounds=9)
