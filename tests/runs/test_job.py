@@ -21,7 +21,11 @@ from speccascade.runs import command_line, job
 
 _JOIN = job.define_flags()
 _TEXT = flags.DEFINE_string('text', None, '')
-_THEN = flags.DEFINE_string('then', 'time.sleep(600)', '')
+_THEN = flags.DEFINE_string('then', 'nap()', '')
+
+def nap():
+  while True:  # A signal just before one long sleep would be heard after it.
+    time.sleep(0.1)
 
 def main():
   _JOIN()

@@ -29,9 +29,13 @@ def print_on_and_on():
   while True:
     print('a line')
 
+def nap():
+  while True:  # A signal just before one long sleep would be heard after it.
+    time.sleep(0.1)
+
 def work(lock):
   print(os.getpid(), flush=True)
-  time.sleep(600)
+  nap()
 
 def work_beside_a_worker():
   context = multiprocessing.get_context('spawn')
@@ -39,7 +43,7 @@ def work_beside_a_worker():
   context.Process(target=work, args=(lock,)).start()
   while True:
     try:
-      time.sleep(600)
+      nap()
     except KeyboardInterrupt:
       pass  # As a callback of JAX.
 
@@ -60,7 +64,7 @@ def append_on_and_on():
         log.append([{'number': len(log.lines) + i} for i in range(100)])
         print('appended', flush=True)
   threading.Thread(target=append, daemon=True).start()
-  time.sleep(600)
+  nap()
 
 if __name__ == '__main__':
   command_line.run(globals()[sys.argv.pop(1)], 'toy')
