@@ -43,8 +43,7 @@ class Options(config.Schema):
     top_k: likewise; 0 keeps all.
     max_new_tokens: most tokens of an answer.
     seed: of all draws.
-    samples: answers to each prompt, which is read once; several of a method
-      that drafts, or of a model alone.
+    samples: answers to each prompt, which is read once.
     stop: strings that an answer ends before.
     chat: whether a prompt is what a user says, to be put into the chat template
       of the tokenizer; None is if there is one.
@@ -81,15 +80,6 @@ class Options(config.Schema):
         parameter.check(value, self.method)
     except ValueError as error:
       raise ValueError(f'values={self.values}: {error}') from None
-    return self
-
-  @pydantic.model_validator(mode='after')
-  def _check_samples(self):
-    method = methods.get(self.method)
-    if self.samples > 1 and not methods.has_slots(method):
-      raise ValueError(
-        f'samples={self.samples}: {self.method} writes one answer a prompt'
-      )
     return self
 
   @property

@@ -41,11 +41,6 @@ def get(name: str) -> base.Method:
   return METHODS[name]
 
 
-def has_slots(method: base.Method) -> bool:
-  """Whether its answers are decoded in slots."""
-  return method.drafts or method.slots is not None
-
-
 def decode(
   models: tuple[Any, Any],
   params: tuple[Any, Any],

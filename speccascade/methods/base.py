@@ -49,11 +49,10 @@ class Standalone(Method, Protocol):
 
   Attributes:
     slots: (models, params, max_new_tokens, eos_ids), as of `decode`, -> (what
-      `decoding.queue.Slots` takes for a decoder, parameters of its models);
-      None where answers are not decoded in slots.
+      `decoding.queue.Slots` takes for a decoder, parameters of its models).
   """
 
-  slots: Callable[..., tuple[Any, tuple[Any, ...]]] | None
+  slots: Callable[..., tuple[Any, tuple[Any, ...]]]
 
   def decode(
     self,

@@ -84,8 +84,6 @@ class Throughput(base.Study):
   def _check_methods(cls, value):
     for name in value:
       method = methods.get(name)
-      if not methods.has_slots(method):
-        raise ValueError(f'methods={name!r} is not decoded in slots')
       if len(method.parameters) > 1:
         raise ValueError(f'methods={name!r} takes more than alpha')
     return value

@@ -63,6 +63,7 @@ ROOMS = (
   'sweeps/quality',
   'sweeps/record',
   'sweeps/served',
+  'sweeps/whole',
   'tasks',
   'timing/clock',
   'timing/costs',

@@ -12,8 +12,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from speccascade import methods
 from speccascade.decoding import schedules
+from speccascade.methods import sequence_cascade
 from speccascade.sweeps import batches, outputs
 from speccascade.sweeps import points as points_lib
 from speccascade.tasks import metrics
@@ -25,7 +25,8 @@ class Job:
   """Settings that are decoded together.
 
   Attributes:
-    settings: of drafting methods, or of one other method.
+    settings: of drafting methods, of those that choose between whole answers,
+      or of one other method.
     plan: to decode with; None where nothing is drafted ahead.
     keeps: what lines keep: 'text', of any plan; 'counts', of this plan; or
       'both'.
@@ -39,9 +40,9 @@ class Job:
   costs: str = ''
 
   @property
-  def served(self) -> bool:
-    """Whether it is decoded in slots."""
-    return methods.has_slots(self.settings[0].of)
+  def whole(self) -> bool:
+    """Whether its methods choose between whole answers, see `sweeps.whole`."""
+    return _chooses(self.settings[0])
 
   @property
   def label(self) -> str:
@@ -74,8 +75,10 @@ def jobs(
   found = []
   for name in dict.fromkeys(s.method for s in settings):
     own = tuple(s for s in settings if s.method == name)
-    if not own[0].of.drafts:
+    if not own[0].of.drafts and not _chooses(own[0]):
       found.append(Job(own, None, 'both'))
+  if choosing := tuple(filter(_chooses, settings)):
+    found.append(Job(choosing, None, 'both'))
   drafting = [s for s in settings if s.of.drafts]
   any_plan = tuple(s for s in drafting if not s.of.plan_changes_text)
   each_plan = tuple(s for s in drafting if s.of.plan_changes_text)
@@ -91,6 +94,10 @@ def jobs(
       Job(each_plan, plan, 'both', _costs(costs, plan)) for plan in plans
     ]
   return found
+
+
+def _chooses(setting):
+  return isinstance(setting.of, sequence_cascade.SequenceCascade)
 
 
 def _costs(costs, plan):

@@ -1,9 +1,9 @@
 """Decodes what a sweep lacks, and keeps it.
 
-Methods that draft, and models alone, are decoded in slots, a run of all that is
-missing; the others in batches. What lies in `outputs` is not decoded again.
+All is decoded in slots, a run of all that is missing. What lies in `outputs` is
+not decoded again.
 
-Letters: E examples, P prompts of a batch, B rows.
+Letters: E examples.
 """
 
 import collections
@@ -21,50 +21,14 @@ from collections.abc import (
 from concurrent import futures
 from typing import NamedTuple
 
-import jax
-import numpy as np
-
 from speccascade import hosts
 from speccascade.decoding import results
 from speccascade.storage import lines
-from speccascade.sweeps import batches, outputs, served
+from speccascade.sweeps import batches, outputs, served, whole
 from speccascade.sweeps import jobs as jobs_lib
-from speccascade.sweeps import points as points_lib
 
 # Programs at a time. Each holds the buffers of a batch while it decodes.
 _SIDE_BY_SIDE = min(4, os.cpu_count() or 1)
-
-
-@dataclasses.dataclass(frozen=True)
-class Batch:
-  """Prompts that are decoded at once, each under every setting.
-
-  Attributes:
-    job: jobs_lib.Job.
-    settings: of it.
-    index_P: examples.
-    count: how many of them count; the others fill the batch up.
-    width: that the prompts are padded to.
-  """
-
-  job: jobs_lib.Job
-  settings: tuple[points_lib.Setting, ...]
-  index_P: np.ndarray
-  count: int
-  width: int
-
-  @property
-  def items(self) -> list[served.Item]:
-    """What its lines are of."""
-    index = self.index_P[: self.count].tolist()
-    return [(s, example) for s in self.settings for example in index]
-
-  @property
-  def program(self) -> Hashable:
-    """See `batches.program`."""
-    return batches.program(
-      self.settings, self.job.plan, len(self.index_P), self.width
-    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,68 +65,32 @@ def missing(
   jobs: Sequence[jobs_lib.Job],
   batch_size: int,
   done: Collection[outputs.Key],
-) -> list[Batch | Run]:
-  """The runs and batches that make all outputs that are not done yet.
-
-  Examples that lack the same settings share batches. So a sweep that was killed
-  goes on with the batches, and the programs, that it would have had; and one
-  that has grown decodes old examples under new settings only.
+) -> list[Run]:
+  """The runs that make all outputs that are not done yet, and no other.
 
   Args:
     workload: Workload.
     jobs: Jobs.
-    batch_size: rows decoded at a time, settings times prompts.
+    batch_size: most slots.
     done: the outputs that are there.
   """
   E, found = len(workload.examples), []
-  # Answers of a length share a batch, which lasts as long as its longest; in
-  # slots the longest come first, lest one is left at the end.
-  length_E = None
+  length_E = None  # The longest come first, lest one is left at the end.
   for job in jobs:
-    lacking = _lacking_items(job, E, done)
+    lacking = _lacking(job, E, done)
     if not lacking:
       continue
     length_E = length_E or _target_lengths(workload)
-    if job.served:
-      lacking.sort(key=lambda item: (-length_E[item[1]], item[1]))
-      for width, rows, own in served.parts(workload, lacking, batch_size):
-        found.append(Run(job, tuple(own), rows, width))
-      continue
-    for settings, examples in _lacking(job, E, batch_size, done):
-      index_E = sorted(examples, key=lambda e: (length_E[e], e))
-      size = min(max(1, batch_size // len(settings)), E)
-      for own in batches.by_width(workload, index_E, size):
-        found.append(Batch(job, settings, *own))
+    lacking.sort(key=lambda item: (-length_E[item[1]], item[1]))
+    for width, rows, own in served.parts(workload, lacking, batch_size):
+      found.append(Run(job, tuple(own), rows, width))
   return found
 
 
-def _lacking_items(job, E, done):
+def _lacking(job, E, done):
   return [
     (s, e) for s in job.settings for e in range(E) if job.key(s, e) not in done
   ]
-
-
-def _lacking(job, E, batch_size, done):
-  """(settings that fit a batch, the examples that lack them) of a job."""
-  ids, examples = {s: job.id(s) for s in job.settings}, {}
-  for e in range(E):
-    lacking = [s for s in job.settings if (ids[s], e, job.costs) not in done]
-    examples.setdefault(tuple(lacking), []).append(e)
-  lacking = set().union(*examples)
-  lacking = [s for s in job.settings if s in lacking]
-  for part in batches.parts(lacking, batch_size, len(job.settings)):
-    found = {}
-    for settings, own in examples.items():
-      if shared := tuple(s for s in part if s in settings):
-        found.setdefault(shared, []).extend(own)
-    # A kill leaves a batch with some settings. It is decoded whole, where
-    # others need its program.
-    whole, few = tuple(part), batch_size // len(part)
-    for settings in sorted(found, key=len):
-      is_rest = settings != whole and len(found[settings]) <= few
-      if is_rest and whole in found:
-        found[whole] += found.pop(settings)
-    yield from found.items()
 
 
 def _target_lengths(workload):
@@ -172,11 +100,11 @@ def _target_lengths(workload):
 
 def decode(
   workload: batches.Workload,
-  to_decode: Sequence[Batch | Run],
+  to_decode: Sequence[Run],
   logs: Mapping[str, lines.Log],
   done: Collection[outputs.Key],
 ) -> Iterator[Kept]:
-  """Decodes runs and batches and keeps their outputs, which are slow to score.
+  """Decodes runs and keeps their outputs, which are slow to score.
 
   Programs run side by side, so that one compiles while another decodes; what
   has ended is scored while the rest is decoded.
@@ -243,25 +171,12 @@ def _size(chain):
   return sum(len(unit.items) for unit in chain)
 
 
-def _results(workload, unit):
-  """Yields (items, None where a row does not count; Result of these rows)."""
-  if isinstance(unit, Run):
-    yield from served.decode(
-      workload, unit.items, unit.job.plan, unit.rows, unit.width
-    )
-    return
-  prompts = batches.prompts(
-    workload, unit.index_P, len(unit.settings), unit.width
-  )
-  result = batches.decode(workload, prompts, unit.settings, unit.job.plan)
-  spare = [None] * (len(unit.index_P) - unit.count)
-  index = unit.index_P[: unit.count].tolist()
-  rows = [
-    item
-    for s in unit.settings
-    for item in (*((s, example) for example in index), *spare)
-  ]
-  yield rows, jax.device_get(result)
+def _results(workload, run):
+  """Yields (items, None of a row that does not count; Result of a row each)."""
+  how = run.rows, run.width
+  if run.job.whole:
+    return whole.decode(workload, run.items, *how)
+  return served.decode(workload, run.items, run.job.plan, *how)
 
 
 def start(

@@ -242,54 +242,6 @@ def _samples(pair, number):
   return found
 
 
-@pytest.mark.parametrize('pair', PAIRS)
-def test_a_method_with_a_program_of_its_own(pair):
-  """The verifier lags behind the drafter, in slots that are given anew, too."""
-  pair, method = PAIRS[pair], methods.METHODS['token_cascade']
-  models = pair.drafter, pair.verifier
-  values = ((0.1,), (0.6 if pair is GEMMA else 0.93,))
-  items = [(p, v, t) for p in range(P) for v in values for t in TEMPERATURES]
-  decoder, params = method.slots(models, pair.params, pair.most, (pair.eos,))
-  made = queue.Slots(decoder, 3, tiny.S, 2, 4, 5)
-  wanted = _queue(pair, (_answers(items, 0),))
-  found = {}
-  for ended in serving.serve(made, params, wanted):
-    for j, id_ in enumerate(ended.ids.tolist()):
-      found[items[id_]] = jax.tree.map(lambda x, j=j: x[j], ended.result)
-  assert len(found) == len(items)
-  for v, t in itertools.product(values, TEMPERATURES):
-    request = results.Request(
-      results.Prompts(_tokens(pair), LENGTH_P, EXAMPLE_P),
-      probabilities.Sampling(np.full(P, t), np.ones(P)),
-      (tuple(np.full(P, x) for x in v),),
-      keys.make(tiny.SEED),
-    )
-    alone = method.decode(models, pair.params, request, pair.most, (pair.eos,))
-    counts = alone.counts
-    if v == values[1]:
-      assert 0 < counts.verifier_calls_B.sum() < counts.drafter_steps_B.sum()
-    for p in range(P):
-      row = jax.tree.map(lambda x, p=p: np.asarray(x)[p], alone)
-      got = found[p, v, t]
-      _equal(got.token_BxN[: row.length_B], row.token_BxN[: row.length_B])
-      # Which tokens a block of the verifier reads hangs on the other rows.
-      _equal(got.replace(token_BxN=()), row.replace(token_BxN=()))
-
-
-@pytest.mark.parametrize('values', [(), ((2.0,),)])
-def test_values_of_such_a_method_are_checked(values):
-  method = methods.METHODS['token_cascade']
-  decoder, params = method.slots(
-    (GEMMA.drafter, GEMMA.verifier), GEMMA.params, tiny.N, (tiny.EOS,)
-  )
-  made = queue.Slots(decoder, 3, tiny.S, 2, 4, 5)
-  answers = _answers([(p, (), 0.0) for p in range(3)], 0)
-  answers = answers.replace(values=tuple(np.full(3, *x) for x in values))
-  with pytest.raises(ValueError, match='alpha') as error:
-    serving.check(made, _queue(GEMMA, (answers,)))
-  assert '\n' not in str(error.value)
-
-
 def test_samples_of_a_prompt_differ_and_the_first_is_the_only_one():
   three = _samples(GEMMA, 3)
   one = _samples(GEMMA, 1)

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from speccascade.decoding import replay, results
-from speccascade.sweeps import batches, served
+from speccascade.sweeps import batches, served, whole
 from speccascade.timing import clock
 from speccascade.timing import costs as costs_lib
 
@@ -20,7 +20,7 @@ N = 6  # Most tokens of an answer.
 
 
 class Decoder:
-  """Replaces `batches.decode`, `served.decode`, the costs and the clock.
+  """Replaces what decodes a sweep, the costs and the clock.
 
   Attributes:
     calls: (ids under the plan, examples, width) of each call for quality.
@@ -39,6 +39,7 @@ class Decoder:
     self.most, self._now = 0, 0.0
     monkeypatch.setattr(batches, 'decode', self._decode)
     monkeypatch.setattr(served, 'decode', self.serve)
+    monkeypatch.setattr(whole, 'decode', self._choose)
     monkeypatch.setattr(clock, 'now', lambda: self._now)
     monkeypatch.setattr(costs_lib, 'costs', self._costs)
 
@@ -77,6 +78,10 @@ class Decoder:
       self.calls += [([s.id(plan)], [e], width) for s, e in own]
       found = [self._row(workload, s, plan, e, False) for s, e in own]
       yield own, self._result(found, own[0][0])
+
+  def _choose(self, workload, items, rows, width):
+    """As `whole.decode`."""
+    return self.serve(workload, items, None, rows, width)
 
   def _decode(self, workload, prompts, settings, plan, choice=None):
     examples = np.asarray(prompts.example_P).tolist()

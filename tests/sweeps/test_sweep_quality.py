@@ -24,6 +24,8 @@ def test_a_text_is_decoded_once_for_all_plans_unless_it_depends_on_them(
     _setting('strict'),
     _setting('chow', 0.3),
     _setting('bild_rollback', 1.0),
+    _setting('sequence_mean', 0.3),
+    _setting('sequence_q10', 0.3),
   ]
   plans = [schedules.Plan(g) for g in (3, 1, 8)]
   plans.append(schedules.Plan(9, 'cost'))
@@ -32,11 +34,12 @@ def test_a_text_is_decoded_once_for_all_plans_unless_it_depends_on_them(
   any_plan = ['strict', 'chow', 'bild_rollback']
   assert told == [
     (['verifier_alone'], None, 'both'),
+    (['sequence_mean', 'sequence_q10'], None, 'both'),
     (any_plan, plans[0], 'text'),  # The middle gamma.
     (any_plan, plans[3], 'counts'),
   ]
-  assert found[1].id(settings[2]) == settings[2].id()
-  assert found[2].id(settings[2]) == settings[2].id(plans[3])
+  assert found[2].id(settings[2]) == settings[2].id()
+  assert found[3].id(settings[2]) == settings[2].id(plans[3])
 
   monkeypatch.setattr(type(settings[3].of), 'plan_changes_text', True)
   found = jobs_lib.jobs(settings, plans)
@@ -57,66 +60,18 @@ def _job(number, keeps='text'):
   return jobs_lib.Job(tuple(settings), schedules.Plan(2), keeps)
 
 
-def _alone(number):
-  """A job of a method that is decoded in batches."""
-  settings = [_setting('sequence_mean', i / 10) for i in range(number)]
-  return jobs_lib.Job(tuple(settings), None, 'both')
-
-
 def _done(made):
   """The keys of what is to be decoded."""
   return {unit.job.key(*item) for unit in made for item in unit.items}
 
 
-@pytest.mark.parametrize('batch_size', [1, 2, 5, 12, 30, 100])
-def test_batches_hold_every_output_once_and_no_more_rows_than_they_may(
-  workload, batch_size
-):
-  job = _alone(5)
-  made = quality.missing(workload, [job], batch_size, ())
-  assert max(len(b.settings) * len(b.index_P) for b in made) <= batch_size
-  assert sum(len(b.items) for b in made) == len(_done(made)) == 5 * 12
-  # The last part may be smaller.
-  assert len({b.program for b in made}) <= 2
-
-
-@pytest.mark.parametrize('batch_size', [2, 12, 30])
-def test_a_killed_sweep_goes_on_with_the_batches_it_would_have_had(
-  workload, batch_size
-):
-  job = _alone(5)
-  made = quality.missing(workload, [job], batch_size, ())
-  for number in range(len(made)):
-    done = _done(made[:number])
-    rest = quality.missing(workload, [job], batch_size, done)
-    assert [(b.settings, b.width, b.count) for b in rest] == [
-      (b.settings, b.width, b.count) for b in made[number:]
-    ]
-    for own, of_all in zip(rest, made[number:], strict=True):
-      np.testing.assert_array_equal(
-        own.index_P[: own.count], of_all.index_P[: of_all.count]
-      )
-
-
-def test_what_a_batch_lacks_after_a_kill_needs_no_program_of_its_own(workload):
-  job = _alone(4)
-  first, *_ = made = quality.missing(workload, [job], 12, ())
-  done = sorted(_done([first]))
-  rest = quality.missing(workload, [job], 12, done[:7])
-  assert {b.program for b in rest} == {b.program for b in made}
-  assert len(rest) == len(made)
-
-
 def test_new_settings_and_examples_do_not_decode_the_old(workload):
-  old, job = _alone(3), _alone(6)
+  old, job = _job(3), _job(6)
   few = dataclasses.replace(workload, examples=workload.examples[:9])
   done = _done(quality.missing(few, [old], 12, ()))
-  made = quality.missing(workload, [job], 12, done)
-  keys = _done(made)
+  keys = _done(quality.missing(workload, [job], 12, done))
   assert not keys & done
   assert len(keys | done) == 6 * 12
-  # Old examples under new settings, then new ones under all.
-  assert [len(b.settings) for b in made] == [3, 3, 3, 6, 6]
 
 
 def test_a_run_holds_all_that_is_missing_long_answers_first(workload):
@@ -237,26 +192,14 @@ def test_processes_of_a_job_decode_in_one_order(
 def test_what_was_decoded_before_a_model_fails_is_kept(
   workload, decoder, tmp_path, monkeypatch
 ):
-  decode = batches.decode
-
-  def fail(workload, prompts, *rest):
-    if len(decoder.calls) == 2:
-      raise ValueError('the drafter gave NaN')
-    return decode(workload, prompts, *rest)
-
   def serve(*rest):
     for n, ended in enumerate(decoder.serve(*rest)):
       if n == 2:
         raise ValueError('the verifier gave NaN')
       yield ended
 
-  monkeypatch.setattr(batches, 'decode', fail)
   monkeypatch.setattr(served, 'decode', serve)
-  with pytest.raises(ValueError, match='the drafter gave NaN'):
-    _collect(workload, _alone(3), tmp_path)
-  lines = (tmp_path / 'sequence_mean.jsonl').read_text().splitlines()
-  assert len(lines) == 2 * 3 * 2
   with pytest.raises(ValueError, match='the verifier gave NaN'):
-    _collect(workload, _job(3), tmp_path / 'other')
-  texts = [x.read_text() for x in (tmp_path / 'other').iterdir()]
+    _collect(workload, _job(3), tmp_path)
+  texts = [x.read_text() for x in tmp_path.iterdir()]
   assert sum(len(text.splitlines()) for text in texts) == 2 * 6
