@@ -7,7 +7,6 @@ Letters: B slots, R slots of a group, J answers of a group, P prompts, S prompt
 tokens.
 """
 
-import functools
 import itertools
 from collections.abc import Hashable, Iterator, Sequence
 
@@ -28,7 +27,10 @@ from speccascade.sweeps import batches, points
 Item = tuple[points.Setting, int]  # A setting and an example.
 
 _MANY = 64  # Prompts that are worth a program of their own width.
-_READ = 1024  # Tokens of a turn, of prompts.
+# Tokens of prompts that are read together: a model reads half of them a turn,
+# and the second half only if one of the prompts is that long.
+_PAGE = 2048
+_PAGES = 4  # Among so many the prompts of a length are read together.
 _FEWEST = 32  # Arrays are padded to so many times a power of two.
 
 
@@ -93,9 +95,41 @@ def decode(
   Raises:
     ValueError: a model gave a logit that is not finite.
   """
+  items = _by_length(workload, items, width)
   made, params, queue, ordered = ask(workload, items, plan, rows, width)
   for ended in serving.serve(made, params, queue):
     yield [ordered[id_] for id_ in ended.ids.tolist()], ended.result
+
+
+def samples(
+  workload: batches.Workload,
+  items: Sequence[Item],
+  plan: schedules.Plan | None,
+  rows: int,
+  width: int,
+  number: int,
+) -> Iterator[tuple[list[tuple[Item, int]], results.Result]]:
+  """Decodes several answers of each item, whose prompt is read once.
+
+  Args:
+    workload: see `decode`, as of the others.
+    items: likewise; of any one method, or of several that draft.
+    plan: likewise.
+    rows: likewise.
+    width: likewise.
+    number: of answers.
+
+  Yields:
+    ((item, which of its answers) of each row, Result). The first is that of
+    `decode`.
+  """
+  items = _by_length(workload, items, width)
+  made, params, queue, ordered = ask(
+    workload, items, plan, rows, width, number=number
+  )
+  for ended in serving.serve(made, params, queue):
+    told = [divmod(id_, number) for id_ in ended.ids.tolist()]
+    yield [(ordered[at], sample) for at, sample in told], ended.result
 
 
 def start(
@@ -111,15 +145,19 @@ def start(
   Returns:
     Result of the slots as they are then.
   """
+  items = _by_length(workload, items, width)
   made, params, queue, _ = ask(workload, items, plan, rows, width)
   state, _ = serving.step(made, params, queue, turns)
   return slots.result(made, state)
 
 
-def ask(workload, items, plan, rows, width, divergences=True):
-  """(Slots, parameters, Queue, items by the ids of the queue); see `decode`."""
+def ask(workload, items, plan, rows, width, divergences=True, number=1):
+  """(Slots, parameters, Queue, items by the ids of the queue); see `decode`.
+
+  Of `number` answers to each item, the ids are so many times as high.
+  """
   pair, task, groups = workload.pair, workload.task, _groups(items)
-  slots_of = _rows(groups, rows)
+  slots_of = _rows(groups, rows, number)
   setting, _ = items[0]
   if plan is None:
     models = pair.drafter, pair.verifier
@@ -138,7 +176,7 @@ def ask(workload, items, plan, rows, width, divergences=True):
     )
     params = pair.params
   examples = list(dict.fromkeys(example for _, example in items))
-  reading = max(1, min(_READ // width, len(examples), sum(slots_of)))
+  reading = max(1, min(_PAGE // width, len(examples), sum(slots_of)))
   made = queue_lib.Slots(
     decoder,
     rows=sum(slots_of),
@@ -151,7 +189,7 @@ def ask(workload, items, plan, rows, width, divergences=True):
   ids = iter(range(len(ordered)))
   place = {example: i for i, example in enumerate(examples)}
   answers = tuple(
-    _answers(own, [next(ids) for _ in own], place) for own in groups
+    _answers(own, [next(ids) for _ in own], place, number) for own in groups
   )
   P = _padded(len(examples))
   prompts = batches.prompts(workload, examples, width=width)
@@ -170,18 +208,36 @@ def ask(workload, items, plan, rows, width, divergences=True):
   return made, params, queue, ordered
 
 
-def _answers(own, ids, place):
-  pad = functools.partial(_pad, size=_padded(len(own)))
+def _answers(own, ids, place, number):
+  J = len(own) * number
+  column = lambda x, kind=float: _pad(  # noqa: E731
+    np.repeat(np.array(x, kind), number), _padded(J)
+  )
+  sample_J = np.tile(np.arange(number, dtype=np.int32), len(own))
   values = zip(*(s.values for s, _ in own), strict=True)
   return queue_lib.Answers(
-    id_J=pad(np.array(ids, np.int32)),
-    prompt_J=pad(np.array([place[e] for _, e in own], np.int32)),
-    sample_J=pad(np.zeros(len(own), np.int32)),
-    temperature_J=pad(np.array([s.temperature for s, _ in own], float)),
-    top_p_J=pad(np.array([s.top_p for s, _ in own], float)),
-    values=tuple(pad(np.array(x, float)) for x in values),
-    number=np.int32(len(own)),
+    id_J=column(ids, np.int32) * number + _pad(sample_J, _padded(J)),
+    prompt_J=column([place[e] for _, e in own], np.int32),
+    sample_J=_pad(sample_J, _padded(J)),
+    temperature_J=column([s.temperature for s, _ in own]),
+    top_p_J=column([s.top_p for s, _ in own]),
+    values=tuple(map(column, values)),
+    number=np.int32(J),
   )
+
+
+def _by_length(workload, items, width):
+  """Items by their examples, and those of a few pages by the prompts' lengths.
+
+  A page is read as far as its longest prompt. What stands first stays near.
+  """
+  examples, place = list(dict.fromkeys(e for _, e in items)), {}
+  size = _PAGES * max(1, _PAGE // width)
+  for start in range(0, len(examples), size):
+    own = examples[start : start + size]
+    for example in sorted(own, key=lambda e: -workload.length_E[e]):
+      place[example] = len(place)
+  return sorted(items, key=lambda item: place[item[1]])
 
 
 def _groups(items):
@@ -193,10 +249,10 @@ def _groups(items):
   return [sorted(x, key=lambda item: place[item[1]]) for x in own.values()]
 
 
-def _rows(groups, rows):
+def _rows(groups, rows, number=1):
   """R of each group: of at most so many rows, by what each has to write."""
   total = sum(map(len, groups))
-  rows = min(rows, total)
+  rows = min(rows, total * number)
   shares = [len(own) / total * rows for own in groups]
   found = [max(1, int(share)) for share in shares]
   while sum(found) > rows:  # Those that have one for less than one share.

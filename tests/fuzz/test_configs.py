@@ -22,7 +22,14 @@ import pytest
 from ml_collections import config_dict
 
 from speccascade import config
-from speccascade.studies import acceptance, benchmark, flips, show
+from speccascade.studies import (
+  acceptance,
+  batching,
+  benchmark,
+  flips,
+  samples,
+  show,
+)
 from speccascade.studies.compare import config as compare
 from speccascade.studies.tokens import config as tokens
 from speccascade.sweeps import config as sweeps
@@ -42,10 +49,12 @@ _FILES = (
   ('tradeoff', 'translation,top_p', sweeps.Sweep),
   ('acceptance', None, acceptance.Acceptance),
   ('analyze', None, tokens.Tokens),
+  ('batching', None, batching.Batching),
   ('benchmark', None, benchmark.Benchmark),
   ('compare', None, compare.Compare),
   ('flips', None, flips.Flips),
   ('generate', None, show.Show),
+  ('samples', None, samples.Samples),
   ('train', 'word_problems,drafter', training.Train),
   ('train', 'translation,verifier', training.Train),
   ('distill', 'translation,jsd,drafter', training.Train),
