@@ -56,6 +56,9 @@ class Task(Protocol):
   def settings(self) -> dict[str, Any]:
     """Returns all that decides prompts and answers, as JSON holds it."""
 
+  def extract(self, output: str) -> str:
+    """Returns the part of an output that is scored."""
+
   def judge(
     self, outputs: Sequence[str], references: Sequence[metrics.Reference]
   ) -> list[Judged]:

@@ -1,0 +1,34 @@
+"""Draws pass@k against k, a line a method."""
+
+from collections.abc import Mapping
+
+from matplotlib import figure, ticker
+
+from speccascade.reports.render import escape, styles
+
+
+def draw(
+  curves: Mapping[str, Mapping[int, tuple[float, float]]],
+) -> figure.Figure:
+  """Draws how many examples have a right answer among k, in percent.
+
+  Args:
+    curves: {method: {k: (pass@k, its standard error)}}.
+  """
+  fig = figure.Figure(figsize=(6, 4), layout='constrained')
+  ax = fig.subplots()
+  colors = styles.dots(dict.fromkeys(curves))
+  for name, own in curves.items():
+    k = sorted(own)
+    rate, error = ([100 * own[x][i] for x in k] for i in (0, 1))
+    color = colors[name]['color']
+    ax.errorbar(k, rate, error, marker='o', capsize=2, color=color,
+                label=escape.label(name))  # fmt: skip
+  ax.set_xscale('log', base=2)
+  ax.set_xticks(k, [str(x) for x in k])
+  ax.xaxis.set_minor_locator(ticker.NullLocator())
+  ax.set_xlabel('k, answers to a prompt')
+  ax.set_ylabel('pass@k, % of the examples')
+  ax.spines[['top', 'right']].set_visible(False)
+  ax.legend(frameon=False)
+  return fig
