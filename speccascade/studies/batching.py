@@ -8,7 +8,7 @@ import functools
 import operator
 import statistics
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -28,14 +28,15 @@ from speccascade.sweeps import config as sweeps_config
 from speccascade.timing import clock
 
 Decoded = Iterator[tuple[list[served.Item], results.Result]]
-_FREE = 'trials', 'grid_trials'  # What a later run may have more of.
 
 
 class Batching(base.Study):
   """A rule's answers in slots, and those of many rules and values in a grid.
 
   Attributes:
-    methods: of the grid, which draft; the first point is that of the slots.
+    method: of the slots, a name of `methods.METHODS` that drafts.
+    alpha: of it, if it takes one parameter.
+    methods: of the grid, which draft.
     gamma: draft length.
     temperature: of both models.
     slots: rows of a fixed batch, and slots.
@@ -46,6 +47,8 @@ class Batching(base.Study):
     grid_trials: likewise.
   """
 
+  method: str = 'strict'
+  alpha: config.Float = 0.3
   methods: sweeps_config.Methods
   gamma: config.Gamma = 5
   temperature: config.Temperature = 1.0
@@ -62,9 +65,18 @@ class Batching(base.Study):
     if not value:
       raise ValueError('methods={} must have at least one')
     for name in value:
-      if not methods.get(name).drafts:
-        raise ValueError(f'methods={name!r} does not draft')
+      _check_drafts('methods', name)
     return value
+
+  @pydantic.model_validator(mode='after')
+  def _check_method(self):
+    _check_drafts('method', self.method)
+    parameters = methods.get(self.method).parameters
+    if len(parameters) > 1:
+      raise ValueError(f'method={self.method!r} takes more than alpha')
+    for parameter in parameters:
+      parameter.check(self.alpha, self.method)
+    return self
 
   @pydantic.model_validator(mode='after')
   def _check_trials(self):
@@ -78,17 +90,20 @@ class Batching(base.Study):
   def settings(self) -> list[points.Setting]:
     """The points of the grid."""
     return [
-      points.Setting(
-        name,
-        tuple(map(float, sweeps_config.as_values(point))),
-        self.temperature,
-        1.0,
-        0,
-        self.seed,
-      )
+      self.setting(name, sweeps_config.as_values(point))
       for name, own in self.methods.items()
       for point in own or ((),)
     ]
+
+  def setting(self, name: str, values: Sequence[float]) -> points.Setting:
+    """A point of a method."""
+    values = tuple(map(float, values))
+    return points.Setting(name, values, self.temperature, 1.0, 0, self.seed)
+
+
+def _check_drafts(field, name):
+  if not methods.get(name).drafts:
+    raise ValueError(f'{field}={name!r} does not draft')
 
 
 def run(study: Batching, workdir: epath.PathLike) -> str:
@@ -107,7 +122,7 @@ def run(study: Batching, workdir: epath.PathLike) -> str:
   )
   trials = {'slots': study.trials, 'grid': study.grid_trials}
   with workdir_lib.sole(workdir) as folder:
-    workdir_lib.claim(study.to_dict(), folder / 'config.json', free=_FREE)
+    workdir_lib.claim(study.to_dict(), folder / 'config.json')
     with lines.Log(folder / 'batching.jsonl') as log:
       done = {row['comparison'] for row in log.lines}
       for name, ways in _comparisons(study, workload, study.settings).items():
@@ -122,7 +137,9 @@ def _comparisons(study, workload, settings):
   """{comparison: {way: ([what compiles it], what decodes it, slots)}}."""
   width = batches.padded(workload.length_E.max())
   plan = schedules.Plan(study.gamma)
-  some = [(settings[0], e) for e in range(study.num_examples)]
+  values = (study.alpha,) * len(methods.get(study.method).parameters)
+  alone = study.setting(study.method, values)
+  some = [(alone, e) for e in range(study.num_examples)]
   every = [(s, e) for s in settings for e in range(study.grid_examples)]
   first = {s.method: s for s in reversed(settings)}  # Values are no program's.
 
@@ -221,6 +238,14 @@ def _answers(found):
   return {'tokens': tokens, 'digests': [told[key] for key in sorted(told)]}
 
 
+def _rules(study):
+  """What the answers follow."""
+  name = study.method
+  if methods.get(name).parameters:
+    name += f', α = {study.alpha:g}'
+  return f'{name} and a grid of {len(study.settings)} points'
+
+
 def _table(study, rows):
   head = (
     'answers of', 'slots', 'programs', 'answers', 'tokens an answer',
@@ -251,7 +276,8 @@ def _table(study, rows):
   versions = ', '.join(f'{k} {v}' for k, v in told['versions'].items())
   return (
     f'{tables.markdown(tables.Table(head, cells))}\n{told["device"]}, '
-    f'{study.dtype}, γ = {study.gamma}, temperature {study.temperature:g}, '
+    f'{study.dtype}, {_rules(study)}, γ = {study.gamma}, temperature '
+    f'{study.temperature:g}, '
     f'medians of {len(rows[0]["seconds"])} and {len(told["seconds"])}; '
     f'{versions}'
   )

@@ -3,6 +3,7 @@
 Letters: E examples, n answers to each.
 """
 
+import dataclasses
 import sys
 
 import numpy as np
@@ -87,7 +88,10 @@ def run(study: Samples, workdir: epath.PathLike) -> str:
       of the task are not right or wrong, or `workdir` was created with other
       settings.
   """
-  workload = study.workload(study.num_examples)
+  workload = dataclasses.replace(
+    study.workload(study.num_examples),
+    plain=study.temperature == study.top_p == 1,
+  )
   if not metrics.get(workload.task.metric).binary:
     raise ValueError(
       f'task={workload.task.name!r} is measured by {workload.task.metric}: '
@@ -150,9 +154,11 @@ def _lines(workload, own, result):
   texts = [batches.answer(workload, token_N) for token_N in token_RxN]
   references = [workload.examples[e].reference for (_, e), _ in own]
   judged = workload.task.judge(texts, references)
-  calls_R = result.length_B
-  if result.counts is not None:
+  (setting, _), _ = own[0]
+  if setting.of.role is None:
     calls_R = result.counts.verifier_calls_B
+  else:
+    calls_R = result.length_B * (setting.of.role == 'verifier')
   for row, ((setting, example), sample) in enumerate(own):
     yield {
       'method': setting.method,
@@ -188,11 +194,14 @@ def _pass_at(k, lines_Exn):
   ]
 
 
-def _majority(lines_Exn):
+def _majority(lines_Exn, nothing):
   """Whether what most answers say is right, of each example."""
+  at_E = [
+    several.majority([x['answer'] for x in own], nothing) for own in lines_Exn
+  ]
   return [
-    float(own[several.majority([x['answer'] for x in own])]['score'] == 1)
-    for own in lines_Exn
+    float(own[at]['score'] == 1)
+    for own, at in zip(lines_Exn, at_E, strict=True)
   ]
 
 
@@ -219,7 +228,8 @@ def _table(study, workload, found):
     flat = [line for lines_n in own for line in lines_n]
     tokens = sum(line['tokens'] for line in flat)
     calls = sum(line['verifier_calls'] for line in flat)
-    rates = [_mean(_pass_at(k, own)) for k in ks] + [_mean(_majority(own))]
+    rates = [_mean(_pass_at(k, own)) for k in ks]
+    rates.append(_mean(_majority(own, workload.task.nothing)))
     kinds = [len({line['answer'] for line in lines_n}) for lines_n in own]
     cells.append(
       [

@@ -12,6 +12,7 @@ from etils import epath
 from speccascade import config, methods
 from speccascade.decoding import queue as queue_lib
 from speccascade.decoding import schedules as schedules_lib
+from speccascade.methods import sequence_cascade
 from speccascade.reports.render import page, tables
 from speccascade.reports.render import throughput as figure
 from speccascade.runs import environment, memory
@@ -46,7 +47,7 @@ class Throughput(base.Study):
   """Methods x draft plans x slots x rates.
 
   Attributes:
-    methods: names of `methods.METHODS`, of drafting methods and models alone.
+    methods: names of `methods.METHODS`, but for cascades over whole answers.
     alpha: of those that take a parameter.
     gammas: fixed draft lengths.
     schedules: names of draft schedules that take no parameter, `load` or
@@ -84,6 +85,10 @@ class Throughput(base.Study):
   def _check_methods(cls, value):
     for name in value:
       method = methods.get(name)
+      if isinstance(method, sequence_cascade.SequenceCascade):
+        raise ValueError(
+          f'methods={name!r} has no first token until the drafter has ended'
+        )
       if len(method.parameters) > 1:
         raise ValueError(f'methods={name!r} takes more than alpha')
     return value

@@ -234,17 +234,15 @@ def _widths(own_E, many, held):
 
 
 def parts(
-  settings: Sequence[points.Setting], rows: int, number: int | None = None
+  settings: Sequence[points.Setting], rows: int
 ) -> Iterator[Sequence[points.Setting]]:
   """Settings in as few parts of equal size as fit a batch.
 
   Args:
     settings: to be decoded.
     rows: most of a batch.
-    number: settings that there were, if some are done: the rest have parts as
-      large as those had, and so the same programs.
   """
-  number = len(settings) if number is None else number
+  number = len(settings)
   size = -(-number // -(-number // rows))
   for start in range(0, len(settings), size):
     yield settings[start : start + size]

@@ -75,7 +75,7 @@ class Sweep(pairs_config.Models):
     top_ps: likewise.
     top_k: likewise; 0 keeps all.
     seed: of all draws.
-    batch_size: rows decoded at a time for quality, settings times prompts.
+    batch_size: most rows decoded at a time for quality.
     latency_examples: prompts timed at batch 1, the first of the examples.
     trials: turns of each.
   """

@@ -48,9 +48,12 @@ class Run:
   width: int
 
   @property
-  def program(self) -> Hashable:
-    """See `served.program`."""
-    return served.program(self.items, self.job.plan, self.rows, self.width)
+  def programs(self) -> set[Hashable]:
+    """See `served.program`, and `whole.programs`."""
+    how = self.rows, self.width
+    if self.job.whole:
+      return whole.programs(self.items, *how)
+    return {served.program(self.items, self.job.plan, *how)}
 
 
 class Kept(NamedTuple):
@@ -122,9 +125,7 @@ def decode(
     ValueError: a model gave what is not finite; what was decoded before is
       kept.
   """
-  chains = collections.defaultdict(list)
-  for unit in to_decode:
-    chains[unit.program].append(unit)
+  chains = _chains(to_decode)
   told, stop, torn = queue.SimpleQueue(), threading.Event(), threading.Event()
 
   def run(chain, scorer):
@@ -151,7 +152,7 @@ def decode(
     futures.ThreadPoolExecutor(hosts.threads(_SIDE_BY_SIDE)) as pool,
   ):
     try:
-      for chain in sorted(chains.values(), key=_size, reverse=True):
+      for chain in sorted(chains, key=_size, reverse=True):
         running = pool.submit(run, chain, scorer)
         running.add_done_callback(lambda own: told.put(own.exception()))
       left = len(chains)
@@ -165,6 +166,18 @@ def decode(
           left -= 1
     finally:
       stop.set()  # Each chain ends with what it is at.
+
+
+def _chains(runs):
+  """Runs that share programs, one after another: the first compiles them."""
+  chains = []
+  for run in runs:
+    programs, own = run.programs, [run]
+    for chain in [chain for chain in chains if chain[0] & programs]:
+      chains.remove(chain)
+      programs, own = programs | chain[0], chain[1] + own
+    chains.append((programs, own))
+  return [own for _, own in chains]
 
 
 def _size(chain):

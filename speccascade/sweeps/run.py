@@ -214,7 +214,7 @@ def _first_that_drafts(load, jobs, batch_size):
 
 def _announce(load, missing, turns, others):
   """Prints how many programs there are to compile."""
-  found = {unit.program for unit in missing}
+  found = set().union(*(unit.programs for unit in missing))
   found.update(*(latency.programs(load, own) for own in turns))
   if number := len(found) + others:
     print(f'{number} program{"s" * (number > 1)} to compile', flush=True)

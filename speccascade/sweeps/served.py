@@ -27,10 +27,10 @@ from speccascade.sweeps import batches, points
 Item = tuple[points.Setting, int]  # A setting and an example.
 
 _MANY = 64  # Prompts that are worth a program of their own width.
-# Tokens of prompts that are read together: a model reads half of them a turn,
-# and the second half only if one of the prompts is that long.
+# Tokens of the prompts that are read together, in chunks of half of them where
+# models read chunks: the second one only if a prompt is that long.
 _PAGE = 2048
-_PAGES = 4  # Among so many the prompts of a length are read together.
+_PAGES = 4  # Prompts of so many pages are read in the order of their lengths.
 _FEWEST = 32  # Arrays are padded to so many times a power of two.
 
 

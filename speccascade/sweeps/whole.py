@@ -10,7 +10,7 @@ Letters: B rows.
 import collections
 import functools
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -50,7 +50,8 @@ def decode(
     for row, item in enumerate(part):
       if not sure_B[row]:
         unsure.add(item)
-        drafts[_of(item, methods.DRAFTER_ALONE)] = _take(draft, row)
+        own = jax.tree.map(np.copy, _take(draft, row))  # No view of all rows.
+        drafts[_of(item, methods.DRAFTER_ALONE)] = own
     kept = jax.device_get(_kept(draft))
     yield [x if s else None for x, s in zip(part, sure_B, strict=True)], kept
   left = [item for item in items if item in unsure]
@@ -62,11 +63,30 @@ def decode(
     yield part, jax.device_get(_replaced(draft, final))
 
 
-def _answers(workload, items, model, rows, width):
-  """Yields (items of one cascade, Result of `rows` rows) of a model alone."""
+def programs(
+  items: Sequence[served.Item], rows: int, width: int
+) -> set[Hashable]:
+  """Tells the programs of `decode` apart; those of the models, of all items.
+
+  If the verifier is asked for few, it has another one than is told here.
+  """
+  return {
+    served.program(list(_asked(items, model)), None, rows, width)
+    for model in (methods.DRAFTER_ALONE, methods.VERIFIER_ALONE)
+  }
+
+
+def _asked(items, model):
+  """{item of a model alone: those that its answer is for}."""
   asked = collections.defaultdict(list)
   for item in items:
     asked[_of(item, model)].append(item)
+  return asked
+
+
+def _answers(workload, items, model, rows, width):
+  """Yields (items of one cascade, Result of `rows` rows) of a model alone."""
+  asked = _asked(items, model)
   if not asked:
     return
   for own, result in served.decode(workload, list(asked), None, rows, width):

@@ -56,5 +56,6 @@ SPEC = benchmark.Spec(
     ),
   },
   extract=extract,
+  nothing='',
 )
 task = functools.partial(benchmark.task, SPEC)

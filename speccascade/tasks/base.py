@@ -34,6 +34,8 @@ class Task(Protocol):
     metric: one of `metrics.METRICS`.
     max_new_tokens: the most tokens decoded for an example.
     stop: strings that an answer ends before.
+    nothing: what `extract` returns where it finds no answer; None where all
+      that it returns are answers.
     chat: whether a prompt is what a user says, to be put into the chat template
       of the tokenizer; None is if there is one.
     max_input_tokens: the most of a prompt, to which its document is cut; None
@@ -44,6 +46,7 @@ class Task(Protocol):
   metric: str
   max_new_tokens: int
   stop: tuple[str, ...]
+  nothing: str | None
   chat: bool | None
   max_input_tokens: int | None
 
@@ -101,6 +104,7 @@ class SourceTask:
     others: names and functions of the scores that are told beside the metric:
       of an output and its reference.
     max_input_tokens: see `Task`.
+    nothing: likewise.
   """
 
   name: str
@@ -112,6 +116,7 @@ class SourceTask:
   chat: bool | None = False
   others: tuple[tuple[str, Score], ...] = ()
   max_input_tokens: int | None = None
+  nothing: str | None = None
 
   def example(self, split: str, index: int) -> Example:
     """Returns one example; raises ValueError if there is no such example."""

@@ -45,6 +45,7 @@ class Spec:
     forms: of prompts, by style; the first is the default.
     subset: of the dataset.
     extract: returns what is compared, of an output.
+    nothing: see `base.Task`.
     others: see `base.SourceTask`.
     document: the field that is cut in prompts that are too long; '' for none.
     read: returns the rows of a split, see `rows.read`.
@@ -60,6 +61,7 @@ class Spec:
   forms: Mapping[str, prompts.Form]
   subset: str = ''
   extract: Callable[[str], str] = base.whole
+  nothing: str | None = None
   others: tuple[tuple[str, base.Score], ...] = ()
   document: str = ''
   read: Read = rows.read
@@ -206,6 +208,7 @@ def task(
     max_new_tokens=max_new_tokens or spec.max_new_tokens,
     source=Source(spec.read, spec.parse, data, form, of_shots, spec.document),
     extract=spec.extract,
+    nothing=spec.nothing,
     stop=form.stop,
     chat=form.chat,
     others=spec.others,

@@ -63,5 +63,6 @@ SPEC = benchmark.Spec(
     ),
   },
   extract=extract,
+  nothing='',
 )
 task = functools.partial(benchmark.task, SPEC)

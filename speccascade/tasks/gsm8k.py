@@ -112,6 +112,7 @@ SPEC = benchmark.Spec(
     ),
   },
   extract=flexible,
+  nothing=INVALID,
   others=(('strict', _strict),),
 )
 task = functools.partial(benchmark.task, SPEC)

@@ -22,13 +22,16 @@ def pass_at(k: int, number: int, right: int) -> float:
   return 1 - math.comb(number - right, k) / math.comb(number, k)
 
 
-def majority(answers: Sequence[str]) -> int:
+def majority(answers: Sequence[str], nothing: str | None = None) -> int:
   """Returns where the answer that most agree on first stands.
 
-  Of equally many the one that is there first. Empty ones, as of outputs in
-  which none was found, have no say unless all are.
+  Of equally many the one that is there first.
+
+  Args:
+    answers: of one example.
+    nothing: stands for one where none was found: it has no say, unless all are.
   """
-  votes = collections.Counter(filter(None, answers))
+  votes = collections.Counter(x for x in answers if x != nothing)
   if not votes:
     return 0
   (chosen, _), *_ = votes.most_common(1)

@@ -58,10 +58,11 @@ def test_both_are_compared_once(tiny_folder, decoder, tmp_path):
   assert rows[2]['digests'] == rows[3]['digests']
   assert _equal(text) == ['7/7', '7/7', '12/12', '12/12']
   decoder.calls.clear()
-  assert batching.run(_study(tiny_folder, trials=5), tmp_path) == text
+  assert batching.run(_study(tiny_folder), tmp_path) == text
   assert not decoder.calls
   with pytest.raises(ValueError, match='changed: gamma'):
     batching.run(_study(tiny_folder, gamma=1), tmp_path)
+  assert 'strict and a grid of 3 points, γ = 2' in text
 
 
 def test_answers_that_differ_are_counted(
@@ -77,11 +78,9 @@ def test_answers_that_differ_are_counted(
       yield items, result.replace(token_BxN=token_BxN)
 
   monkeypatch.setattr(served, 'decode', other)
-  study = _study(tiny_folder, grid_trials=0)  # The grid may come later.
+  study = _study(tiny_folder, grid_trials=0)
   assert _equal(batching.run(study, tmp_path)) == ['7/7', '6/7']
   assert len(_rows(tmp_path)) == 2
-  batching.run(_study(tiny_folder), tmp_path)
-  assert len(_rows(tmp_path)) == 4
 
 
 def test_the_faster_is_told(tiny_folder, decoder, tmp_path, monkeypatch):
@@ -107,6 +106,9 @@ def test_the_faster_is_told(tiny_folder, decoder, tmp_path, monkeypatch):
     ({'methods': {'token_cascade': (0.3,)}}, "'token_cascade' does not draft"),
     ({'methods': {'chow': (2.0,)}}, 'methods.chow'),
     ({'slots': 0}, 'slots'),
+    ({'method': 'token_cascade'}, "method='token_cascade' does not draft"),
+    ({'method': 'chow', 'alpha': 9.0}, 'alpha=9 is out of range'),
+    ({'method': 'lossy_beta'}, 'takes more than alpha'),
     ({'trials': 0, 'grid_trials': 0}, 'trials=0 and grid_trials=0'),
   ],
 )

@@ -76,6 +76,12 @@ def test_each_answer_is_kept_once_and_told(decoded, tiny_folder):
   assert text.splitlines()[2].rstrip(' |').endswith(' 1.00')
 
 
+def test_a_drafter_alone_calls_no_verifier(tiny_folder, tmp_path, short):
+  text = samples.run(_study(tiny_folder, methods=('drafter_alone',)), tmp_path)
+  assert text.splitlines()[2].rstrip(' |').endswith('–')
+  assert {line['verifier_calls'] for line in _lines(tmp_path)} == {0}
+
+
 def test_a_killed_run_decodes_what_lacks(decoded, tiny_folder, monkeypatch):
   text, folder = decoded
   path, asked, decode = folder / 'samples.jsonl', [], served.samples

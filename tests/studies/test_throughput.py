@@ -70,6 +70,7 @@ def test_plans_are_lines_of_their_own(tiny_folder, tmp_path):
 @pytest.mark.parametrize(
   ('fields', 'line'),
   [
+    ({'methods': ('sequence_mean',)}, 'has no first token until'),
     ({'methods': ('lossy_beta',)}, 'takes more than alpha'),
     ({'methods': ('none',)}, "unknown method 'none'"),
     ({'rates': (-1.0,)}, 'rates.0=-1.0'),

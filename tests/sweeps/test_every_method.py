@@ -18,7 +18,7 @@ _DRAFTING = (
   'lossy_beta-alpha0.5-beta1', 'lossy_beta-alpha0.5-beta2',
 )  # fmt: skip
 _ALONE = ('verifier_alone', 'drafter_alone')
-_SEQUENTIAL = ('token_cascade-alpha0.99', 'sequence_mean-alpha0.99')
+_SEQUENTIAL = ('token_cascade-alpha0.99', 'sequence_mean-alpha0')
 _PLANS = ('g3', 'g1-cost')
 _SWEEP = dict(
   methods={
@@ -27,7 +27,7 @@ _SWEEP = dict(
     'bild': (5.0,),
     'lossy_beta': ((0.5, 1.0), (0.5, 2.0)),
     'token_cascade': (0.99,),
-    'sequence_mean': (0.99,),
+    'sequence_mean': (0.0,),
     'bild_rollback': (5.0,),
   },
   schedules={'cost': ()},

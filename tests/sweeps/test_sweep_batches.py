@@ -113,21 +113,18 @@ def test_every_example_counts_once(seed):
 
 
 @pytest.mark.parametrize(
-  ('settings', 'rows', 'number', 'sizes'),
+  ('settings', 'rows', 'sizes'),
   [
-    (9, 4, None, [3, 3, 3]),
-    (4, 4, None, [4]),
-    (5, 4, None, [3, 2]),
-    (36, 2, None, [2] * 18),
-    # Of ten settings in parts of four, those that are left.
-    (6, 4, 10, [4, 2]),
-    (1, 4, 10, [1]),
+    (9, 4, [3, 3, 3]),
+    (4, 4, [4]),
+    (5, 4, [3, 2]),
+    (36, 2, [2] * 18),
   ],
 )
 def test_settings_beyond_a_batch_are_decoded_in_equal_parts(
-  settings, rows, number, sizes
+  settings, rows, sizes
 ):
-  parts = list(batches.parts(list(range(settings)), rows, number))
+  parts = list(batches.parts(list(range(settings)), rows))
   assert [len(part) for part in parts] == sizes
   assert sum(parts, []) == list(range(settings))
 

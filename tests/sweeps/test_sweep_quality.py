@@ -87,6 +87,36 @@ def test_a_run_holds_all_that_is_missing_long_answers_first(workload):
   assert not quality.missing(workload, [job], 7, _done([run]))
 
 
+def test_runs_that_share_programs_follow_each_other(workload):
+  settings = [
+    _setting(name, *values)
+    for name, *values in (
+      ('verifier_alone',),
+      ('drafter_alone',),
+      ('sequence_mean', 0.1),
+      ('sequence_mean', 0.9),
+      ('sequence_min', 0.5),
+      ('token_cascade', 0.5),
+      ('strict',),
+    )
+  ]
+  jobs = jobs_lib.jobs(settings, [schedules.Plan(2)])
+  made = quality.missing(workload, jobs, 16, ())
+  told = [
+    [run.job.settings[0].method for run in chain]
+    for chain in quality._chains(made)
+  ]
+  assert sorted(map(sorted, told)) == [
+    ['drafter_alone', 'sequence_mean', 'verifier_alone'],
+    ['strict'],
+    ['token_cascade'],
+  ]
+  (shared,) = (own for own in told if 'sequence_mean' in own)
+  assert shared[-1] == 'sequence_mean'
+  programs = [run.programs for run in made]
+  assert len(set().union(*programs)) == 4
+
+
 @pytest.mark.parametrize('batch_size', [1, 2, 3, 5, 7, 100])
 def test_slots_are_no_more_than_the_rows_of_a_batch(workload, batch_size):
   settings = [_setting('strict'), _setting('drafter'), _setting('chow', 0.3)]

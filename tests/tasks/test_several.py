@@ -4,7 +4,8 @@ import itertools
 
 import pytest
 
-from speccascade.tasks import several
+from speccascade import tasks
+from speccascade.tasks import aime, gpqa, gsm8k, several
 
 
 @pytest.mark.parametrize(('number', 'right'), [(1, 1), (5, 0), (6, 2), (7, 7)])
@@ -23,14 +24,28 @@ def test_a_k_that_cannot_be_is_refused(k):
 
 
 @pytest.mark.parametrize(
-  ('answers', 'at'),
+  ('answers', 'nothing', 'at'),
   [
-    (['7'], 0),
-    (['3', '7', '7'], 1),
-    (['3', '7', '7', '3'], 0),  # As many: the first.
-    (['', '', '9'], 2),  # None was found in most.
-    (['', ''], 0),
+    (['7'], None, 0),
+    (['3', '7', '7'], None, 1),
+    (['3', '7', '7', '3'], None, 0),  # As many: the first.
+    (['', '', '9'], '', 2),  # None was found in most.
+    (['', '', '9'], None, 0),  # As of a question that has no answer.
+    (['', ''], '', 0),
   ],
 )
-def test_the_majority(answers, at):
-  assert several.majority(answers) == at
+def test_the_majority(answers, nothing, at):
+  assert several.majority(answers, nothing) == at
+
+
+@pytest.mark.parametrize('name', ['word_problems', 'gsm8k', 'aime', 'gpqa'])
+def test_outputs_without_an_answer_have_no_say(name):
+  if name == 'word_problems':
+    task = tasks.load(name, {})
+    extract, nothing = task.extract, task.nothing
+  else:
+    spec = {'gsm8k': gsm8k, 'aime': aime, 'gpqa': gpqa}[name].SPEC
+    extract, nothing = spec.extract, spec.nothing
+  right = {'aime': r'So \boxed{42}.', 'gpqa': 'The answer is (B).'}
+  texts = ['Well ...', 'I do not know', right.get(name, 'It is so. #### 42')]
+  assert several.majority([extract(x) for x in texts], nothing) == 2

@@ -312,4 +312,5 @@ def task(seed: int = 0) -> base.Task:
     max_new_tokens=128,
     source=Source(seed),
     extract=gsm8k.extract_answer,
+    nothing=gsm8k.INVALID,
   )
