@@ -120,12 +120,12 @@ def samples(
     number: of answers.
 
   Yields:
-    ((item, which of its answers) of each row, Result). The first is that of
-    `decode`.
+    ((item, which of its answers) of each row, Result without D_TV). The first
+    is that of `decode`.
   """
   items = _by_length(workload, items, width)
   made, params, queue, ordered = ask(
-    workload, items, plan, rows, width, number=number
+    workload, items, plan, rows, width, divergences=False, number=number
   )
   for ended in serving.serve(made, params, queue):
     told = [divmod(id_, number) for id_ in ended.ids.tolist()]
