@@ -9,7 +9,7 @@ import operator
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -27,7 +27,21 @@ from speccascade.sweeps import batches, outputs, points, served
 from speccascade.sweeps import config as sweeps_config
 from speccascade.timing import clock
 
-Decoded = Iterator[tuple[list[served.Item], results.Result]]
+_Decoded = Iterator[tuple[list[served.Item], results.Result]]
+
+
+class _Way(NamedTuple):
+  """One of two ways to decode the same answers.
+
+  Attributes:
+    warm: calls that compile its programs, one each.
+    decode: calls that yield all answers.
+    slots: at a time.
+  """
+
+  warm: list[Callable[[], Any]]
+  decode: list[Callable[[], _Decoded]]
+  slots: int
 
 
 class Batching(base.Study):
@@ -134,7 +148,7 @@ def run(study: Batching, workdir: epath.PathLike) -> str:
 
 
 def _comparisons(study, workload, settings):
-  """{comparison: {way: ([what compiles it], what decodes it, slots)}}."""
+  """{comparison: {name: _Way}}."""
   width = batches.padded(workload.length_E.max())
   plan = schedules.Plan(study.gamma)
   values = (study.alpha,) * len(methods.get(study.method).parameters)
@@ -158,24 +172,24 @@ def _comparisons(study, workload, settings):
   singles = [serve(of(s), study.grid_slots) for s in settings]
   return {
     'slots': {
-      'fixed batches': (
+      'fixed batches': _Way(
         [lambda: list(fixed(some[: study.slots]))],
         [lambda: fixed(some)],
         study.slots,
       ),
-      'slots': (
+      'slots': _Way(
         [warm(some, study.slots)],
         [serve(some, study.slots)],
         study.slots,
       ),
     },
     'grid': {
-      'points one by one': (
+      'points one by one': _Way(
         [warm(of(s), study.grid_slots) for s in first.values()],
         singles,
         study.grid_slots,
       ),
-      'one grid': (
+      'one grid': _Way(
         [warm(every, study.grid_slots)],
         [serve(every, study.grid_slots)],
         study.grid_slots,
@@ -184,45 +198,39 @@ def _comparisons(study, workload, settings):
   }
 
 
-def _fixed(workload, plan, rows, width, items) -> Decoded:
+def _fixed(workload, plan, rows, width, items) -> _Decoded:
   """Batches of examples in their order; the last one is filled up."""
   for start in range(0, len(items), rows):
     own = items[start : start + rows]
     index = np.resize([e for _, e in own], rows)
     prompts = batches.prompts(workload, index, width=width)
-    yield (
-      own,
-      jax.device_get(batches.decode(workload, prompts, [own[0][0]], plan)),
-    )
+    result = batches.decode(workload, prompts, [own[0][0]], plan)
+    yield own, jax.device_get(result)
 
 
-def _measure(
-  comparison: str,
-  ways: dict[str, tuple[list[Callable], list[Callable[[], Decoded]], int]],
-  trials: int,
-) -> list[dict[str, Any]]:
+def _measure(comparison, ways, trials) -> list[dict[str, Any]]:
   """A row of each way; their trials take turns."""
   rows = {}
-  for way, (compile_all, _, slots) in ways.items():
-    print(f'{way}: compiles ...', file=sys.stderr, flush=True)
+  for name, way in ways.items():
+    print(f'{name}: compiles ...', file=sys.stderr, flush=True)
     start = clock.now()
-    for call in compile_all:
+    for call in way.warm:
       jax.block_until_ready(call())
-    rows[way] = {
+    rows[name] = {
       'comparison': comparison,
-      'way': way,
-      'slots': slots,
-      'programs': len(compile_all),
+      'way': name,
+      'slots': way.slots,
+      'programs': len(way.warm),
       'compile_seconds': clock.now() - start,
       'seconds': [],
     } | environment.describe()
   for trial in range(trials):
-    for way, (_, decode_all, _) in ways.items():
-      print(f'{way}: {trial + 1} of {trials} ...', file=sys.stderr, flush=True)
+    for name, way in ways.items():
+      print(f'{name}: {trial + 1} of {trials} ...', file=sys.stderr, flush=True)
       start = clock.now()
-      found = [ended for call in decode_all for ended in call()]
-      rows[way]['seconds'].append(clock.now() - start)
-      rows[way] |= _answers(found)
+      found = [ended for call in way.decode for ended in call()]
+      rows[name]['seconds'].append(clock.now() - start)
+      rows[name] |= _answers(found)
   return list(rows.values())
 
 

@@ -245,7 +245,7 @@ def _table(study, workload, found):
   return (
     f'{tables.markdown(tables.Table(head, cells))}\n{told["device"]}, '
     f'{study.dtype}, pair {workload.pair.name}, {study.num_examples} examples '
-    f'of {workload.task.name}, {n} answers each, γ = {study.gamma}, '
-    f'temperature {study.temperature:g}, top-p {study.top_p:g}; ± standard '
-    f'errors over examples; {versions}'
+    f'of {workload.task.name}, {n} answers each, α = {study.alpha:g}, γ = '
+    f'{study.gamma}, temperature {study.temperature:g}, top-p {study.top_p:g}; '
+    f'± standard errors over examples; {versions}'
   )

@@ -16,6 +16,9 @@ def pass_at(k: int, number: int, right: int) -> float:
     k: answers drawn without replacement, 1 to `number`.
     number: of answers.
     right: how many of them are.
+
+  Raises:
+    ValueError: k is out of range.
   """
   if not 1 <= k <= number:
     raise ValueError(f'k={k} must be in 1..{number}, the number of answers')
