@@ -80,6 +80,24 @@ def test_results_are_those_of_a_batch_and_a_model_answers_once(
   assert sorted(asked) == told
 
 
+def test_a_killed_sweep_has_the_answers_that_it_would_have_had(workload):
+  """Some of the drafter's answers are written, and some are decoded again."""
+  items = list(itertools.product(_settings(1.0), range(_NUMBER)))
+  width = batches.padded(workload.length_E.max())
+
+  def decode(items):
+    return {
+      item: result.token_BxN[row].tolist()
+      for own, result in whole.decode(workload, items, _ROWS, width)
+      for row, item in enumerate(own)
+      if item is not None
+    }
+
+  every = decode(items)
+  left = [item for n, item in enumerate(items) if n % 3]
+  assert decode(left) == {item: every[item] for item in left}
+
+
 def test_a_drafter_that_is_sure_of_all_asks_no_verifier(workload, asked):
   setting = points.Setting('sequence_mean', (1.0,), 1.0, 1.0, 0, 0)
   items = [(setting, e) for e in range(3)]
