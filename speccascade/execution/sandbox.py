@@ -28,6 +28,9 @@ _GRACE = 5.0  # Seconds that the judge itself may take beside a program.
 class Limits:
   """What a program may use.
 
+  The times are several times what the slowest right program of MBPP takes on a
+  slow machine that does other work: a verdict must not depend on that.
+
   Attributes:
     wall_s: seconds from its start to the end of its tests.
     cpu_s: seconds of CPU time, whole.
@@ -36,8 +39,8 @@ class Limits:
     workers: programs that run at a time; 0 is one a core.
   """
 
-  wall_s: float = 10.0
-  cpu_s: int = 8
+  wall_s: float = 60.0
+  cpu_s: int = 30
   memory_bytes: int = 1 << 29
   output_bytes: int = 1 << 23
   workers: int = 0
