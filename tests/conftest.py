@@ -1,14 +1,17 @@
 """Eight host devices, and programs that compile fast, for every test."""
 
+import gc
 import importlib.metadata
 import os
 import pathlib
 
 _FLAGS = ['--xla_force_host_platform_device_count=8']
 # Compiling takes most of the time of the tests, and loops without the emitters
-# of fusions compile in about half of it. Later versions know no others.
+# of fusions compile in about half of it; later versions know no others. Code in
+# many parts is for many cores.
 if importlib.metadata.version('jaxlib').startswith('0.10.'):
   _FLAGS.append('--xla_cpu_use_fusion_emitters=false')
+  _FLAGS.append('--xla_cpu_parallel_codegen_split_count=1')
 os.environ['XLA_FLAGS'] = ' '.join((os.environ.get('XLA_FLAGS', ''), *_FLAGS))
 
 import jax  # noqa: E402
@@ -18,6 +21,10 @@ _MAPS = 40_000  # Of 65,530, as Linux is set up; each program takes some.
 _FAST = 'jax_disable_most_optimizations'
 
 jax.config.update(_FAST, True)
+# Where each operation was traced is told to nobody here.
+jax.config.update('jax_traceback_in_locations_limit', 0)
+# Tracing makes millions of objects, of which few are garbage.
+gc.set_threshold(200_000, 20, 100)
 
 
 @pytest.fixture(scope='module')

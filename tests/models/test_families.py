@@ -21,15 +21,40 @@ B, T = len(LENGTH_B), NEW + BLOCK
 FAMILIES = list(registry.FAMILIES.values())
 EXAMPLES = [(family, c) for family in FAMILIES for c in family.examples]
 IDS = [f'{f.name}-{i}' for f in FAMILIES for i in range(len(f.examples))]
-# With the layers as they are, and the last example of each family stacked.
-CASES = [(*x, False) for x in EXAMPLES]
-CASES += [(f, f.examples[-1], True) for f in FAMILIES]
-CASE_IDS = IDS + [f'{f.name}-stacked' for f in FAMILIES]
+# They share layers with the others, which need not be tested each time anew.
+_ALIKE = ('gemma3', 'llama', 'qwen2')
+
+
+def _cases(*alike):
+  """With the layers as they are, and the last example of a family stacked."""
+  cases = [(*x, False, i) for x, i in zip(EXAMPLES, IDS, strict=True)]
+  cases += [(f, f.examples[-1], True, f'{f.name}-stacked') for f in FAMILIES]
+  more = {True: pytest.mark.thorough, False: ()}
+  return [
+    pytest.param(*x, id=name, marks=more[x[0].name in alike or name in alike])
+    for *x, name in cases
+  ]
+
+
 for_each_example = pytest.mark.parametrize(
   ('family', 'config'), EXAMPLES, ids=IDS
 )
+for_each_case = pytest.mark.parametrize(
+  ('family', 'config', 'stacked'),
+  _cases(*(f'{name}-stacked' for name in _ALIKE)),
+)
 for_each_family = pytest.mark.parametrize(
   'family', FAMILIES, ids=lambda f: f.name
+)
+
+for_some_families = pytest.mark.parametrize(
+  'family',
+  [
+    pytest.param(
+      f, id=f.name, marks=[pytest.mark.thorough] * (f.name in _ALIKE)
+    )
+    for f in FAMILIES
+  ],
 )
 
 
@@ -92,9 +117,9 @@ def make_case(float64):
   return make
 
 
-@pytest.fixture(params=CASES, ids=CASE_IDS)
-def case(request, make_case):
-  return make_case(*request.param)
+@pytest.fixture
+def case(family, config, stacked, make_case):
+  return make_case(family, config, stacked)
 
 
 def _make_case(family, config, narrow=False):
@@ -126,11 +151,15 @@ def _make_case(family, config, narrow=False):
   return _Case(family, model, own, prompt_BxS, fed_BxT, np.asarray(logits))
 
 
+@for_each_case
 def test_blocks_and_rewinds_equal_one_pass(case):
   _check_blocks(case)
 
 
-@pytest.mark.parametrize(('family', 'config', 'stacked'), CASES, ids=CASE_IDS)
+@pytest.mark.parametrize(
+  ('family', 'config', 'stacked'),
+  _cases(*_ALIKE, 'gemma2-0', 'gemma4-stacked', 'qwen3-0', 't5-0'),
+)
 def test_blocks_of_int8_equal_one_pass(make_case, family, config, stacked):
   case = make_case(family, config, stacked, narrow=True)
   names = jax.tree_util.tree_leaves_with_path(case.params)
@@ -193,6 +222,7 @@ def test_the_logits_of_one_token_of_each_row(make_case, name):
   jax.tree.map(np.testing.assert_array_equal, whole, same)
 
 
+@for_each_case
 def test_other_tokens_after_a_rewind_equal_a_fresh_cache(case):
   fresh, _ = _prefill(case.model, case.params, case.prompt_BxS, LENGTH_B)
   block = case.fed_BxT[:, :BLOCK]
@@ -205,6 +235,7 @@ def test_other_tokens_after_a_rewind_equal_a_fresh_cache(case):
   np.testing.assert_allclose(got, want, rtol=0, atol=1e-12)
 
 
+@for_each_case
 def test_a_row_of_a_ragged_batch_equals_the_row_alone(case):
   """Alone: every row of the batch is that row, padded in its own way."""
   rng = np.random.default_rng(2)
@@ -220,7 +251,7 @@ def test_a_row_of_a_ragged_batch_equals_the_row_alone(case):
     np.testing.assert_allclose(logits, want, rtol=0, atol=1e-10)
 
 
-@for_each_family
+@for_some_families
 def test_rows_decode_in_bfloat16(family, make_case):
   """Of which not every backend has every product."""
   config = family.examples[-1]
@@ -236,9 +267,14 @@ def test_rows_decode_in_bfloat16(family, make_case):
 
 @pytest.mark.skipif(jax.device_count() < 8, reason='needs 8 devices')
 @pytest.mark.parametrize(
-  ('data', 'model', 'narrow'), [(2, 4, False), (2, 4, True), (1, 8, True)]
+  ('data', 'model', 'narrow'),
+  [
+    pytest.param(2, 4, False, marks=pytest.mark.thorough),
+    (2, 4, True),
+    pytest.param(1, 8, True, marks=pytest.mark.thorough),
+  ],
 )
-@for_each_family
+@for_some_families
 def test_sharded_equals_unsharded(family, make_case, data, model, narrow):
   """With the layers stacked, which adds an axis."""
   case = make_case(family, family.examples[-1], stacked=True, narrow=narrow)

@@ -167,7 +167,8 @@ def start(pair, tmp_path):
     JAX_PLATFORMS='cpu',
     JAX_DISABLE_MOST_OPTIMIZATIONS='1',  # As in this process: the same sums.
     GIT_DIR=os.devnull,  # Edits while this runs do no harm.
-    XLA_FLAGS='',
+    XLA_FLAGS=f'{os.environ["XLA_FLAGS"]} '
+    '--xla_force_host_platform_device_count=1',
     XDG_CACHE_HOME=str(tmp_path / 'cache'),
     JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS='0',
   )
