@@ -151,7 +151,14 @@ WRONG = {
 
 
 @pytest.mark.usefixtures('optimised')
-@pytest.mark.parametrize('wrong', WRONG)
+@pytest.mark.parametrize(
+  'wrong',
+  [
+    pytest.param('all NaN', marks=pytest.mark.thorough),
+    'one NaN',
+    'one infinite',
+  ],
+)
 @pytest.mark.parametrize('role', ROLES)
 @pytest.mark.parametrize(
   'names',

@@ -67,6 +67,7 @@ def test_any_schedule_gives_the_same_tokens(name, method):
   _check_counts(result)
 
 
+@pytest.mark.thorough  # Such a program compiles for half a minute.
 @pytest.mark.parametrize('method', NAMES)
 def test_blocks_of_many_widths_give_the_same_tokens(method):
   """Of models whose caches are rings: any schedule will do."""
@@ -98,7 +99,11 @@ def test_schedules_differ():
 
 
 @pytest.mark.parametrize(
-  ('name', 'gemma'), [*((n, False) for n in ALONE), ('confidence', True)]
+  ('name', 'gemma'),
+  [
+    *((n, False) for n in ALONE),
+    pytest.param('confidence', True, marks=pytest.mark.thorough),
+  ],
 )
 def test_a_row_drafts_what_it_drafts_beside_others(name, gemma):
   together = _decode(name, gemma)

@@ -160,7 +160,8 @@ def test_an_answer_is_that_of_a_fixed_batch(served, name):
 
 
 @pytest.mark.parametrize(
-  ('reading', 'stored', 'turns'), [(1, 1, 1), (3, 11, 64)]
+  ('reading', 'stored', 'turns'),
+  [pytest.param(1, 1, 1, marks=pytest.mark.thorough), (3, 11, 64)],
 )
 def test_what_is_read_at_a_time_changes_no_answer(
   served, reading, stored, turns
@@ -344,7 +345,10 @@ def test_sizes_that_cannot_be_are_refused():
     queue.Slots(_loop(GEMMA, (group,)), 3, tiny.S, 4, 3, 9)
 
 
-@pytest.mark.parametrize('name', ['fixed', 'adaptive', 'cost'])
+@pytest.mark.parametrize(
+  'name',
+  ['fixed', pytest.param('adaptive', marks=pytest.mark.thorough), 'cost'],
+)
 def test_one_program_serves_all_calls(name):
   schedule = schedules.get(name)
   group = loop_lib.Group(methods.STRICT, 3)

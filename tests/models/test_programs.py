@@ -59,9 +59,24 @@ def _compiled(name, stacked, narrow=False, **settings):
 
 
 @pytest.mark.usefixtures('optimised')
-@pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
-@pytest.mark.parametrize('stacked', [False, True])
-@pytest.mark.parametrize('name', ['gemma2', 't5'])
+@pytest.mark.parametrize(
+  ('name', 'stacked', 'dtype'),
+  [
+    ('gemma2', False, 'bfloat16'),
+    ('gemma2', True, 'float32'),
+    ('t5', True, 'bfloat16'),
+    *(
+      pytest.param(*x, marks=pytest.mark.thorough)
+      for x in (
+        ('gemma2', False, 'float32'),
+        ('gemma2', True, 'bfloat16'),
+        ('t5', False, 'float32'),
+        ('t5', False, 'bfloat16'),
+        ('t5', True, 'float32'),
+      )
+    ),
+  ],
+)
 def test_loops_hold_int8_weights_as_they_are(name, stacked, dtype):
   """What loops are given has none of their sizes in another type."""
   odd = dict(embed_dim=2 * 23, hidden_dim=29, vocab_size=37, head_dim=2 * 19)
@@ -78,8 +93,17 @@ def test_loops_hold_int8_weights_as_they_are(name, stacked, dtype):
 
 
 @pytest.mark.usefixtures('optimised')
-@pytest.mark.parametrize('stacked', [False, True])
-@pytest.mark.parametrize('name', ['gemma2', 'qwen3', 't5'])
+@pytest.mark.parametrize(
+  ('name', 'stacked'),
+  [
+    ('gemma2', False),
+    ('qwen3', True),
+    ('t5', True),
+    pytest.param('gemma2', True, marks=pytest.mark.thorough),
+    pytest.param('qwen3', False, marks=pytest.mark.thorough),
+    pytest.param('t5', False, marks=pytest.mark.thorough),
+  ],
+)
 def test_a_decode_loop_copies_nothing_large(name, stacked):
   """Nothing as large as keys or weights is written but by updates in place.
 

@@ -37,12 +37,12 @@ def _tenths(first, last):
 
 
 _SHORT = 6  # Most tokens of an answer.
-# 20 points, and 20 more with 100 more examples.
+# 20 points, and 20 more with 30 more examples.
 _SMALL = dict(
   methods={'strict': (), 'chow': (0.3,), 'token_v3': tuple(_tenths(1, 6))},
   gammas=(3,),
   trials=1,
-  batch_size=200,
+  batch_size=64,
 )
 _GROWN = _SMALL | dict(
   methods={
@@ -50,7 +50,7 @@ _GROWN = _SMALL | dict(
     'chow': tuple(_tenths(1, 8)),
     'token_v3': tuple(_tenths(1, 9)),
   },
-  num_examples=110,
+  num_examples=40,
 )
 _COSTS = costs_lib.Costs(
   drafter_step=1.0,
@@ -142,7 +142,7 @@ def test_killed_and_grown_it_gives_the_records_of_an_undisturbed_run(
   for row in rows:
     counts = row['counts']
     assert row['pair'] == 'pair'  # Not the path of this machine.
-    assert row['num_examples'] == 110
+    assert row['num_examples'] == 40
     assert len(row['seconds']) == len(row['relative_latency']) == 1
     # Decoded alone, an answer is the one that was decoded among others.
     assert row['timed_tokens'] == row['example_tokens'][:1]

@@ -121,7 +121,14 @@ def test_a_step_on_a_mesh_is_one_on_a_device(mesh, monkeypatch):
   _check_held(_check_equal('stacked decoder', mesh), np.prod(mesh))
 
 
-@pytest.mark.parametrize('name', sorted(set(_CASES) - {'stacked decoder'}))
+@pytest.mark.parametrize(
+  'name',
+  [
+    'distilled encoder-decoder',
+    pytest.param('decoder', marks=pytest.mark.thorough),
+    pytest.param('distilled decoder', marks=pytest.mark.thorough),
+  ],
+)
 def test_so_are_those_of_others(name):
   _check_held(_check_equal(name, (2, 4)), 8)
 

@@ -95,7 +95,9 @@ def _world(rng, n, losses):
   return found
 
 
-@pytest.mark.parametrize('allowed', [0.02, 0.05])
+@pytest.mark.parametrize(
+  'allowed', [0.02, pytest.param(0.05, marks=pytest.mark.thorough)]
+)
 def test_a_promise_holds_elsewhere_though_the_fastest_of_many_is_chosen(
   allowed,
 ):
