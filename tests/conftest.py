@@ -3,7 +3,6 @@
 import gc
 import importlib.metadata
 import os
-import pathlib
 
 _FLAGS = ['--xla_force_host_platform_device_count=8']
 # Compiling takes most of the time of the tests, and loops without the emitters
@@ -17,7 +16,6 @@ os.environ['XLA_FLAGS'] = ' '.join((os.environ.get('XLA_FLAGS', ''), *_FLAGS))
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
-_MAPS = 40_000  # Of 65,530, as Linux is set up; each program takes some.
 _FAST = 'jax_disable_most_optimizations'
 
 jax.config.update(_FAST, True)
@@ -43,9 +41,10 @@ def optimised():
 
 
 @pytest.fixture(scope='module', autouse=True)
-def few_maps():
-  """Forgets programs before they map more memory than a process may."""
+def own_programs():
+  """Forgets those of a module, which others seldom share.
+
+  They take memory, and maps of it, of which a process may have few.
+  """
   yield
-  maps = pathlib.Path('/proc/self/maps')
-  if maps.exists() and maps.read_bytes().count(b'\n') > _MAPS:
-    jax.clear_caches()
+  jax.clear_caches()

@@ -78,7 +78,10 @@ def test_a_row_is_cut_after_the_token_that_completes_one(name):
     )
 
 
-@pytest.mark.parametrize(('gamma', 'schedule'), [(1, 'fixed'), (8, 'adaptive')])
+@pytest.mark.parametrize(
+  ('gamma', 'schedule'),
+  [(1, 'fixed'), pytest.param(8, 'adaptive', marks=pytest.mark.thorough)],
+)
 def test_where_a_row_ends_does_not_depend_on_the_drafts(gamma, schedule):
   for row in range(len(tiny.FORMS)):  # The text of the last does depend.
     a, b = (

@@ -19,6 +19,7 @@ from absl import flags
 from speccascade import hosts
 from speccascade.runs import command_line, job
 
+job._SILENT = 10  # A process that has ended is missed no sooner.
 _JOIN = job.define_flags()
 _TEXT = flags.DEFINE_string('text', None, '')
 _THEN = flags.DEFINE_string('then', 'nap()', '')

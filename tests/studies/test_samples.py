@@ -105,7 +105,14 @@ def test_a_killed_run_decodes_what_lacks(decoded, tiny_folder, monkeypatch):
     samples.run(_study(tiny_folder, samples=4), folder)
 
 
-@pytest.mark.parametrize('name', ['strict', 'sequence_mean', 'drafter_alone'])
+@pytest.mark.parametrize(
+  'name',
+  [
+    'strict',
+    pytest.param('sequence_mean', marks=pytest.mark.thorough),
+    pytest.param('drafter_alone', marks=pytest.mark.thorough),
+  ],
+)
 def test_answers_are_those_of_generate(tiny_folder, short, name):
   pair = pairs.load(tiny_folder)
   workload = _study(tiny_folder).workload(3)
