@@ -5,6 +5,7 @@ Letters: E examples, n answers to each.
 
 import dataclasses
 import sys
+from concurrent import futures
 
 import numpy as np
 import pydantic
@@ -133,18 +134,23 @@ def _decode(study, workload, name, log, done):
   print(f'{name}: {len(items) * n} answers ...', file=sys.stderr, flush=True)
   plan = schedules.Plan(study.gamma) if method.drafts else None
   width = batches.padded(workload.length_E.max())
-  with progress.Progress(len(items) * n, 'answers') as bar:
-    for own, result in served.samples(
-      workload, items, plan, study.slots, width, n
-    ):
-      log.append(
-        [
-          line
-          for line in _lines(workload, own, result)
-          if _key(line) not in done
-        ]
-      )
-      bar.advance(len(own))
+
+  def keep(own, result):
+    made = _lines(workload, own, result)
+    log.append([line for line in made if _key(line) not in done])
+    bar.advance(len(own))
+
+  found = served.samples(workload, items, plan, study.slots, width, n)
+  with (
+    progress.Progress(len(items) * n, 'answers') as bar,
+    futures.ThreadPoolExecutor(1) as scorer,
+  ):
+    scored = scorer.submit(int)  # Nothing.
+    for ended in found:
+      scored.result()
+      # While the rest is decoded: programs that a model wrote may take long.
+      scored = scorer.submit(keep, *ended)
+    scored.result()
 
 
 def _lines(workload, own, result):

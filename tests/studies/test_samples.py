@@ -2,6 +2,7 @@
 
 import collections
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -80,6 +81,27 @@ def test_a_drafter_alone_calls_no_verifier(tiny_folder, tmp_path, short):
   text = samples.run(_study(tiny_folder, methods=('drafter_alone',)), tmp_path)
   assert text.splitlines()[2].rstrip(' |').endswith('–')
   assert {line['verifier_calls'] for line in _lines(tmp_path)} == {0}
+
+
+def test_answers_are_scored_while_others_are_decoded(
+  tiny_folder, tmp_path, monkeypatch, short
+):
+  decode, goes_on = served.samples, threading.Event()
+
+  def samples_of(*args):
+    for n, ended in enumerate(decode(*args)):
+      if n:
+        goes_on.set()
+      yield ended
+
+  def judge(*args):
+    assert goes_on.wait(60)
+    return _judge(*args)
+
+  monkeypatch.setattr(served, 'samples', samples_of)
+  monkeypatch.setattr(base.SourceTask, 'judge', judge)
+  samples.run(_study(tiny_folder, methods=('drafter_alone',)), tmp_path)
+  assert len(_lines(tmp_path)) == 5 * 3
 
 
 def test_a_killed_run_decodes_what_lacks(decoded, tiny_folder, monkeypatch):
