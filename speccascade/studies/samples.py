@@ -93,9 +93,10 @@ def run(study: Samples, workdir: epath.PathLike) -> str:
     study.workload(study.num_examples),
     plain=study.temperature == study.top_p == 1,
   )
-  if not metrics.get(workload.task.metric).binary:
+  metric = metrics.get(workload.task.metric)
+  if not metric.binary or isinstance(metric, metrics.Answered):
     raise ValueError(
-      f'task={workload.task.name!r} is measured by {workload.task.metric}: '
+      f'task={workload.task.name!r} is measured by {metric.name}: '
       'pass@k is of answers that are right or wrong'
     )
   memory.tell('with the models loaded')

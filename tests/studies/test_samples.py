@@ -1,6 +1,7 @@
 """Several answers to each prompt: what is decoded, kept and told."""
 
 import collections
+import dataclasses
 import json
 import threading
 
@@ -211,3 +212,16 @@ def test_the_command(tiny_folder, tmp_path, short, capsys):
   )
   assert code is None
   assert 'pass@2' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('metric', ['bleu', 'answered'])
+def test_answers_must_be_right_or_wrong(tiny_folder, tmp_path, metric, short):
+  study = _study(tiny_folder)
+  workload = study.workload(3)
+  task = dataclasses.replace(workload.task, metric=metric)
+  workload = dataclasses.replace(workload, task=task)
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(samples.Samples, 'workload', lambda *_: workload)
+    with pytest.raises(ValueError, match=f'measured by {metric}: pass@k'):
+      samples.run(study, tmp_path)
+  assert not [*tmp_path.iterdir()]
