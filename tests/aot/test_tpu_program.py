@@ -93,8 +93,9 @@ def test_no_gather_of_the_vocabulary(compiled):
   own, body = _loop(text)
   moved = own.of(body)
   assert moved.numbers['all-reduce'] > 0
-  # Those of either model, of which an iteration has GAMMA + 1 for each row.
-  assert moved.collectives['all-gather'] < 2 * B * (GAMMA + 1) * V
+  # Either model makes GAMMA + 1 for each row, in float32. Embeddings of int8
+  # tables are gathered.
+  assert moved.collectives['all-gather'] < 4 * B * (GAMMA + 1) * V
 
 
 def test_caches_are_divided(compiled):
