@@ -126,7 +126,7 @@ def test_a_signal_ends_a_process_and_its_workers_in_one_line(
     os.kill(toy.pid, number)  # As of a launcher: its worker gets none.
   else:
     os.killpg(toy.pid, number)
-  assert toy.communicate(timeout=60) == ('', line)
+  assert toy.communicate(timeout=600) == ('', line)
   assert toy.returncode == code
   for _ in range(600):
     if not os.path.exists(f'/proc/{worker}'):

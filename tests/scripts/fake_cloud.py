@@ -133,7 +133,7 @@ class Cloud:
       env=known | {'PATH': path, 'SPECCASCADE_VENV': sys.prefix} | variables,
       capture_output=True,
       text=True,
-      timeout=120,
+      timeout=600,
     )
 
   def calls(self, *names):
