@@ -18,6 +18,7 @@ import jax  # noqa: E402
 import pytest  # noqa: E402
 
 _MAPS = 40_000  # Of 65,530, as Linux is set up; each program takes some.
+_BYTES = 3 << 30  # Of a process: there are two.
 _FAST = 'jax_disable_most_optimizations'
 
 jax.config.update(_FAST, True)
@@ -43,9 +44,17 @@ def optimised():
 
 
 @pytest.fixture(scope='module', autouse=True)
-def few_maps():
-  """Forgets programs before they map more memory than a process may."""
+def little_memory():
+  """Forgets programs before they take too much memory, or too many maps."""
   yield
   maps = pathlib.Path('/proc/self/maps')
-  if maps.exists() and maps.read_bytes().count(b'\n') > _MAPS:
+  if maps.exists() and (
+    maps.read_bytes().count(b'\n') > _MAPS or _resident() > _BYTES
+  ):
     jax.clear_caches()
+    gc.collect()
+
+
+def _resident():
+  pages = pathlib.Path('/proc/self/statm').read_text().split()[1]
+  return int(pages) * os.sysconf('SC_PAGE_SIZE')
