@@ -20,7 +20,7 @@ pytestmark = [
   ),
   pytest.mark.usefixtures('libtpu'),
 ]
-B, S, GAMMA = 8, 1024, 3
+B, S, GAMMA = 8, 8192, 3
 V = 16 * 251  # Of blocks that four devices divide, if they are of 251 pieces.
 
 
@@ -89,13 +89,14 @@ def test_no_copy_of_a_cache(compiled):
 
 def test_no_gather_of_the_vocabulary(compiled):
   """Rows of logits stay where they were computed."""
-  _, _, text = compiled
+  cell, _, text = compiled
   own, body = _loop(text)
   moved = own.of(body)
   assert moved.numbers['all-reduce'] > 0
-  # Either model makes GAMMA + 1 for each row, in float32. Embeddings of int8
-  # tables are gathered.
-  assert moved.collectives['all-gather'] < 4 * B * (GAMMA + 1) * V
+  # What an int8 table embeds is gathered, in bfloat16.
+  narrow = (cell.drafter_weights, cell.verifier_weights).count('int8')
+  embedded = narrow * 2 * B * (GAMMA + 1) * cell.verifier.embed_dim
+  assert moved.collectives['all-gather'] < 4 * B * V + embedded
 
 
 def test_caches_are_divided(compiled):
