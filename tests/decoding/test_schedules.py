@@ -67,7 +67,6 @@ def test_any_schedule_gives_the_same_tokens(name, method):
   _check_counts(result)
 
 
-@pytest.mark.thorough  # Such a program compiles for half a minute.
 @pytest.mark.parametrize('method', NAMES)
 def test_blocks_of_many_widths_give_the_same_tokens(method):
   """Of models whose caches are rings: any schedule will do."""
@@ -99,11 +98,7 @@ def test_schedules_differ():
 
 
 @pytest.mark.parametrize(
-  ('name', 'gemma'),
-  [
-    *((n, False) for n in ALONE),
-    pytest.param('confidence', True, marks=pytest.mark.thorough),
-  ],
+  ('name', 'gemma'), [*((n, False) for n in ALONE), ('confidence', True)]
 )
 def test_a_row_drafts_what_it_drafts_beside_others(name, gemma):
   together = _decode(name, gemma)

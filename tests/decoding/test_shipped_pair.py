@@ -11,10 +11,11 @@ from speccascade.decoding import replay, results, schedules
 from speccascade.sampling import keys, probabilities
 from speccascade.tasks.synthetic.word_problems import generated as word_problems
 
-COUNT, ROWS, GAMMA = 32, 16, 5
+COUNT, ROWS, GAMMA = 48, 24, 5
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures('optimised')
 def test_strict_at_temperature_0_is_the_verifier_alone():
   pair, task = pairs.load('word_problems'), word_problems.task()
   N = task.max_new_tokens

@@ -98,10 +98,10 @@ def test_loops_hold_int8_weights_as_they_are(name, stacked, dtype):
   [
     ('gemma2', False),
     ('qwen3', True),
+    ('t5', False),
     ('t5', True),
     pytest.param('gemma2', True, marks=pytest.mark.thorough),
     pytest.param('qwen3', False, marks=pytest.mark.thorough),
-    pytest.param('t5', False, marks=pytest.mark.thorough),
   ],
 )
 def test_a_decode_loop_copies_nothing_large(name, stacked):

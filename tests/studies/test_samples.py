@@ -132,7 +132,7 @@ def test_a_killed_run_decodes_what_lacks(decoded, tiny_folder, monkeypatch):
   'name',
   [
     'strict',
-    pytest.param('sequence_mean', marks=pytest.mark.thorough),
+    'sequence_mean',
     pytest.param('drafter_alone', marks=pytest.mark.thorough),
   ],
 )

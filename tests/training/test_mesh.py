@@ -124,8 +124,8 @@ def test_a_step_on_a_mesh_is_one_on_a_device(mesh, monkeypatch):
 @pytest.mark.parametrize(
   'name',
   [
+    'decoder',
     'distilled encoder-decoder',
-    pytest.param('decoder', marks=pytest.mark.thorough),
     pytest.param('distilled decoder', marks=pytest.mark.thorough),
   ],
 )
