@@ -30,8 +30,25 @@ def widths(G, schedule):
   return tuple(sorted(found if schedule.begin is None else found | {1}))
 
 
-def decide(loop, params, request, u_BxMxU, state, drafting_B=None):
+def decide(
+  loop,
+  params,
+  request,
+  u_BxMxU,
+  state,
+  drafting_B=None,
+  defers=defer.of_groups,
+):
   """Drafts, verifies and defers; all rows draft that are not done, or some.
+
+  Args:
+    loop: loop.Loop.
+    params: (drafter parameters, verifier parameters).
+    request: Request.
+    u_BxMxU: uniforms of all positions.
+    state: of the loop.
+    drafting_B: rows that draft; None for those that are not done.
+    defers: what makes the outcome, see `defer.of_groups`.
 
   Returns:
     (Draft; (token_BxG, kept_B, divergence_BxG); both caches, to be rewound;
@@ -63,7 +80,7 @@ def decide(loop, params, request, u_BxMxU, state, drafting_B=None):
     verified, finite_BxW, cache = verify(
       loop.verifier, params[1], cache, block_BxW, request.sampling
     )
-    outcome = defer.of_groups(
+    outcome = defers(
       loop.groups, own, verified, request.values, u_BxWxU, loop.divergences
     )
     # Where there is no q, no D_TV.

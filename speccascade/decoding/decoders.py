@@ -17,14 +17,16 @@ class Decoder(Protocol):
 
   Attributes:
     models: those that read prompts.
-    blocks: longest block that each of them is given.
+    rooms: (tokens, block) of the cache of each, see `models.base.Model.blank`:
+      it holds a prompt and so many of both, and is never rewound by more than
+      the block.
     max_new_tokens: most tokens of an answer.
     positions: M.
     groups: slots of each group; None where all are one group.
   """
 
   models: tuple[Any, ...]
-  blocks: tuple[int, ...]
+  rooms: tuple[tuple[int, int], ...]
   max_new_tokens: int
   positions: int
   groups: tuple[int, ...] | None
@@ -98,9 +100,9 @@ class Drafts(TwoCaches):
     return self.loop.drafter, self.loop.verifier
 
   @property
-  def blocks(self):
+  def rooms(self):
     """See `Decoder`."""
-    return (self.loop.gamma + 1,) * 2
+    return ((self.max_new_tokens, self.loop.gamma + 1),) * 2
 
   @property
   def max_new_tokens(self):
@@ -146,13 +148,17 @@ class Alone:
 
   decoder: autoregressive.Autoregressive
 
-  blocks = (1,)
   groups = None
 
   @property
   def models(self):
     """See `Decoder`."""
     return (self.decoder.model,)
+
+  @property
+  def rooms(self):
+    """See `Decoder`."""
+    return ((self.max_new_tokens, 1),)
 
   @property
   def max_new_tokens(self):

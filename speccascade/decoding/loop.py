@@ -266,9 +266,30 @@ def iterate(loop, params, request, u_BxMxU, state):
   drafting_B = None
   if loop.schedule.begin is not None:
     drafting_B, state = lag.begin(loop, params[0], request, state)
-  draft, outcome, caches, finite, observed = blocks.decide(
-    loop, params, request, u_BxMxU, state, drafting_B
+  following = commit(
+    loop,
+    request,
+    state,
+    *blocks.decide(loop, params, request, u_BxMxU, state, drafting_B),
   )
+  if loop.schedule.begin is not None:
+    following = lag.keep(drafting_B, state, following)
+  return following
+
+
+def commit(loop, request, state, draft, outcome, caches, finite, observed):
+  """The state after a block that was decided on.
+
+  Args:
+    loop: Loop.
+    request: Request.
+    state: before the block.
+    draft: Draft; what was drafted and from what does not matter.
+    outcome: as `blocks.decide` returns it, like all that follows.
+    caches: both, to be rewound.
+    finite: of both models.
+    observed: what `loop.observe` gave.
+  """
   token_BxG, kept_B, divergence_BxG = outcome
   G = token_BxG.shape[1]
   stop_BxG, stopped_BxG = stops_lib.read(request.stops, state.stop_B, token_BxG)
@@ -282,7 +303,7 @@ def iterate(loop, params, request, u_BxMxU, state):
   write = jax.vmap(lax.dynamic_update_slice_in_dim, (0, 0, 0, None))
   put = lambda x_BxM, x_BxG: write(x_BxM, x_BxG, state.length_B, 0)  # noqa: E731
   rewind = lambda new, old: cache_lib.rewind(new, old.length_B + emitted_B)  # noqa: E731
-  following = _State(
+  return _State(
     token_BxM=put(state.token_BxM, token_BxG),
     from_drafter_BxM=put(
       state.from_drafter_BxM, jnp.arange(G) < accepted_B[:, None]
@@ -317,9 +338,6 @@ def iterate(loop, params, request, u_BxMxU, state):
       name: put(x_BxM, observed[name]) for name, x_BxM in state.observed.items()
     },
   )
-  if loop.schedule.begin is not None:
-    following = lag.keep(drafting_B, state, following)
-  return following
 
 
 def _emit(loop, ends_BxG, kept_B, draft, state):

@@ -73,7 +73,8 @@ class Answers:
     sample_J: which answer to its example each is, see `keys.row_keys`.
     temperature_J: as of Sampling.
     top_p_J: likewise.
-    values: an array [J] for each parameter of the group's method.
+    values: an array [J] for each parameter of the group's method; see
+      `branches.Branches` for those of slots with branches.
     number: how many of the J there are; more may come.
   """
 

@@ -97,7 +97,10 @@ def step(
   number = int(table.number)
   table = jax.tree.map(lambda x: x[:number] if x.ndim else x, table)
   if any((x != results.NONE).any() for x in table.result.fault_B.values()):
-    checks.finite(table.result, _prompts_of(queue, table.id_O))
+    fault_B = jax.tree.map(_of_any_branch, table.result.fault_B)
+    checks.finite(
+      table.result.replace(fault_B=fault_B), _prompts_of(queue, table.id_O)
+    )
   return state, Ended(
     table.id_O, table.result, table.begun_O, table.ended_O, int(turn), int(busy)
   )
@@ -112,6 +115,10 @@ def idle(state: queue_lib.State, queue: queue_lib.Queue) -> bool:
 
 _init = jax.jit(slots.init, static_argnums=0)
 _advance = jax.jit(slots.advance, static_argnums=0, donate_argnums=4)
+
+
+def _of_any_branch(fault_B):
+  return fault_B.max(1) if fault_B.ndim > 1 else fault_B
 
 
 def _prompts_of(queue, ids):

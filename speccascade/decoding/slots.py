@@ -44,7 +44,7 @@ def init(slots: Slots, params: tuple[Any, ...], queue: Queue) -> State:
     column_B, column_B, queue.top_k, queue.plain
   )
   values = tuple(
-    tuple(jnp.zeros(rows, x.dtype) for x in own.values)
+    tuple(jnp.zeros((rows, *x.shape[1:]), x.dtype) for x in own.values)
     for rows, own in zip(slots.groups, queue.answers, strict=True)
   )
   request = _request(queue, sampling, values)
@@ -149,13 +149,13 @@ def _blank(slots, params, rows, shared=False):
       own,
       rows,
       slots.width,
-      new_tokens=slots.way.max_new_tokens,
+      new_tokens=new_tokens,
       block=block,
       chunk=_chunk(slots, model, own),
       shared=shared,
     )
-    for model, own, block in zip(
-      slots.way.models, params, slots.way.blocks, strict=True
+    for model, own, (new_tokens, block) in zip(
+      slots.way.models, params, slots.way.rooms, strict=True
     )
   )
 
@@ -264,9 +264,7 @@ def _give(slots, params, queue, state):
   flat = [x[:2] for x in given]
   given_B, own_B = jax.tree.map(lambda *x: jnp.concatenate(x), *flat)
   values = tuple(
-    jax.tree.map(
-      lambda new, old, given_R=given_R: jnp.where(given_R, new, old), new, old
-    )
+    jax.tree.map(functools.partial(_choose, given_R), new, old)
     for (given_R, _, new), old in zip(given, state.values, strict=True)
   )
   keep = lambda new_B, old_B: jnp.where(given_B, new_B, old_B)  # noqa: E731
@@ -318,18 +316,20 @@ def _begin(slots, params, queue, state, given_B, own_B):
     begun.append(cache_lib.rewind(cache, held_B))
   request = _request(queue, state.sampling, state.values)
   fresh = slots.way.start(params, request, begun, last_B)
-
-  def choose(new, old):
-    if new.shape[:1] != given_B.shape:  # Of no row.
-      return old
-    given = given_B.reshape(-1, *[1] * (new.ndim - 1))
-    return jnp.where(given, new, old)
-
   none = slots.way.with_caches(state.rows, [None] * len(begun))
   rows = jax.tree.map(
-    choose, slots.way.with_caches(fresh, [None] * len(begun)), none
+    functools.partial(_choose, given_B),
+    slots.way.with_caches(fresh, [None] * len(begun)),
+    none,
   )
   return state.replace(rows=slots.way.with_caches(rows, begun), u_BxMxU=u_BxMxU)
+
+
+def _choose(given_B, new, old):
+  """What is new of the rows that were given some; what is of no row stays."""
+  if new.shape[:1] != given_B.shape:
+    return old
+  return jnp.where(given_B.reshape(-1, *[1] * (new.ndim - 1)), new, old)
 
 
 def _collect(slots, state):

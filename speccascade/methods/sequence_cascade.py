@@ -39,7 +39,6 @@ class Decoder:
   cascade: 'SequenceCascade'
   alone: tuple[autoregressive.Autoregressive, autoregressive.Autoregressive]
 
-  blocks = (1, 1)
   groups = None
 
   @property
@@ -51,6 +50,11 @@ class Decoder:
   def max_new_tokens(self):
     """See `decoders.Decoder`."""
     return self.alone[0].max_new_tokens
+
+  @property
+  def rooms(self):
+    """See `decoders.Decoder`."""
+    return ((self.max_new_tokens, 1),) * 2
 
   @property
   def positions(self):

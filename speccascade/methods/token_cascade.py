@@ -57,9 +57,10 @@ class Decoder(decoders.TwoCaches):
     return self.drafter, self.verifier
 
   @property
-  def blocks(self):
+  def rooms(self):
     """See `decoders.Decoder`."""
-    return 1, self.max_new_tokens
+    N = self.max_new_tokens
+    return (N, 1), (N, N)
 
   @property
   def positions(self):
@@ -175,8 +176,8 @@ def _decode(decoder, params, request):
   u_BxNxU = keys.uniforms(key_B, position_BxN)
   read = functools.partial(prefill, prompts=prompts, new_tokens=N)
   caches = []
-  for model, own, block in zip(
-    decoder.models, params, decoder.blocks, strict=True
+  for model, own, (_, block) in zip(
+    decoder.models, params, decoder.rooms, strict=True
   ):
     cache, last_B = read(model, own, block=block)
     caches.append(cache)

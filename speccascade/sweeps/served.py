@@ -1,30 +1,36 @@
 """What a sweep decodes in slots: answers of many settings to many prompts.
 
 The rows of a batch are shared among methods by the answers that each has to
-write; the answers to a prompt share one reading of it.
+write; the answers to a prompt share one reading of it. Answers that differ in a
+method's parameters alone are branches of one slot: what they have in common is
+written once.
 
-Letters: B slots, R slots of a group, J answers of a group, P prompts, S prompt
-tokens.
+Letters: B slots, R slots of a group, J bundles of a group, W items of a bundle,
+P prompts, S prompt tokens.
 """
 
+import dataclasses
 import itertools
 from collections.abc import Hashable, Iterator, Sequence
 
+import jax
 import numpy as np
 
 from speccascade import methods
-from speccascade.decoding import loop as loop_lib
-from speccascade.decoding import queue as queue_lib
 from speccascade.decoding import (
+  branches,
   results,
   schedules,
   serving,
   slots,
 )
+from speccascade.decoding import loop as loop_lib
+from speccascade.decoding import queue as queue_lib
 from speccascade.sampling import keys
 from speccascade.sweeps import batches, points
 
 Item = tuple[points.Setting, int]  # A setting and an example.
+Bundle = list[Item]  # Of a slot: they differ in their parameters alone.
 
 _MANY = 64  # Prompts that are worth a program of their own width.
 # Tokens of the prompts that are read together, in chunks of half of them where
@@ -32,6 +38,7 @@ _MANY = 64  # Prompts that are worth a program of their own width.
 _PAGE = 2048
 _PAGES = 4  # Prompts of so many pages are read in the order of their lengths.
 _FEWEST = 32  # Arrays are padded to so many times a power of two.
+_BRANCHES = 32  # Most of a slot.
 
 
 def parts(
@@ -66,11 +73,11 @@ def program(
   items: Sequence[Item], plan: schedules.Plan | None, rows: int, width: int
 ) -> Hashable:
   """Tells the programs of `decode` apart: equal for calls that share one."""
-  groups = _groups(items)
-  shapes = tuple((own[0][0].of, _padded(len(own))) for own in groups)
+  groups = _groups(items, plan)
+  shapes = tuple((own[0][0][0].of, _padded(len(own))) for own in groups)
   prompts = len({example for _, example in items})
   held = plan and (plan.gamma, plan.schedule)
-  return shapes, _rows(groups, rows), held, width, prompts
+  return shapes, _branches(groups), _rows(groups, rows), held, width, prompts
 
 
 def decode(
@@ -98,7 +105,7 @@ def decode(
   items = _by_length(workload, items, width)
   made, params, queue, ordered = ask(workload, items, plan, rows, width)
   for ended in serving.serve(made, params, queue):
-    yield [ordered[id_] for id_ in ended.ids.tolist()], ended.result
+    yield _apart([ordered[id_] for id_ in ended.ids.tolist()], ended.result)
 
 
 def samples(
@@ -129,7 +136,10 @@ def samples(
   )
   for ended in serving.serve(made, params, queue):
     told = [divmod(id_, number) for id_ in ended.ids.tolist()]
-    yield [(ordered[at], sample) for at, sample in told], ended.result
+    own = [
+      [(item, sample) for item in ordered[at]] for at, sample in told
+    ]  # Of each branch.
+    yield _apart(own, ended.result)
 
 
 def start(
@@ -152,12 +162,12 @@ def start(
 
 
 def ask(workload, items, plan, rows, width, divergences=True, number=1):
-  """(Slots, parameters, Queue, items by the ids of the queue); see `decode`.
+  """(Slots, parameters, Queue, bundles by the ids of it); see `decode`.
 
   Of `number` answers to each item, the ids are so many times as high.
   """
-  pair, task, groups = workload.pair, workload.task, _groups(items)
-  slots_of = _rows(groups, rows, number)
+  pair, task, groups = workload.pair, workload.task, _groups(items, plan)
+  slots_of, branched = _rows(groups, rows, number), _branches(groups)
   setting, _ = items[0]
   if plan is None:
     models = pair.drafter, pair.verifier
@@ -165,7 +175,7 @@ def ask(workload, items, plan, rows, width, divergences=True, number=1):
       models, pair.params, task.max_new_tokens, pair.eos_ids
     )
   else:
-    of = [own[0][0].of for own in groups]
+    of = [own[0][0][0].of for own in groups]
     decoder = methods.make_loop(
       (pair.drafter, pair.verifier),
       tuple(map(loop_lib.Group, of, slots_of)),
@@ -174,6 +184,8 @@ def ask(workload, items, plan, rows, width, divergences=True, number=1):
       pair.eos_ids,
       divergences=divergences,
     )
+    if branched > 1:
+      decoder = branches.Branches(decoder, branched)
     params = pair.params
   examples = list(dict.fromkeys(example for _, example in items))
   reading = max(1, min(_PAGE // width, len(examples), sum(slots_of)))
@@ -185,11 +197,12 @@ def ask(workload, items, plan, rows, width, divergences=True, number=1):
     stored=max(2 * reading, min(len(examples), sum(slots_of) // 2)),
     table=2 * sum(slots_of),
   )
-  ordered = [item for own in groups for item in own]
+  ordered = [bundle for own in groups for bundle in own]
   ids = iter(range(len(ordered)))
   place = {example: i for i, example in enumerate(examples)}
   answers = tuple(
-    _answers(own, [next(ids) for _ in own], place, number) for own in groups
+    _answers(own, [next(ids) for _ in own], place, number, branched)
+    for own in groups
   )
   P = _padded(len(examples))
   prompts = batches.prompts(workload, examples, width=width)
@@ -208,19 +221,36 @@ def ask(workload, items, plan, rows, width, divergences=True, number=1):
   return made, params, queue, ordered
 
 
-def _answers(own, ids, place, number):
+def _apart(bundles, result):
+  """(items, Result of a row each) of bundles, whose rows may have branches."""
+  items = [item for own in bundles for item in own]
+  if result.length_B.ndim == 1:
+    return items, result
+  row, branch = zip(
+    *((n, w) for n, own in enumerate(bundles) for w in range(len(own))),
+    strict=True,
+  )
+  return items, jax.tree.map(lambda x: x[list(row), list(branch)], result)
+
+
+def _answers(own, ids, place, number, branched):
+  """queue.Answers of the bundles of a group."""
   J = len(own) * number
   column = lambda x, kind=float: _pad(  # noqa: E731
     np.repeat(np.array(x, kind), number), _padded(J)
   )
   sample_J = np.tile(np.arange(number, dtype=np.int32), len(own))
-  values = zip(*(s.values for s, _ in own), strict=True)
+  first = [bundle[0] for bundle in own]
+  values = zip(*(s.values for s, _ in first), strict=True)
+  if branched > 1:
+    values = zip(*(_values(bundle, branched) for bundle in own), strict=True)
+    values = [[len(bundle) for bundle in own], *values]
   return queue_lib.Answers(
     id_J=column(ids, np.int32) * number + _pad(sample_J, _padded(J)),
-    prompt_J=column([place[e] for _, e in own], np.int32),
+    prompt_J=column([place[e] for _, e in first], np.int32),
     sample_J=_pad(sample_J, _padded(J)),
-    temperature_J=column([s.temperature for s, _ in own]),
-    top_p_J=column([s.top_p for s, _ in own]),
+    temperature_J=column([s.temperature for s, _ in first]),
+    top_p_J=column([s.top_p for s, _ in first]),
     values=tuple(map(column, values)),
     number=np.int32(J),
   )
@@ -240,13 +270,39 @@ def _by_length(workload, items, width):
   return sorted(items, key=lambda item: place[item[1]])
 
 
-def _groups(items):
-  """Items by method, in the order of their prompts."""
+def _values(bundle, branched):
+  """W values of each parameter; past the last item they do not matter."""
+  values = [s.values for s, _ in bundle]
+  values += values[-1:] * (branched - len(values))
+  return zip(*values, strict=True)
+
+
+def _groups(items, plan):
+  """Bundles by method, in the order of their prompts."""
   place = {e: i for i, e in enumerate(dict.fromkeys(e for _, e in items))}
+  apart = plan is None or schedules.get(plan.schedule).begin is not None
   own = {}
-  for item in items:
-    own.setdefault(item[0].method, []).append(item)
-  return [sorted(x, key=lambda item: place[item[1]]) for x in own.values()]
+  for setting, example in items:
+    like = dataclasses.replace(setting, values=()), example
+    own.setdefault(setting.method, {}).setdefault(like, []).append(
+      (setting, example)
+    )
+  most = 1 if apart else _BRANCHES
+  cut = [
+    [
+      bundle[start : start + most]
+      for bundle in alike.values()
+      for start in range(0, len(bundle), most)
+    ]
+    for alike in own.values()
+  ]
+  return [sorted(x, key=lambda bundle: place[bundle[0][1]]) for x in cut]
+
+
+def _branches(groups):
+  """W, the least power of two that holds each bundle."""
+  most = max(len(bundle) for own in groups for bundle in own)
+  return 1 << (most - 1).bit_length()
 
 
 def _rows(groups, rows, number=1):
