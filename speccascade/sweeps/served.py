@@ -237,7 +237,7 @@ def _answers(own, ids, place, number, branched):
   """queue.Answers of the bundles of a group."""
   J = len(own) * number
   column = lambda x, kind=float: _pad(  # noqa: E731
-    np.repeat(np.array(x, kind), number), _padded(J)
+    np.repeat(np.array(x, kind), number, axis=0), _padded(J)
   )
   sample_J = np.tile(np.arange(number, dtype=np.int32), len(own))
   first = [bundle[0] for bundle in own]
