@@ -10,9 +10,9 @@ import jax.numpy as jnp
 from jax.experimental import topologies
 
 from speccascade import methods, sharding
+from speccascade.decoding import branches, results, schedules, slots
 from speccascade.decoding import loop as loop_lib
 from speccascade.decoding import queue as queue_lib
-from speccascade.decoding import results, schedules, slots
 from speccascade.models import base, int8, registry, split
 from speccascade.sampling import keys, probabilities
 
@@ -160,7 +160,11 @@ def _like(own, dtype, *shape):
 
 
 def served(
-  cell: Cell, answers: int, schedule: str = 'fixed', method: str = METHOD
+  cell: Cell,
+  answers: int,
+  schedule: str = 'fixed',
+  method: str = METHOD,
+  width: int = 1,
 ) -> jax.stages.Lowered:
   """Lowers the loop of a cell that serves so many answers to as many prompts.
 
@@ -171,11 +175,13 @@ def served(
     answers: how many.
     schedule: of the drafts, fixed or load.
     method: that drafts.
+    width: branches of a slot.
   """
   loop = _loop(cell, schedule, method)
+  decoder = branches.Branches(loop, width) if width > 1 else loop
   reading = max(1, 1024 // cell.prompt)
   made = queue_lib.Slots(
-    loop, cell.batch, cell.prompt, reading, 2 * reading, 2 * cell.batch
+    decoder, cell.batch, cell.prompt, reading, 2 * reading, 2 * cell.batch
   )
   own = mesh(cell.topology, cell.data)
   like = functools.partial(_like, own)
@@ -186,6 +192,10 @@ def served(
 
   number, column = like(jnp.int32), like(jnp.float32, answers)
   integers = like(jnp.int32, answers)
+  values = tuple(column for _ in methods.METHODS[method].parameters)
+  if width > 1:
+    each = like(jnp.float32, answers, width)
+    values = integers, *(each for _ in values)
   queue = queue_lib.Queue(
     like(jnp.int32, answers, cell.prompt),
     integers,
@@ -195,7 +205,7 @@ def served(
       queue_lib.Answers(
         *[integers] * 3,
         *[column] * 2,
-        tuple(column for _ in methods.METHODS[method].parameters),
+        values,
         number=number,
       ),
     ),

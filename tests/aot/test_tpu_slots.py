@@ -20,11 +20,12 @@ S = 512
 @pytest.fixture(
   scope='module',
   params=[
-    ('fixed', 'token_v3'),
+    ('fixed', 'token_v3', 4),  # With branches, of which slots do all they do.
+    pytest.param(('fixed', 'token_v3', 1), marks=pytest.mark.thorough),
     # Where it does not draft, a drafter's cache lags and catches up.
-    pytest.param(('load', 'strict'), marks=pytest.mark.large),
+    pytest.param(('load', 'strict', 1), marks=pytest.mark.large),
   ],
-  ids='-'.join,
+  ids=lambda x: '-'.join(map(str, x)),
 )
 def loop(libtpu, request):
   """(cell, its program, the loop's body)."""
