@@ -4,12 +4,21 @@ import dataclasses
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from speccascade import methods
-from speccascade.decoding import branches, queue, results, schedules, serving
+from speccascade.decoding import (
+  branches,
+  defer,
+  queue,
+  results,
+  schedules,
+  serving,
+)
 from speccascade.decoding import loop as loop_lib
+from speccascade.rules import base
 from speccascade.sampling import keys, probabilities
 from tests.decoding import test_slots, tiny
 
@@ -94,7 +103,7 @@ def _served(pair, schedule, names, slots=None):
   return found, ended.turn
 
 
-def _alone(pair, schedule, name, values, temperature):
+def _alone(pair, schedule, method, values, temperature):
   request = results.Request(
     results.Prompts(
       test_slots._tokens(pair), test_slots.LENGTH_P, test_slots.EXAMPLE_P
@@ -104,8 +113,7 @@ def _alone(pair, schedule, name, values, temperature):
     keys.make(tiny.SEED),
     _parameter(schedule),
   )
-  group = loop_lib.Group(methods.get(name), P)
-  loop = _loop(pair, (group,), schedule)
+  loop = _loop(pair, (loop_lib.Group(method, P),), schedule)
   return jax.device_get(loop_lib.decode(loop, pair.params, request))
 
 
@@ -131,7 +139,7 @@ def test_an_answer_is_that_of_a_lone_run(pair, schedule, name):
   for values in _points(name):
     for temperature in TEMPERATURES:
       own = test_slots.PAIRS[pair]
-      want = _alone(own, schedule, name, values, temperature)
+      want = _alone(own, schedule, methods.get(name), values, temperature)
       for p in range(P):
         test_slots._equal(
           found[name, p, tuple(map(float, values)), temperature],
@@ -143,16 +151,58 @@ def test_what_settings_have_in_common_is_decoded_once():
   found, turns = _served(test_slots.GEMMA, 'fixed', ['token_v3'], [1])
   calls, shared = 0, {}
   for (_, p, _, t), row in found.items():
-    at, number = 0, int(row.counts.verifier_calls_B)
-    calls += number
+    calls += int(row.counts.verifier_calls_B)
     shared.setdefault((p, t), set()).add(tuple(row.token_BxN.tolist()))
-    del at
   distinct = sum(map(len, shared.values()))
   assert distinct < len(found)  # Else there is nothing to share,
   assert distinct > len(shared)  # and nothing that tells branches apart.
   # Answers that differ share what comes before they do.
   each = calls / len(found)
   assert turns < each * distinct + len(shared)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Equal:
+  """Writes what was drafted; the last of it counts as rejected or not."""
+
+  name = 'equal'
+  parameters = (base.Parameter('alpha', 0.0, 1.0),)
+  lossless = False
+
+  def defer(self, draft, verified, values, u_BxGxU):
+    """See `defer.Defers`."""
+    del u_BxGxU
+    kept_B = draft.length_B - (values[0] < 0.5)
+    return defer.Outcome(
+      draft.token_BxG, jnp.maximum(kept_B, 0), verified.p_BxGxV
+    )
+
+
+def test_equal_tokens_of_unlike_schedules_part():
+  """The schedule drafts on after one outcome and less after the other."""
+  pair = dataclasses.replace(test_slots.GEMMA, eos=test_slots.GEMMA.vocab)
+  schedule = 'adaptive'
+  values = np.array([[0.0, 1.0]] * 3)
+  own = queue.Answers(
+    *[np.arange(3, dtype=np.int32)] * 2, np.zeros(3, np.int32), np.ones(3),
+    np.ones(3), (np.full(3, 2), values), np.int32(3),
+  )  # fmt: skip
+  group = loop_lib.Group(_Equal(), 2)
+  decoder = branches.Branches(_loop(pair, (group,), schedule), 2)
+  made = queue.Slots(decoder, 2, tiny.S, 2, 4, 3)
+  asked = test_slots._queue(pair, (own,))
+  found = {
+    id_: jax.tree.map(lambda x, n=n: x[n], ended.result)
+    for ended in serving.serve(made, pair.params, asked, 10)
+    for n, id_ in enumerate(ended.ids.tolist())
+  }
+  each = [_alone(pair, schedule, _Equal(), (x,), 1.0) for x in (0.0, 1.0)]
+  for p, row in found.items():
+    want = jax.tree.map(lambda *x, p=p: np.stack([y[p] for y in x]), *each)
+    np.testing.assert_array_equal(*want.token_BxN)
+    test_slots._equal(row, want)
+  some, others = (x.counts.verifier_calls_B[:3] for x in each)
+  assert (some != others).all()
 
 
 def test_slots_change_no_answer():
