@@ -51,57 +51,112 @@ def decide(
     defers: what makes the outcome, see `defer.of_groups`.
 
   Returns:
-    (Draft; (token_BxG, kept_B, divergence_BxG); both caches, to be rewound;
+    (Draft, without what it was drawn from if the schedule may leave drafts out;
+    (token_BxG, kept_B, divergence_BxG); both caches, to be rewound;
     {role: finite_BxG}; what is observed).
   """
   G = loop.gamma + 1
   u_BxGxU = keys.upcoming(u_BxMxU, state.length_B, G)
-  draft, drafter_cache = draft_lib.draft(
-    loop.drafter,
-    params[0],
-    state.drafter_cache,
-    state.last_B,
-    ~state.done_B if drafting_B is None else drafting_B,
-    request.sampling,
-    u_BxGxU[..., keys.DRAFT],
-    _more(loop, request.schedule_parameter, state),
-  )
-  block_BxG = jnp.concatenate(
-    [state.last_B[:, None], draft.token_BxG[:, :-1]], 1
-  )
+  more = _more(loop, request.schedule_parameter, state)
+  caches = state.drafter_cache, state.verifier_cache
+  verified = functools.partial(_verified, loop, params[1], request, defers)
 
-  def verify_and_defer(width, cache, block_BxW):
-    own, u_BxWxU = draft, u_BxGxU
-    if loop.schedule.more is not None:
-      own, u_BxWxU = (
-        draft_lib.first(draft, width, block_BxW),
-        u_BxGxU[:, :width],
-      )
-    verified, finite_BxW, cache = verify(
-      loop.verifier, params[1], cache, block_BxW, request.sampling
+  def drafted(caches, last_B, active_B, u_BxGxU):
+    draft, drafter_cache = draft_lib.draft(
+      loop.drafter,
+      params[0],
+      caches[0],
+      last_B,
+      active_B,
+      request.sampling,
+      u_BxGxU[..., keys.DRAFT],
+      more,
     )
-    outcome = defers(
-      loop.groups, own, verified, request.values, u_BxWxU, loop.divergences
+    block_BxG = jnp.concatenate([last_B[:, None], draft.token_BxG[:, :-1]], 1)
+    told, verifier_cache = narrowest(
+      functools.partial(verified, draft, u_BxGxU),
+      widths(G, loop.schedule),
+      draft.length_B,
+      caches[1],
+      block_BxG,
     )
-    # Where there is no q, no D_TV.
-    if loop.divergences and loop.schedule.begin is not None:
-      *decided, divergence_BxW = outcome
-      drafted_BxW = jnp.arange(width) < draft.length_B[:, None]
-      outcome = *decided, jnp.where(drafted_BxW, divergence_BxW, 0)
-    observed = {}
-    if loop.observe is not None:
-      observed = loop.observe(own, verified, outcome[-1])
-    return (outcome, finite_BxW, observed), cache
+    return draft, told, (drafter_cache, verifier_cache)
 
-  (outcome, finite_BxG, observed), verifier_cache = narrowest(
-    verify_and_defer,
-    widths(G, loop.schedule),
-    draft.length_B,
-    state.verifier_cache,
-    block_BxG,
-  )
+  if loop.schedule.begin is None:
+    active_B = ~state.done_B if drafting_B is None else drafting_B
+    draft, told, caches = drafted(caches, state.last_B, active_B, u_BxGxU)
+  else:
+    inputs = state.last_B, drafting_B, u_BxGxU
+    draft, told, caches = _drafted_or_not(drafted, verified, caches, inputs)
+  outcome, finite_BxG, observed = told
   finite = {'drafter': draft.finite_BxG, 'verifier': finite_BxG}
-  return draft, outcome, (drafter_cache, verifier_cache), finite, observed
+  return draft, outcome, caches, finite, observed
+
+
+def _drafted_or_not(drafted, verified, caches, inputs):
+  """What `drafted` returns, without q; or as little as a lone token needs.
+
+  A block without a draft makes no room for one, which at a large vocabulary
+  takes as long as the verifier's layers.
+  """
+  draft, told, _ = jax.eval_shape(drafted, caches, *inputs)
+  B, G = draft.token_BxG.shape
+  nothing = draft_lib.nothing(draft)
+  room = lambda x: jnp.zeros(x.shape, x.dtype)  # noqa: E731
+  carry = _small(nothing, G), jax.tree.map(room, told), caches
+
+  def with_draft(carry, *inputs):
+    draft, told, caches = drafted(carry[-1], *inputs)
+    return _small(draft, G), told, caches
+
+  def without(carry, last_B, drafting_B, u_BxGxU):
+    del drafting_B
+    drafter_cache, cache = carry[-1]
+    told, cache = verified(nothing, u_BxGxU, 1, cache, last_B[:, None])
+    told = jax.tree.map(lambda x: _padded(x, G), told)
+    return carry[0], told, (drafter_cache, cache)
+
+  any_of = inputs[1].any()
+  carry = when(any_of, with_draft, carry, *inputs)
+  return when(~any_of, without, carry, *inputs)
+
+
+def _small(draft, G):
+  """A draft of width G without what its tokens were drawn from."""
+  draft = draft.replace(q_BxGxV=None, q_raw_BxGxV=None)
+  return jax.tree.map(lambda x: _padded(x, G), draft)
+
+
+def _padded(x, G):
+  """An array BxW, zeros past the W; what is not of positions as it is."""
+  return jnp.pad(x, ((0, 0), (0, G - x.shape[1]))) if x.ndim > 1 else x
+
+
+def _verified(
+  loop, params, request, defers, draft, u_BxGxU, width, cache, block_BxW
+):
+  """((outcome, finite_BxW, observed), cache) of the first W of a draft."""
+  own, u_BxWxU = draft, u_BxGxU
+  if loop.schedule.more is not None:
+    own, u_BxWxU = (
+      draft_lib.first(draft, width, block_BxW),
+      u_BxGxU[:, :width],
+    )
+  verified, finite_BxW, cache = verify(
+    loop.verifier, params, cache, block_BxW, request.sampling
+  )
+  outcome = defers(
+    loop.groups, own, verified, request.values, u_BxWxU, loop.divergences
+  )
+  # Where there is no q, no D_TV.
+  if loop.divergences and loop.schedule.begin is not None:
+    *decided, divergence_BxW = outcome
+    drafted_BxW = jnp.arange(width) < draft.length_B[:, None]
+    outcome = *decided, jnp.where(drafted_BxW, divergence_BxW, 0)
+  observed = {}
+  if loop.observe is not None:
+    observed = loop.observe(own, verified, outcome[-1])
+  return (outcome, finite_BxW, observed), cache
 
 
 def _more(loop, parameter, state):
@@ -154,9 +209,8 @@ def narrowest(function, widths, length_B, cache, block_BxG):
 
   def run(width, carry, block_BxG):
     told, cache = function(width, carry[1], block_BxG[:, :width])
-    spare = block_BxG.shape[1] - width
-    pad = lambda x: jnp.pad(x, ((0, 0), (0, spare))) if x.ndim > 1 else x  # noqa: E731
-    return jax.tree.map(pad, told), cache
+    G = block_BxG.shape[1]
+    return jax.tree.map(lambda x: _padded(x, G), told), cache
 
   if len(widths) == 1:
     return run(*widths, (None, cache), block_BxG)

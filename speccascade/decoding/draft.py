@@ -52,6 +52,22 @@ def first(draft: Draft, width: int, block_BxW: jax.Array) -> Draft:
   return jax.tree.map(cut, draft)
 
 
+def nothing(like: Draft) -> Draft:
+  """Returns a draft of no token, one position wide; of shapes alone, `like`."""
+
+  def one(x, fill=0):
+    return jnp.full((x.shape[0], 1, *x.shape[2:]), fill, x.dtype)
+
+  return Draft(
+    token_BxG=one(like.token_BxG),
+    q_BxGxV=one(like.q_BxGxV),
+    q_raw_BxGxV=one(like.q_raw_BxGxV),
+    length_B=jnp.zeros(like.length_B.shape, like.length_B.dtype),
+    confidence_BxG=one(like.confidence_BxG, 1),
+    finite_BxG=one(like.finite_BxG, True),
+  )
+
+
 @flax.struct.dataclass
 class _Loop:
   step: jax.Array

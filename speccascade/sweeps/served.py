@@ -153,12 +153,15 @@ def start(
   """Decodes so many turns; see `decode`.
 
   Returns:
-    Result of the slots as they are then.
+    Result of the slots as they are then, a row for each of their branches.
   """
   items = _by_length(workload, items, width)
   made, params, queue, _ = ask(workload, items, plan, rows, width)
   state, _ = serving.step(made, params, queue, turns)
-  return slots.result(made, state)
+  result = slots.result(made, state)
+  if result.length_B.ndim == 1:
+    return result
+  return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), result)
 
 
 def ask(workload, items, plan, rows, width, divergences=True, number=1):

@@ -137,7 +137,7 @@ def _arguments(command, pair, tmp_path):
   [
     ('generate', 'generate', 1),
     ('acceptance', 'acceptance', 4),
-    ('sweep', 'sweep', 8),
+    ('sweep', 'sweep', 8 * 2),  # Branches of slots.
     ('benchmark', 'batch2-g5', 2),
   ],
 )

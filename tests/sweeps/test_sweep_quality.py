@@ -124,13 +124,19 @@ def test_slots_are_no_more_than_the_rows_of_a_batch(workload, batch_size):
   job = jobs_lib.Job(tuple(settings), schedules.Plan(2), 'text')
   made = quality.missing(workload, [job], batch_size, ())
   assert len(_done(made)) == sum(len(run.items) for run in made) == 11 * 12
+  number = 0
   for run in made:
-    slots, _, _, ordered = served.ask(
+    slots, _, _, bundles = served.ask(
       workload, run.items, job.plan, run.rows, run.width
     )
     assert slots.rows == sum(slots.groups) <= batch_size
     assert min(slots.groups) >= 1
+    ordered = sum(bundles, [])
     assert sorted(map(repr, ordered)) == sorted(map(repr, run.items))
+    for own in bundles:
+      assert len({(s.method, e) for s, e in own}) == 1
+    number += len(bundles)
+  assert number == 4 * 12  # A prompt's answers of a method are one.
 
 
 @pytest.mark.parametrize(('rows', 'slots'), [(640, 51), (64, 5), (3, 2)])
