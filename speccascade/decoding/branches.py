@@ -44,8 +44,8 @@ class _State:
 
 
 @dataclasses.dataclass(frozen=True)
-class Branches(decoders.TwoCaches):
-  """See `decoders.Decoder`; a result has a row BxW for each branch.
+class Branches(decoders.Drafts):
+  """A loop whose slots have branches; a result has BxW rows, one of each.
 
   The values of a group are the number [J] of branches of each answer, then an
   array [J, W] for each parameter of its method.
@@ -56,7 +56,6 @@ class Branches(decoders.TwoCaches):
     width: W, most branches of a slot.
   """
 
-  loop: loop_lib.Loop
   width: int
 
   def __post_init__(self):
@@ -67,29 +66,9 @@ class Branches(decoders.TwoCaches):
       )
 
   @property
-  def models(self):
-    """See `decoders.Decoder`."""
-    return self.loop.drafter, self.loop.verifier
-
-  @property
   def rooms(self):
     """See `decoders.Decoder`: a branch may wait from its first token on."""
     return ((self.loop.gamma + 1, self.max_new_tokens),) * 2
-
-  @property
-  def max_new_tokens(self):
-    """See `decoders.Decoder`."""
-    return self.loop.max_new_tokens
-
-  @property
-  def positions(self):
-    """See `decoders.Decoder`."""
-    return self.max_new_tokens + self.loop.gamma + 1
-
-  @property
-  def groups(self):
-    """See `decoders.Decoder`."""
-    return tuple(group.rows for group in self.loop.groups)
 
   def check(self, queue, rows):
     """See `decoders.Decoder`."""
@@ -105,9 +84,7 @@ class Branches(decoders.TwoCaches):
         )
       flat = [x.reshape(J * W) if x.shape == (J, W) else x for x in values]
       checks.check_values(group.method, flat, J * W)
-    self.loop.schedule.check(
-      queue.schedule_parameter, self.loop.gamma, rows * self.width
-    )
+    self.loop.schedule.check(queue.schedule_parameter, self.loop.gamma, rows)
 
   def start(self, params, request, caches, last_B):
     """See `decoders.Decoder`."""
