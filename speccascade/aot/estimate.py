@@ -82,9 +82,9 @@ def report(rows: Sequence[dict[str, Any]], cell: Cell, work: Work) -> str:
       f'time: {scored:.3g} h',
       f'timed: {work.timed} answers, one at a time: {timed:.3g} h',
       f'together: {total:.3g} h, {total * number:.3g} chip-hours',
-      'Predicted from bytes and products, never measured: a floor. Loading, '
-      'compiling, reading prompts and scoring come on top; what settings of a '
-      'method write in common, which is decoded once, comes off.',
+      'Predicted from bytes and products, never measured: a floor for answers '
+      'that have nothing in common. Loading, compiling, reading prompts and '
+      'scoring come on top.',
     ]
   )
 

@@ -82,11 +82,11 @@ def decide(
     )
     return draft, told, (drafter_cache, verifier_cache)
 
+  active_B = ~state.done_B if drafting_B is None else drafting_B
+  inputs = state.last_B, active_B, u_BxGxU
   if loop.schedule.begin is None:
-    active_B = ~state.done_B if drafting_B is None else drafting_B
-    draft, told, caches = drafted(caches, state.last_B, active_B, u_BxGxU)
+    draft, told, caches = drafted(caches, *inputs)
   else:
-    inputs = state.last_B, drafting_B, u_BxGxU
     draft, told, caches = _drafted_or_not(drafted, verified, caches, inputs)
   outcome, finite_BxG, observed = told
   finite = {'drafter': draft.finite_BxG, 'verifier': finite_BxG}

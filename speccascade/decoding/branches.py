@@ -13,7 +13,7 @@ drafts and verifies once, and decides on the block for each branch that runs.
 
 Nothing is copied. What is written after a branch began to wait lies past what
 it has in the caches: the one that went on had written as much as it or more,
-and whatever is rewound to later waited for a shorter time and is longer.
+and whatever is rewound to later waited for a shorter time and is no shorter.
 
 Letters: B slots, R slots of a group, W branches of a slot, G positions of a
 block, M positions of an answer, J answers.
@@ -67,8 +67,8 @@ class Branches(decoders.Drafts):
 
   @property
   def rooms(self):
-    """See `decoders.Decoder`: a branch may wait from its first token on."""
-    return ((self.loop.gamma + 1, self.max_new_tokens),) * 2
+    """See `decoders.Decoder`: a branch may wait before all of an answer."""
+    return ((0, self.positions),) * 2
 
   def check(self, queue, rows):
     """See `decoders.Decoder`."""
@@ -145,9 +145,11 @@ class Branches(decoders.Drafts):
     """The state in which the longest branch runs that has not ended."""
     lead_B = jnp.where(own.done_B, -1, own.length_B).argmax(1)
     lead = self._of(request, own, lead_B)
+    # A state that holds NaN is not even like itself.
+    leads_BxW = jnp.arange(self.width) == lead_B[:, None]
     return _State(
       own=own,
-      runs_BxW=~own.done_B & self._alike(request, own, lead),
+      runs_BxW=~own.done_B & (leads_BxW | self._alike(request, own, lead)),
       done_B=own.done_B.all(1),
       drafter_cache=cache_lib.rewind(caches[0], lead.drafter_cache.length_B),
       verifier_cache=cache_lib.rewind(caches[1], lead.verifier_cache.length_B),

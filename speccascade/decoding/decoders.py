@@ -18,8 +18,8 @@ class Decoder(Protocol):
   Attributes:
     models: those that read prompts.
     rooms: (tokens, block) of the cache of each, see `models.base.Model.blank`:
-      it holds a prompt and so many of both, and is never rewound by more than
-      the block.
+      it holds a prompt and so many of both, and no more than the block is ever
+      written past what it is rewound to.
     max_new_tokens: most tokens of an answer.
     positions: M.
     groups: slots of each group; None where all are one group.

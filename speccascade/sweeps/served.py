@@ -1,9 +1,9 @@
 """What a sweep decodes in slots: answers of many settings to many prompts.
 
-The rows of a batch are shared among methods by the answers that each has to
-write; the answers to a prompt share one reading of it. Answers that differ in a
-method's parameters alone are branches of one slot: what they have in common is
-written once.
+The rows of a batch are shared among methods by what each has to write; the
+answers to a prompt share one reading of it. Answers that differ in a method's
+parameters alone are branches of one slot, at most 32: what they have in common
+is written once. The schedule `load` weighs all rows and has no branches.
 
 Letters: B slots, R slots of a group, J bundles of a group, W items of a bundle,
 P prompts, S prompt tokens.
@@ -244,17 +244,21 @@ def _answers(own, ids, place, number, branched):
   )
   sample_J = np.tile(np.arange(number, dtype=np.int32), len(own))
   first = [bundle[0] for bundle in own]
-  values = zip(*(s.values for s, _ in first), strict=True)
-  if branched > 1:
-    values = zip(*(_values(bundle, branched) for bundle in own), strict=True)
-    values = [[len(bundle) for bundle in own], *values]
+  if branched == 1:
+    values = tuple(map(column, zip(*(s.values for s, _ in first), strict=True)))
+  else:
+    each = zip(*(_values(bundle, branched) for bundle in own), strict=True)
+    values = (
+      column([len(bundle) for bundle in own], np.int32),
+      *map(column, each),
+    )
   return queue_lib.Answers(
     id_J=column(ids, np.int32) * number + _pad(sample_J, _padded(J)),
     prompt_J=column([place[e] for _, e in first], np.int32),
     sample_J=_pad(sample_J, _padded(J)),
     temperature_J=column([s.temperature for s, _ in first]),
     top_p_J=column([s.top_p for s, _ in first]),
-    values=tuple(map(column, values)),
+    values=values,
     number=np.int32(J),
   )
 
@@ -309,18 +313,21 @@ def _branches(groups):
 
 
 def _rows(groups, rows, number=1):
-  """R of each group: of at most so many rows, by what each has to write."""
-  total = sum(map(len, groups))
-  rows = min(rows, total * number)
-  shares = [len(own) / total * rows for own in groups]
-  found = [max(1, int(share)) for share in shares]
+  """R of each group: of at most so many rows, by what each has to write.
+
+  What a bundle has to write lies between one answer and all of its items, and
+  mostly near one.
+  """
+  most = [len(own) * number for own in groups]
+  rows = min(rows, sum(most))
+  parts = [sum(len(bundle) ** 0.25 for bundle in own) for own in groups]
+  shares = [part / sum(parts) * rows for part in parts]
+  found = [max(1, min(map(int, x))) for x in zip(shares, most, strict=True)]
   while sum(found) > rows:  # Those that have one for less than one share.
     found[found.index(max(found))] -= 1
-  by_rest = sorted(
-    range(len(groups)), key=lambda i: found[i] - shares[i]
-  )  # Those that got least of theirs first.
-  for i in by_rest[: max(0, rows - sum(found))]:
-    found[i] += 1
+  while sum(found) < rows:  # Those that got least of theirs first.
+    less = [i for i in range(len(groups)) if found[i] < most[i]]
+    found[max(less, key=lambda i: shares[i] - found[i])] += 1
   return tuple(found)
 
 

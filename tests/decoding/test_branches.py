@@ -103,7 +103,7 @@ def _served(pair, schedule, names, slots=None):
   return found, ended.turn
 
 
-def _alone(pair, schedule, method, values, temperature):
+def _alone(pair, schedule, method, values, temperature, gamma=test_slots.GAMMA):
   request = results.Request(
     results.Prompts(
       test_slots._tokens(pair), test_slots.LENGTH_P, test_slots.EXAMPLE_P
@@ -114,6 +114,7 @@ def _alone(pair, schedule, method, values, temperature):
     _parameter(schedule),
   )
   loop = _loop(pair, (loop_lib.Group(method, P),), schedule)
+  loop = dataclasses.replace(loop, gamma=gamma)
   return jax.device_get(loop_lib.decode(loop, pair.params, request))
 
 
@@ -145,6 +146,31 @@ def test_an_answer_is_that_of_a_lone_run(pair, schedule, name):
           found[name, p, tuple(map(float, values)), temperature],
           jax.tree.map(lambda x, p=p: np.asarray(x)[p], want),
         )
+
+
+def test_a_ring_holds_what_a_branch_that_waits_looks_back_on():
+  """Answers as long as may be, where a ring is no larger than it must be."""
+  pair, name = test_slots.GEMMA, 'token_v3'
+  pair = dataclasses.replace(pair, most=22, eos=pair.vocab)
+  alphas = np.linspace(0.05, 0.9, W)
+  own = queue.Answers(
+    *[np.arange(P, dtype=np.int32)] * 2, np.zeros(P, np.int32), np.ones(P),
+    np.ones(P), (np.full(P, W), np.tile(alphas, (P, 1))), np.int32(P),
+  )  # fmt: skip
+  method = methods.get(name)
+  loop = _loop(pair, (loop_lib.Group(method, 3),), 'fixed')
+  loop = dataclasses.replace(loop, gamma=8)
+  made = queue.Slots(branches.Branches(loop, W), 3, tiny.S, 2, 4, 4)
+  asked = test_slots._queue(pair, (own,))
+  each = [_alone(pair, 'fixed', method, (x,), 1.0, 8) for x in alphas]
+  want = jax.tree.map(lambda *x: np.stack(x, 1), *each)
+  for ended in serving.serve(made, pair.params, asked, 10):
+    for n, p in enumerate(ended.ids.tolist()):
+      got, own = (
+        jax.tree.map(lambda x, at=at: np.asarray(x)[at], result)
+        for result, at in ((ended.result, n), (want, p))
+      )
+      test_slots._equal(got, own)
 
 
 def test_what_settings_have_in_common_is_decoded_once():
@@ -245,11 +271,19 @@ def test_a_schedule_of_the_whole_batch_is_refused():
     _made(schedule=schedules.get('load'))
 
 
-def test_a_fault_is_told_by_example():
+@pytest.mark.parametrize(
+  ('role', 'schedule'), [('verifier', 'fixed'), ('drafter', 'cost')]
+)
+def test_a_fault_is_told_by_example(role, schedule):
+  """What is not a number is never equal, so that no branch is alike."""
   pair = test_slots.GEMMA
   params = jax.tree.map(np.copy, pair.params)
-  params[1]['final_norm']['scale'] *= np.nan
+  at = ('drafter', 'verifier').index(role)
+  params[at]['final_norm']['scale'] *= np.nan
   own, _ = _asked('token_v3', 0, [(p, 0.0) for p in range(P)])
-  asked = test_slots._queue(pair, (own,))
-  with pytest.raises(ValueError, match='the verifier gave NaN .* example 10'):
-    list(serving.serve(_made(), params, asked))
+  asked = test_slots._queue(pair, (own,)).replace(
+    schedule_parameter=_parameter(schedule)
+  )
+  made = _made(schedule=schedules.get(schedule))
+  with pytest.raises(ValueError, match=f'the {role} gave NaN .* example 10'):
+    list(serving.serve(made, params, asked))

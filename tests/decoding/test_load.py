@@ -69,6 +69,23 @@ def _fixed(temperature=0.0, names=('strict',)):
   return _decode(schedules.FIXED, temperature, names)
 
 
+def test_what_is_observed_is_of_blocks_without_a_draft_too():
+  told = [
+    jax.device_get(
+      loop_lib.decode(
+        tiny.make_loop(
+          GAMMA, ('strict',), schedule=schedule, observe=tiny.observe
+        ),
+        tiny.params(),
+        tiny.request(('strict',), 0.0),
+      )
+    ).observed['best_p']
+    for schedule in (schedules.FIXED, TURNS[0])
+  ]
+  assert (told[0] > 0).any()
+  np.testing.assert_allclose(*told, rtol=0, atol=1e-12)
+
+
 def _assert_same_tokens(a, b):
   np.testing.assert_array_equal(a.token_BxN, b.token_BxN)
   np.testing.assert_array_equal(a.length_B, b.length_B)

@@ -7,7 +7,7 @@ from speccascade.pairs import config as pairs_config
 from speccascade.sweeps import run
 from tests.sweeps import compared, tiny_pair
 
-_METHODS = {'strict': (), 'token_v3': (0.3,), 'token_cascade': (0.5,)}
+_METHODS = {'strict': (), 'token_v3': (0.3, 0.6), 'token_cascade': (0.5,)}
 
 
 @pytest.fixture(scope='module')

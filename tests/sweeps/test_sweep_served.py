@@ -46,3 +46,19 @@ def test_prompts_of_a_length_share_a_page_near_to_where_they_stood(
   for answers in queue.answers:
     assert (np.diff(answers.prompt_J[: answers.number]) >= 0).all()
     assert answers.number == 37 * (2 if more else 1)
+
+
+@pytest.mark.parametrize(
+  ('rows', 'slots'), [(30, (10, 20)), (2, (1, 1)), (500, (100, 100))]
+)
+def test_bundles_of_many_values_get_more_slots(rows, slots):
+  """16 values have more to write than one, and far less than 16 times that."""
+  groups = [[['one']] * 100, [['one'] * 16] * 100]
+  assert served._rows(groups, rows) == slots
+
+
+def test_no_method_gets_more_slots_than_it_can_fill():
+  groups = [[['one']] * 40, [['one'] * 16] * 3]
+  assert served._rows(groups, 30) == (27, 3)
+  assert served._rows(groups, 64) == (40, 3)
+  assert served._rows(groups, 64, 2) == (58, 6)
