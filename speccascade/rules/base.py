@@ -119,6 +119,21 @@ def top(p: jax.Array) -> jax.Array:
   return p.max(-1, keepdims=True)
 
 
+def rounding(p: jax.Array) -> float:
+  """How far below its maximum a probability may be that is the maximum.
+
+  Relative to it. A program may compute p anew beside its maximum, and round the
+  two apart: what compares them must have room for that, or no token is as
+  probable as the most probable one.
+  """
+  return 8 * float(jnp.finfo(p.dtype).eps)
+
+
+def near_top(p: jax.Array, share: jax.Array) -> jax.Array:
+  """Whether each probability is at least a share [...] of the largest."""
+  return p >= jnp.minimum(over(share), 1 - rounding(p)) * top(p)
+
+
 def keep(kept: jax.Array, q: jax.Array, p: jax.Array) -> jax.Array:
   """Pi = q where `kept` [...] holds, else p."""
   return jnp.where(kept[..., None], q, p)

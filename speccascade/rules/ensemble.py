@@ -33,7 +33,7 @@ def contrastive(q, p, q_raw, p_raw, alpha, beta):
   2023, "Speculative Contrastive Decoding" (arXiv 2311.08981).
   """
   del q, p
-  plausible = p_raw >= base.over(alpha) * base.top(p_raw)
+  plausible = base.near_top(p_raw, alpha)
   tiny = jnp.finfo(p_raw.dtype).tiny  # A drafter's 0 is not quite impossible.
   log_p, log_q = (jnp.log(jnp.maximum(x, tiny)) for x in (p_raw, q_raw))
   favour = log_p - log_q

@@ -31,7 +31,7 @@ def token_v2(q, p, q_raw, p_raw, alpha):
   probable token, which is not strict. Source: equation 14.
   """
   del q_raw
-  return base.mix(base.top(p_raw) - p_raw <= base.over(alpha), q, p)
+  return base.mix(base.top(p_raw) - p_raw <= _reach(alpha, p_raw), q, p)
 
 
 @base.takes(base.Parameter('alpha', -1, 1, examples=(0, 0.5, 0.9)))
@@ -43,7 +43,7 @@ def token_v3(q, p, q_raw, p_raw, alpha):
   """
   del q_raw
   top = base.top(p_raw)
-  return base.mix((top - p_raw) / top <= base.over(alpha), q, p)
+  return base.mix((top - p_raw) / top <= _reach(alpha, p_raw), q, p)
 
 
 @base.takes(base.Parameter('alpha', 0, 1, examples=(0.1, 0.8, 1)))
@@ -72,3 +72,9 @@ def bild(q, p, q_raw, p_raw, alpha):
   """
   del q_raw
   return base.mix(p_raw >= jnp.exp(-base.over(alpha)), q, p)
+
+
+def _reach(alpha, p):
+  """How far below the maximum A goes: from 0 on, no less than rounding does."""
+  alpha = base.over(alpha)
+  return jnp.where(alpha >= 0, jnp.maximum(alpha, base.rounding(p)), alpha)

@@ -40,7 +40,7 @@ def min_p(q, p, q_raw, p_raw, alpha):
   Strict at 0. Source: Nguyen et al. 2025.
   """
   del q, q_raw, p_raw
-  kept = p >= base.over(alpha) * base.top(p)
+  kept = base.near_top(p, alpha)
   return probabilities.normalise(jnp.where(kept, p, 0))
 
 
