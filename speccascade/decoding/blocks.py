@@ -96,8 +96,7 @@ def decide(
 def _drafted_or_not(drafted, verified, caches, inputs):
   """What `drafted` returns, without q; or as little as a lone token needs.
 
-  A block without a draft makes no room for one, which at a large vocabulary
-  takes as long as the verifier's layers.
+  A block without a draft makes no room for one: up to two arrays GxBxV.
   """
   draft, told, _ = jax.eval_shape(drafted, caches, *inputs)
   B, G = draft.token_BxG.shape
@@ -116,9 +115,10 @@ def _drafted_or_not(drafted, verified, caches, inputs):
     told = jax.tree.map(lambda x: _padded(x, G), told)
     return carry[0], told, (drafter_cache, cache)
 
-  any_of = inputs[1].any()
-  carry = when(any_of, with_draft, carry, *inputs)
-  return when(~any_of, without, carry, *inputs)
+  _, drafting_B, _ = inputs
+  any_drafts = drafting_B.any()
+  carry = when(any_drafts, with_draft, carry, *inputs)
+  return when(~any_drafts, without, carry, *inputs)
 
 
 def _small(draft, G):

@@ -69,6 +69,31 @@ def _fixed(temperature=0.0, names=('strict',)):
   return _decode(schedules.FIXED, temperature, names)
 
 
+def _shapes(jaxpr):
+  """Of all that an iteration makes, whatever its loops do."""
+  for eqn in jaxpr.eqns:
+    if 'jaxpr' in eqn.params:
+      yield from _shapes(eqn.params['jaxpr'].jaxpr)
+    yield from (x.aval.shape for x in eqn.outvars)
+
+
+def test_a_turn_without_a_draft_makes_no_room_for_one():
+  asked, params = tiny.request(('strict',), 0.0), tiny.params()
+  made = []
+  for schedule in (schedules.ADAPTIVE, TURNS[0]):
+    loop = tiny.make_loop(GAMMA, ('strict',), schedule=schedule)
+    u_BxMxU = loop_lib.uniforms(loop, asked)
+    state = jax.eval_shape(
+      functools.partial(loop_lib.init, loop), params, asked
+    )
+    iterate = functools.partial(loop_lib.iterate, loop)
+    jaxpr = jax.make_jaxpr(iterate)(params, asked, u_BxMxU, state)
+    made.append(set(_shapes(jaxpr.jaxpr)))
+  room = {(G, tiny.ROWS, 32), (tiny.ROWS, G, 32)}
+  assert room & made[0]
+  assert not room & made[1]
+
+
 def test_what_is_observed_is_of_blocks_without_a_draft_too():
   told = [
     jax.device_get(
