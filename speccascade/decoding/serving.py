@@ -22,7 +22,7 @@ class Ended(NamedTuple):
 
   Attributes:
     ids: of `queue.Answers`.
-    result: Result of numpy arrays.
+    result: Result of numpy arrays; of slots with branches, a row has W rows.
     begun: turn in which each was given a slot.
     ended: turn that ended it.
     turn: turns so far.
@@ -118,7 +118,12 @@ _advance = jax.jit(slots.advance, static_argnums=0, donate_argnums=4)
 
 
 def _of_any_branch(fault_B):
-  return fault_B.max(1) if fault_B.ndim > 1 else fault_B
+  """The first position at fault, of slots with branches in any of them."""
+  if fault_B.ndim == 1:
+    return fault_B
+  last = np.iinfo(fault_B.dtype).max
+  first_B = np.where(fault_B == results.NONE, last, fault_B).min(1)
+  return np.where(first_B == last, results.NONE, first_B)
 
 
 def _prompts_of(queue, ids):

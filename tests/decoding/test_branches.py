@@ -31,7 +31,7 @@ SLOTS = {'strict': 1, 'token_v3': 2, 'chow': 2, 'lossy_beta': 3, 'bild': 2}
 
 
 def _points(name):
-  """Values of each branch, one apart from the others and some alike."""
+  """Values of the branches of a slot, fewer than it may have."""
   ranges = [
     np.linspace(x.examples[0], x.examples[-1], W - 2)
     for x in methods.get(name).parameters
@@ -164,13 +164,16 @@ def test_a_ring_holds_what_a_branch_that_waits_looks_back_on():
   asked = test_slots._queue(pair, (own,))
   each = [_alone(pair, 'fixed', method, (x,), 1.0, 8) for x in alphas]
   want = jax.tree.map(lambda *x: np.stack(x, 1), *each)
+  told = []
   for ended in serving.serve(made, pair.params, asked, 10):
+    told += ended.ids.tolist()
     for n, p in enumerate(ended.ids.tolist()):
       got, own = (
         jax.tree.map(lambda x, at=at: np.asarray(x)[at], result)
         for result, at in ((ended.result, n), (want, p))
       )
       test_slots._equal(got, own)
+  assert sorted(told) == list(range(P))
 
 
 def test_what_settings_have_in_common_is_decoded_once():
@@ -208,26 +211,27 @@ def test_equal_tokens_of_unlike_schedules_part():
   """The schedule drafts on after one outcome and less after the other."""
   pair = dataclasses.replace(test_slots.GEMMA, eos=test_slots.GEMMA.vocab)
   schedule = 'adaptive'
-  values = np.array([[0.0, 1.0]] * 3)
+  values = np.array([[0.0, 1.0]] * P)
   own = queue.Answers(
-    *[np.arange(3, dtype=np.int32)] * 2, np.zeros(3, np.int32), np.ones(3),
-    np.ones(3), (np.full(3, 2), values), np.int32(3),
+    *[np.arange(P, dtype=np.int32)] * 2, np.zeros(P, np.int32), np.ones(P),
+    np.ones(P), (np.full(P, 2), values), np.int32(P),
   )  # fmt: skip
-  group = loop_lib.Group(_Equal(), 2)
+  group = loop_lib.Group(_Equal(), 3)
   decoder = branches.Branches(_loop(pair, (group,), schedule), 2)
-  made = queue.Slots(decoder, 2, tiny.S, 2, 4, 3)
+  made = queue.Slots(decoder, 3, tiny.S, 2, 4, 4)
   asked = test_slots._queue(pair, (own,))
   found = {
     id_: jax.tree.map(lambda x, n=n: x[n], ended.result)
     for ended in serving.serve(made, pair.params, asked, 10)
     for n, id_ in enumerate(ended.ids.tolist())
   }
+  assert len(found) == P
   each = [_alone(pair, schedule, _Equal(), (x,), 1.0) for x in (0.0, 1.0)]
   for p, row in found.items():
     want = jax.tree.map(lambda *x, p=p: np.stack([y[p] for y in x]), *each)
     np.testing.assert_array_equal(*want.token_BxN)
     test_slots._equal(row, want)
-  some, others = (x.counts.verifier_calls_B[:3] for x in each)
+  some, others = (x.counts.verifier_calls_B for x in each)
   assert (some != others).all()
 
 
@@ -241,7 +245,7 @@ def test_slots_change_no_answer():
 
 def _made(**changes):
   group = loop_lib.Group(methods.get('token_v3'), 2)
-  loop = dataclasses.replace(_loop(test_slots.GEMMA, (group,), 'fixed'))
+  loop = _loop(test_slots.GEMMA, (group,), 'fixed')
   loop = dataclasses.replace(loop, **changes)
   decoder = branches.Branches(loop, W)
   return queue.Slots(decoder, 2, tiny.S, 2, 4, 3)
@@ -287,3 +291,8 @@ def test_a_fault_is_told_by_example(role, schedule):
   made = _made(schedule=schedules.get(schedule))
   with pytest.raises(ValueError, match=f'the {role} gave NaN .* example 10'):
     list(serving.serve(made, params, asked))
+
+
+def test_the_fault_told_is_the_first_of_any_branch():
+  fault_BxW = np.array([[-1, 5, 3], [-1, -1, -1], [0, 2, -1]], np.int32)
+  np.testing.assert_array_equal(serving._of_any_branch(fault_BxW), [3, -1, 0])
