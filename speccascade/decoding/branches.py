@@ -223,9 +223,9 @@ def _of_branches(runs_BxW, groups, draft, verified, values, u_BxGxU, *told):
 
   def decide(at_B):
     own, start = [], 0
-    for group in groups:
+    for group, (_, *values_RxW) in zip(groups, values, strict=True):
       at_R = at_B[start : start + group.rows]
-      own.append(tuple(_take(at_R, x) for x in values[len(own)][1:]))
+      own.append(tuple(_take(at_R, x_RxW) for x_RxW in values_RxW))
       start += group.rows
     return defer.of_groups(groups, draft, verified, own, u_BxGxU, *told)
 

@@ -120,12 +120,14 @@ def top(p: jax.Array) -> jax.Array:
 
 
 def rounding(p: jax.Array) -> float:
-  """How far below its maximum a probability may be that is the maximum.
+  """How far below its maximum, relative to it, a maximum may be computed.
 
-  Relative to it. A program may compute p anew beside its maximum, and round the
-  two apart: what compares them must have room for that, or no token is as
-  probable as the most probable one.
+  A program may compute p anew beside its maximum, and round the two apart: what
+  compares them must have room for that, or no token is as probable as the most
+  probable one.
   """
+  # At the maximum a softmax is 1 over a sum: each, and what tempers or
+  # normalises them, is off by a unit in the last place or two.
   return 8 * float(jnp.finfo(p.dtype).eps)
 
 

@@ -39,6 +39,9 @@ _PAGE = 2048
 _PAGES = 4  # Prompts of so many pages are read in the order of their lengths.
 _FEWEST = 32  # Arrays are padded to so many times a power of two.
 _BRANCHES = 32  # Most of a slot.
+# What a bundle of n items has to write lies between one answer and n, and
+# mostly near one: it is taken to be n to this power.
+_COMMON = 0.25
 
 
 def parts(
@@ -136,9 +139,7 @@ def samples(
   )
   for ended in serving.serve(made, params, queue):
     told = [divmod(id_, number) for id_ in ended.ids.tolist()]
-    own = [
-      [(item, sample) for item in ordered[at]] for at, sample in told
-    ]  # Of each branch.
+    own = [[(item, sample) for item in ordered[at]] for at, sample in told]
     yield _apart(own, ended.result)
 
 
@@ -277,7 +278,7 @@ def _by_length(workload, items, width):
   return sorted(items, key=lambda item: place[item[1]])
 
 
-def _values(bundle, branched):
+def _values(bundle: Bundle, branched: int):
   """W values of each parameter; past the last item they do not matter."""
   values = [s.values for s, _ in bundle]
   values += values[-1:] * (branched - len(values))
@@ -313,14 +314,10 @@ def _branches(groups):
 
 
 def _rows(groups, rows, number=1):
-  """R of each group: of at most so many rows, by what each has to write.
-
-  What a bundle has to write lies between one answer and all of its items, and
-  mostly near one.
-  """
+  """R of each group: of at most so many rows, by what each has to write."""
   most = [len(own) * number for own in groups]
   rows = min(rows, sum(most))
-  parts = [sum(len(bundle) ** 0.25 for bundle in own) for own in groups]
+  parts = [sum(len(bundle) ** _COMMON for bundle in own) for own in groups]
   shares = [part / sum(parts) * rows for part in parts]
   found = [max(1, min(map(int, x))) for x in zip(shares, most, strict=True)]
   while sum(found) > rows:  # Those that have one for less than one share.
