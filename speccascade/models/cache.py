@@ -19,7 +19,7 @@ _SHORT = 32  # and of a row at least.
 _SMALL = 256  # Reading fewer slots costs less than choosing among them.
 # On a GPU a choice waits for the host, about as long as reading so many bytes.
 _WAIT = 2**25
-_ALIGN = 32  # What is read in part is a multiple of.
+_ALIGN = 32  # Slots, and those that are read in part, are a multiple of.
 
 
 @flax.struct.dataclass
@@ -142,7 +142,8 @@ def num_slots(window, capacity, block, chunk):
 
   A ring has room for a window and a block: a block that is later rewound has
   then overwritten only keys that were already outside every window. Chunks of
-  a prompt fill it without wrapping, so it is made of whole ones.
+  a prompt fill it without wrapping, so it is made of whole ones. Other slots
+  are a multiple of 32: products with them are faster on a GPU.
 
   Args:
     window: sliding-window width in tokens, or None for global attention.
@@ -158,7 +159,7 @@ def num_slots(window, capacity, block, chunk):
     ring = -(-(window + max(block, chunk)) // chunk) * chunk
     if ring < full:
       return ring, True
-  return full, False
+  return -(-full // _ALIGN) * _ALIGN, False
 
 
 def empty(layers, rows, heads, slots, width, dtype, *, shared=False):

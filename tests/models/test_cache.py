@@ -11,12 +11,15 @@ from speccascade.models import cache as cache_lib
 
 def test_slots():
   # A ring if shorter than all that is to be held; room for a block each way.
-  assert cache_lib.num_slots(None, 20, 3, 9) == (23, False)
+  # Other slots are filled up to a multiple of 32.
+  assert cache_lib.num_slots(None, 20, 3, 9) == (32, False)
+  assert cache_lib.num_slots(None, 29, 3, 9) == (32, False)
+  assert cache_lib.num_slots(None, 30, 3, 9) == (64, False)
   assert cache_lib.num_slots(5, 20, 3, 2) == (8, True)
-  assert cache_lib.num_slots(20, 20, 3, 2) == (23, False)
+  assert cache_lib.num_slots(20, 20, 3, 2) == (32, False)
   # Room for a chunk, too, of which a ring holds whole ones.
   assert cache_lib.num_slots(5, 40, 3, 4) == (12, True)
-  assert cache_lib.num_slots(5, 15, 3, 9) == (18, False)
+  assert cache_lib.num_slots(5, 15, 3, 9) == (32, False)
 
 
 def test_chunks_hold_a_prompt_and_fit_a_window():

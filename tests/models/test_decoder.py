@@ -132,8 +132,8 @@ def _cache(stacked):
 def test_local_layers_have_a_ring(stacked):
   cache = _cache(stacked)
   stacks = 1 if stacked else 2
-  # A window of 4 and a chunk of 9, in whole chunks.
-  assert [k.shape[3] for k in cache.keys] == [18, 44] * stacks
+  # A window of 4 and a chunk of 9, in whole chunks; 44 tokens in 64 slots.
+  assert [k.shape[3] for k in cache.keys] == [18, 64] * stacks
   assert cache.rings == (True, False) * stacks
 
 

@@ -156,7 +156,7 @@ def test_an_empty_cache_has_the_input_as_its_memory(stacked):
   prefill = functools.partial(model.prefill, new_tokens=24, block=4)
   cache, _ = jax.eval_shape(prefill, params, _batch()[0], LENGTH_B)
   stacks, depth = (1, L) if stacked else (L, 1)
-  assert [k.shape for k in cache.keys] == [(depth, 4, 4, 29, 5)] * stacks
+  assert [k.shape for k in cache.keys] == [(depth, 4, 4, 32, 5)] * stacks
   assert [k.shape for k in cache.memory.keys] == [(depth, 4, 4, S, 5)] * stacks
   assert cache.rings == (False,) * stacks
 
