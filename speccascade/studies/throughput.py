@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import statistics
 import sys
 from typing import Any
 
@@ -24,7 +25,7 @@ from speccascade.timing import calibration, requests
 
 _KEY = 'method', 'plan', 'slots', 'rate'
 # What a later run may have more of.
-_FREE = 'methods', 'gammas', 'schedules', 'slots', 'rates'
+_FREE = 'methods', 'gammas', 'schedules', 'slots', 'rates', 'trials'
 _DPI = 120
 _COLUMNS = {
   'method': 'method',
@@ -61,6 +62,8 @@ class Throughput(base.Study):
       answer to one is another sample.
     turns: of the loop between two looks at what has arrived.
     turn_ms: what a turn takes by a simulated clock; None is the real one.
+    trials: of each, in turns, of which medians are told; one by a simulated
+      clock, whose trials are alike.
   """
 
   methods: tuple[str, ...] = pydantic.Field(
@@ -79,6 +82,7 @@ class Throughput(base.Study):
   num_examples: config.Examples = 200
   turns: config.Rows = 4
   turn_ms: pydantic.PositiveFloat | None = None
+  trials: config.Trials = 3
 
   @pydantic.field_validator('methods')
   @classmethod
@@ -144,21 +148,24 @@ def run(study: Throughput, workdir: epath.PathLike) -> str:
   with workdir_lib.sole(workdir) as folder:
     workdir_lib.claim(study.to_dict(), folder / 'config.json', free=_FREE)
     with lines.Log(folder / 'requests.jsonl') as log:
-      done = {tuple(row[name] for name in _KEY) for row in log.lines}
-      drafted = [
-        (name, plan) for name in study.methods for plan in study.plans(name)
-      ]
-      wanted = itertools.product(drafted, study.slots, study.rates)
-      for (name, plan), slots, rate in wanted:
-        key = name, plan, slots, rate
-        if key in done:
-          continue
-        said = f'{name} {plan}'.strip()
-        print(f'{said}, {slots} slots, rate {rate:g} ...', file=sys.stderr)
-        row = dict(zip(_KEY, key, strict=True))
-        row |= _measure(study, workload, *key)
-        log.append([row | environment.describe()])
-      rows = log.lines
+      done = {(_key(row), row['trial']) for row in log.lines}
+      for slots, rate in itertools.product(study.slots, study.rates):
+        made = {}  # Compiled and calibrated once.
+        for trial, (name, plan) in _turns(study):
+          key = name, plan, slots, rate
+          if (key, trial) in done:
+            continue
+          said = f'{name} {plan}'.strip()
+          print(
+            f'{said}, {slots} slots, rate {rate:g}, trial {trial} ...',
+            file=sys.stderr,
+          )
+          if (name, plan) not in made:
+            made[name, plan] = _made(study, workload, name, plan, slots)
+          row = dict(zip(_KEY, key, strict=True)) | {'trial': trial}
+          row |= _measure(study, *made[name, plan], slots, rate)
+          log.append([row | environment.describe()])
+      rows = _medians(log.lines)
     text = _table(study, rows)
     files.write(folder / 'table.md', f'{text}\n')
     drawn = page.Figure('throughput', lambda: figure.draw(rows), '', '')
@@ -166,18 +173,53 @@ def run(study: Throughput, workdir: epath.PathLike) -> str:
   return text
 
 
-def _measure(study, workload, name, plan, slots, rate) -> dict[str, Any]:
+def _key(row):
+  return tuple(row[name] for name in _KEY)
+
+
+def _turns(study):
+  """(trial, (method, plan)): all of a trial before the next."""
+  drafted = [
+    (name, plan) for name in study.methods for plan in study.plans(name)
+  ]
+  trials = study.trials if study.turn_ms is None else 1
+  return itertools.product(range(trials), drafted)
+
+
+def _made(study, workload, name, plan, slots):
+  """(Slots, parameters, Queue, what is told of how turns were weighed)."""
   plan = study.plans(name)[plan]
   made, params, queue = _asked(study, workload, name, plan, slots)
-  told = {}
-  if plan is not None and schedules_lib.get(plan.schedule).measured:
-    cost_A = calibration.costs_A(made, params, queue, study.turns)
-    queue = queue.replace(schedule_parameter=cost_A)
-    told = {'costs': cost_A.tolist()}
+  if plan is None or not schedules_lib.get(plan.schedule).measured:
+    return made, params, queue, {}
+  cost_A = calibration.costs_A(made, params, queue, study.turns)
+  queue = queue.replace(schedule_parameter=cost_A)
+  return made, params, queue, {'costs': cost_A.tolist()}
+
+
+def _measure(study, made, params, queue, told, slots, rate) -> dict[str, Any]:
   arrived_Q = requests.poisson(rate, study.num_requests, study.seed)
   seconds = None if study.turn_ms is None else study.turn_ms / 1e3
   found = requests.serve(made, params, queue, arrived_Q, study.turns, seconds)
   return requests.summary(found, slots) | told
+
+
+def _medians(rows):
+  """A row for each cell: what its last trial tells, numbers of all."""
+  trials = {}
+  for row in rows:
+    trials.setdefault(_key(row), []).append(row)
+  numbers = [name for name in _COLUMNS if name not in _KEY]
+  return [
+    own[-1]
+    | {name: statistics.median(row[name] for row in own) for name in numbers}
+    | {'spread': _spread([row['output_throughput'] for row in own])}
+    for own in trials.values()
+  ]
+
+
+def _spread(values):
+  return max(values) / min(values) - 1
 
 
 def _asked(study, workload, name, plan, slots):
@@ -218,7 +260,13 @@ def _table(study, rows):
   table = tables.Table(list(_COLUMNS.values()), cells)
   told = rows[-1]
   versions = ', '.join(f'{k} {v}' for k, v in told['versions'].items())
-  clock = 'real time' if study.turn_ms is None else f'{study.turn_ms} ms a turn'
+  clock = f'{study.turn_ms} ms a turn'
+  if study.turn_ms is None:
+    spread = max(row['spread'] for row in rows)
+    clock = (
+      f'real time, medians of {study.trials}, whose tokens/s differ by at most '
+      f'{spread:.0%}'
+    )
   return (
     f'{tables.markdown(table)}\n{told["device"]}, '
     f'{study.dtype}, {study.num_requests} requests, '
