@@ -112,6 +112,7 @@ def _python(root, *arguments):
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_sweep_with_everything_that_the_recipes_add(copy, tmp_path):
   tokenizer = 'speccascade/pairs/word_problems/tokenizer.model'
   shutil.copy(_ROOT / tokenizer, tmp_path / 'tokenizer.model')

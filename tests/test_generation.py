@@ -171,7 +171,14 @@ def test_prompts_of_many_lengths_share_few_widths(pair):
 
 
 @pytest.mark.parametrize(
-  'method', ['token_v3', 'verifier_alone', 'sequence_mean']
+  'method',
+  [
+    'token_v3',
+    *(
+      pytest.param(name, marks=pytest.mark.thorough)
+      for name in ('verifier_alone', 'sequence_mean')
+    ),
+  ],
 )
 def test_several_samples_of_each_prompt(pair, method):
   options = _options(method=method)

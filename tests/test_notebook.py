@@ -5,9 +5,12 @@ import io
 import json
 import pathlib
 
+import pytest
+
 PATH = pathlib.Path(__file__).parents[1] / 'docs' / 'generate.ipynb'
 
 
+@pytest.mark.thorough
 def test_the_notebook_runs_and_prints_its_outputs():
   cells = json.loads(PATH.read_text())['cells']
   names = {}

@@ -20,8 +20,8 @@ S = 512
 @pytest.fixture(
   scope='module',
   params=[
-    ('fixed', 'token_v3', 1),
     ('fixed', 'token_v3', 4),  # Branches.
+    pytest.param(('fixed', 'token_v3', 1), marks=pytest.mark.thorough),
     # Where it does not draft, a drafter's cache lags and catches up.
     pytest.param(('load', 'strict', 1), marks=pytest.mark.large),
   ],

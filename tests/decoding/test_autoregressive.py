@@ -36,6 +36,7 @@ def test_the_rule_drafter_is_the_drafter_alone():
   _assert_same_tokens(_decode(0), tiny.decode('drafter', 3))
 
 
+@pytest.mark.thorough
 def test_strict_at_temperature_0_is_the_verifier_alone():
   verifier = _decode(1, 0)
   for gamma in tiny.GAMMAS:

@@ -29,6 +29,13 @@ P = test_slots.P
 TEMPERATURES = 0.0, 1.0
 SLOTS = {'strict': 1, 'token_v3': 2, 'chow': 2, 'lossy_beta': 3, 'bild': 2}
 
+_FEW = (
+  ('strict', 'gemma', 'fixed'),
+  ('lossy_beta', 'gemma', 'fixed'),
+  ('token_v3', 'gemma', 'adaptive'),
+  ('bild', 't5', 'fixed'),
+)
+
 
 def _points(name):
   """Values of the branches of a slot, fewer than it may have."""
@@ -124,15 +131,20 @@ def _all(pair, schedule):
     return _served(test_slots.PAIRS[pair], schedule, list(SLOTS))
 
 
-@pytest.mark.parametrize('name', SLOTS)
 @pytest.mark.parametrize(
-  ('pair', 'schedule'),
+  ('name', 'pair', 'schedule'),
   [
-    ('gemma', 'fixed'),  # Whose caches are rings.
-    ('gemma', 'adaptive'),
-    pytest.param('gemma', 'confidence', marks=pytest.mark.thorough),
-    pytest.param('gemma', 'cost', marks=pytest.mark.thorough),
-    ('t5', 'fixed'),
+    pytest.param(
+      name, *x, marks=[pytest.mark.thorough] * ((name, *x) not in _FEW)
+    )
+    for name in SLOTS
+    for x in (
+      ('gemma', 'fixed'),  # Whose caches are rings.
+      ('gemma', 'adaptive'),
+      ('gemma', 'confidence'),
+      ('gemma', 'cost'),
+      ('t5', 'fixed'),
+    )
   ],
 )
 def test_an_answer_is_that_of_a_lone_run(pair, schedule, name):
@@ -235,6 +247,7 @@ def test_equal_tokens_of_unlike_schedules_part():
   assert (some != others).all()
 
 
+@pytest.mark.thorough
 def test_slots_change_no_answer():
   name = 'lossy_beta'
   one, _ = _served(test_slots.GEMMA, 'fixed', [name], [1])
@@ -276,7 +289,11 @@ def test_a_schedule_of_the_whole_batch_is_refused():
 
 
 @pytest.mark.parametrize(
-  ('role', 'schedule'), [('verifier', 'fixed'), ('drafter', 'cost')]
+  ('role', 'schedule'),
+  [
+    ('verifier', 'fixed'),
+    pytest.param('drafter', 'cost', marks=pytest.mark.thorough),
+  ],
 )
 def test_a_fault_is_told_by_example(role, schedule):
   """What is not a number is never equal, so that no branch is alike."""

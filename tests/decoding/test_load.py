@@ -94,6 +94,7 @@ def test_a_turn_without_a_draft_makes_no_room_for_one():
   assert not room & made[1]
 
 
+@pytest.mark.thorough
 def test_what_is_observed_is_of_blocks_without_a_draft_too():
   told = [
     jax.device_get(
@@ -148,7 +149,11 @@ TWINS = {
 
 @pytest.mark.parametrize(
   ('name', 'schedule', 'calls'),
-  [('gemma', Now(1, 3), 13), ('gemma', Now(1, 9), 18), ('t5', Now(1, 1), None)],
+  [
+    ('gemma', Now(1, 3), 13),
+    pytest.param('gemma', Now(1, 9), 18, marks=pytest.mark.thorough),
+    ('t5', Now(1, 1), None),
+  ],
   ids=str,
 )
 def test_a_drafter_that_lagged_has_read_all_it_missed(name, schedule, calls):
@@ -213,6 +218,7 @@ def test_a_row_at_a_temperature_has_the_others_draft_until_it_ends():
   assert (drafted_B[longer] < calls_B[longer]).all()
 
 
+@pytest.mark.thorough
 def test_slots_carry_on_what_the_batch_has_seen():
   pair = test_slots.GEMMA
   items = [(p, (), 0.0) for p in range(test_slots.P)] * 2

@@ -163,6 +163,7 @@ def test_an_answer_is_that_of_a_fixed_batch(served, name):
   ('reading', 'stored', 'turns'),
   [pytest.param(1, 1, 1, marks=pytest.mark.thorough), (3, 11, 64)],
 )
+@pytest.mark.thorough
 def test_what_is_read_at_a_time_changes_no_answer(
   served, reading, stored, turns
 ):
@@ -185,6 +186,7 @@ _LARGE = pytest.mark.large
     pytest.param((8, 1), marks=_LARGE),
   ],
 )
+@pytest.mark.thorough
 def test_a_mesh_changes_no_answer(served, mesh):
   pair, found = served
   if pair is T5 and mesh == (2, 4):
@@ -347,7 +349,12 @@ def test_sizes_that_cannot_be_are_refused():
 
 @pytest.mark.parametrize(
   'name',
-  ['fixed', pytest.param('adaptive', marks=pytest.mark.thorough), 'cost'],
+  [
+    'fixed',
+    *(
+      pytest.param(x, marks=pytest.mark.thorough) for x in ('adaptive', 'cost')
+    ),
+  ],
 )
 def test_one_program_serves_all_calls(name):
   schedule = schedules.get(name)

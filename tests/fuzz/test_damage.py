@@ -290,6 +290,7 @@ def _train(workdir):
   training_loop.train(settings, stand_ins.model(), *examples, workdir)
 
 
+@pytest.mark.thorough
 def test_a_damaged_training_run_is_refused_or_mended(trained, tmp_path):
   whole, (_, expected) = trained
   for seed in range(_TRAININGS):

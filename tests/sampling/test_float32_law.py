@@ -92,7 +92,16 @@ def _apart(law, weight):
   return np.abs(law - weight / weight.sum()).sum() / 2
 
 
-@pytest.mark.parametrize('name', WEIGHTS)
+@pytest.mark.parametrize(
+  'name',
+  [
+    'zipf 1.5',
+    *(
+      pytest.param(name, marks=pytest.mark.thorough)
+      for name in list(WEIGHTS)[1:]
+    ),
+  ],
+)
 def test_a_draw_follows_its_weights(name):
   weight = WEIGHTS[name]()
   law = _law(weight)

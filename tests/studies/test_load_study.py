@@ -70,6 +70,7 @@ def test_forced_costs_draft_so_many():
   assert (load_lib.forced(2, 3) == 1).tolist() == [False, True, True, False]
 
 
+@pytest.mark.thorough
 def test_the_command(tiny_preset, tmp_path, capsys):
   ended = entry_point.call(
     'load',

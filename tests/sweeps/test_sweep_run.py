@@ -118,6 +118,7 @@ def _texts(folder):
   }
 
 
+@pytest.mark.thorough
 def test_killed_and_grown_it_gives_the_records_of_an_undisturbed_run(
   pair, small, calm, tmp_path, monkeypatch
 ):

@@ -124,9 +124,11 @@ def test_a_step_on_a_mesh_is_one_on_a_device(mesh, monkeypatch):
 @pytest.mark.parametrize(
   'name',
   [
-    'decoder',
     'distilled encoder-decoder',
-    pytest.param('distilled decoder', marks=pytest.mark.thorough),
+    *(
+      pytest.param(name, marks=pytest.mark.thorough)
+      for name in ('decoder', 'distilled decoder')
+    ),
   ],
 )
 def test_so_are_those_of_others(name):
