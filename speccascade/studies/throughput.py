@@ -62,8 +62,8 @@ class Throughput(base.Study):
       answer to one is another sample.
     turns: of the loop between two looks at what has arrived.
     turn_ms: what a turn takes by a simulated clock; None is the real one.
-    trials: of each, in turns, of which medians are told; one by a simulated
-      clock, whose trials are alike.
+    trials: of each, of which medians are told; those of one run take turns. One
+      by a simulated clock, whose trials are alike.
   """
 
   methods: tuple[str, ...] = pydantic.Field(
@@ -139,7 +139,8 @@ def run(study: Throughput, workdir: epath.PathLike) -> str:
 
   Raises:
     ValueError: the pair, task or examples are not there or do not fit, or
-      `workdir` was created with other settings.
+      `workdir` was created with other settings, or has trials of another device
+      or other versions than those that are left would be of.
   """
   workload = dataclasses.replace(
     study.workload(study.num_examples), plain=study.temperature == 1
@@ -148,24 +149,25 @@ def run(study: Throughput, workdir: epath.PathLike) -> str:
   with workdir_lib.sole(workdir) as folder:
     workdir_lib.claim(study.to_dict(), folder / 'config.json', free=_FREE)
     with lines.Log(folder / 'requests.jsonl') as log:
-      done = {(_key(row), row['trial']) for row in log.lines}
-      for slots, rate in itertools.product(study.slots, study.rates):
-        made = {}  # Compiled and calibrated once.
-        for trial, (name, plan) in _turns(study):
-          key = name, plan, slots, rate
-          if (key, trial) in done:
-            continue
-          said = f'{name} {plan}'.strip()
-          print(
-            f'{said}, {slots} slots, rate {rate:g}, trial {trial} ...',
-            file=sys.stderr,
-          )
-          if (name, plan) not in made:
-            made[name, plan] = _made(study, workload, name, plan, slots)
-          row = dict(zip(_KEY, key, strict=True)) | {'trial': trial}
-          row |= _measure(study, *made[name, plan], slots, rate)
-          log.append([row | environment.describe()])
-      rows = _medians(log.lines)
+      wanted, done = _trials(study), set(map(_trial, log.lines))
+      left, made = [x for x in wanted if x not in done], {}
+      if left:
+        now = environment.describe()
+        told = {name: now[name] for name in ('device', 'versions')}
+        workdir_lib.claim_environment(told, folder / 'environment.json')
+      for *key, trial in left:
+        name, plan, slots, rate = key
+        said = f'{name} {plan}'.strip()
+        print(
+          f'{said}, {slots} slots, rate {rate:g}, trial {trial} ...',
+          file=sys.stderr,
+        )
+        if (name, plan, slots) not in made:  # Compiled once.
+          made[name, plan, slots] = _asked(study, workload, name, plan, slots)
+        row = dict(zip(_KEY, key, strict=True)) | {'trial': trial}
+        row |= _measure(study, plan, *made[name, plan, slots], rate)
+        log.append([row | environment.describe()])
+      rows = _medians([row for row in log.lines if _trial(row) in wanted])
     text = _table(study, rows)
     files.write(folder / 'table.md', f'{text}\n')
     drawn = page.Figure('throughput', lambda: figure.draw(rows), '', '')
@@ -173,58 +175,53 @@ def run(study: Throughput, workdir: epath.PathLike) -> str:
   return text
 
 
-def _key(row):
-  return tuple(row[name] for name in _KEY)
-
-
-def _turns(study):
-  """(trial, (method, plan)): all of a trial before the next."""
+def _trials(study):
+  """{(method, plan, slots, rate, trial)}, all of a trial before the next."""
   drafted = [
     (name, plan) for name in study.methods for plan in study.plans(name)
   ]
   trials = study.trials if study.turn_ms is None else 1
-  return itertools.product(range(trials), drafted)
+  return dict.fromkeys(
+    (*of, slots, rate, trial)
+    for slots, rate, trial, of in itertools.product(
+      study.slots, study.rates, range(trials), drafted
+    )
+  )
 
 
-def _made(study, workload, name, plan, slots):
-  """(Slots, parameters, Queue, what is told of how turns were weighed)."""
-  plan = study.plans(name)[plan]
-  made, params, queue = _asked(study, workload, name, plan, slots)
-  if plan is None or not schedules_lib.get(plan.schedule).measured:
-    return made, params, queue, {}
-  cost_A = calibration.costs_A(made, params, queue, study.turns)
-  queue = queue.replace(schedule_parameter=cost_A)
-  return made, params, queue, {'costs': cost_A.tolist()}
+def _trial(row):
+  return *(row[name] for name in _KEY), row.get('trial', 0)
 
 
-def _measure(study, made, params, queue, told, slots, rate) -> dict[str, Any]:
+def _measure(study, plan, made, params, queue, rate) -> dict[str, Any]:
+  told = {}
+  if plan and made.decoder.schedule.measured:
+    cost_A = calibration.costs_A(made, params, queue, study.turns)
+    queue = queue.replace(schedule_parameter=cost_A)
+    told = {'costs': cost_A.tolist()}
   arrived_Q = requests.poisson(rate, study.num_requests, study.seed)
   seconds = None if study.turn_ms is None else study.turn_ms / 1e3
   found = requests.serve(made, params, queue, arrived_Q, study.turns, seconds)
-  return requests.summary(found, slots) | told
+  return requests.summary(found, made.rows) | told
 
 
 def _medians(rows):
   """A row for each cell: what its last trial tells, numbers of all."""
   trials = {}
   for row in rows:
-    trials.setdefault(_key(row), []).append(row)
+    trials.setdefault(_trial(row)[:-1], []).append(row)
   numbers = [name for name in _COLUMNS if name not in _KEY]
   return [
     own[-1]
     | {name: statistics.median(row[name] for row in own) for name in numbers}
-    | {'spread': _spread([row['output_throughput'] for row in own])}
+    | {'speeds': [row['output_throughput'] for row in own]}
     for own in trials.values()
   ]
 
 
-def _spread(values):
-  return max(values) / min(values) - 1
-
-
 def _asked(study, workload, name, plan, slots):
   """(Slots, parameters, Queue): request i is of prompt i mod E."""
-  method = methods.get(name)
+  method, plan = methods.get(name), study.plans(name)[plan]
   values = (study.alpha,) * len(method.parameters)
   setting = points.Setting(name, values, study.temperature, 1.0, 0, study.seed)
   E, Q = len(workload.examples), study.num_requests
@@ -262,11 +259,13 @@ def _table(study, rows):
   versions = ', '.join(f'{k} {v}' for k, v in told['versions'].items())
   clock = f'{study.turn_ms} ms a turn'
   if study.turn_ms is None:
-    spread = max(row['spread'] for row in rows)
-    clock = (
-      f'real time, medians of {study.trials}, whose tokens/s differ by at most '
-      f'{spread:.0%}'
-    )
+    clock = 'real time, one run of each'
+    if study.trials > 1:
+      spread = max(max(x) / min(x) - 1 for x in (row['speeds'] for row in rows))
+      clock = (
+        f'real time, medians of {study.trials}, whose tokens/s differ by at '
+        f'most {spread:.0%}'
+      )
   return (
     f'{tables.markdown(table)}\n{told["device"]}, '
     f'{study.dtype}, {study.num_requests} requests, '

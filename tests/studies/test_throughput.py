@@ -5,6 +5,7 @@ import json
 import pytest
 
 from speccascade import config
+from speccascade.runs import environment
 from speccascade.studies import throughput
 from tests.runs import entry_point
 
@@ -51,10 +52,11 @@ def test_plans_are_lines_of_their_own(tiny_folder, tmp_path):
   study = _study(
     tiny_folder, methods=('verifier_alone', 'strict'), gammas=(2,),
     schedules=('load', 'adaptive'), schedule_gamma=3, slots=(3,),
-    turn_ms=None, trials=1,
+    turn_ms=None, trials=2,
   )  # fmt: skip
   text = throughput.run(study, tmp_path)
   rows = {row['plan']: row for row in _rows(tmp_path)}
+  assert len(_rows(tmp_path)) == 2 * len(rows)
   assert list(rows) == ['', 'g2', 'g3-load', 'g3-adaptive']
   for plan in rows:
     assert f'| {plan} ' in text or not plan
@@ -73,32 +75,55 @@ def test_trials_take_turns_and_their_medians_are_told(
   """A run that is killed goes on with the trials that are left."""
   speeds = iter([100.0, 50.0, 104.0, 56.0, 180.0, 52.0])
 
-  def measure(study, made, *rest):
+  def measure(*_):
     if (speed := next(speeds, None)) is None:
       raise AssertionError('measured again')
     return {
       name: speed for name in throughput._COLUMNS if name not in throughput._KEY
     }
 
-  made = []
+  asked = []
   monkeypatch.setattr(
-    throughput, '_made', lambda *x: made.append(x[2:]) or (None,) * 4
+    throughput, '_asked', lambda *x: asked.append(x[2:]) or (None,) * 3
   )
   monkeypatch.setattr(throughput, '_measure', measure)
-  study = _study(tiny_folder, slots=(2,), turn_ms=None)
+  study = _study(tiny_folder, slots=(2, 2), turn_ms=None)
   text = throughput.run(study, tmp_path)
   assert [(row['method'], row['trial']) for row in _rows(tmp_path)] == [
     (name, trial) for trial in range(3) for name in study.methods
   ]
-  assert made == [('verifier_alone', '', 2), ('token_v3', 'g2', 2)]
-  table = (tmp_path / 'table.md').read_text()
-  assert '|         104 |' in table
-  assert '|          52 |' in table
-  assert 'medians of 3, whose tokens/s differ by at most 80%' in table
+  assert asked == [('verifier_alone', '', 2), ('token_v3', 'g2', 2)]
+  assert _speeds(text) == ['104', '52']
+  assert 'medians of 3, whose tokens/s differ by at most 80%' in text
   path = tmp_path / 'requests.jsonl'
   path.write_text(''.join(path.read_text().splitlines(True)[:-1]))
   speeds = iter([52.0])
   assert throughput.run(study, tmp_path) == text
+  # Fewer are medians of those, more of all.
+  few = _study(tiny_folder, slots=(2,), turn_ms=None, trials=1)
+  told = throughput.run(few, tmp_path)
+  assert _speeds(told) == ['100', '50']
+  assert 'one run of each' in told
+  many = _study(tiny_folder, slots=(2,), turn_ms=None, trials=5)
+  speeds = iter([96.0, 10.0, 97.0, 11.0])
+  assert _speeds(throughput.run(many, tmp_path)) == ['100', '50']
+
+
+def test_trials_of_other_devices_are_not_mixed(
+  tiny_folder, tmp_path, monkeypatch
+):
+  study = _study(tiny_folder, slots=(2,), methods=('strict',))
+  text = throughput.run(study, tmp_path)
+  monkeypatch.setattr(environment, '_device', lambda: 'a TPU')
+  assert throughput.run(study, tmp_path) == text
+  with pytest.raises(ValueError, match=r'created with device .*now a TPU'):
+    throughput.run(_study(tiny_folder, slots=(2, 3)), tmp_path)
+
+
+def _speeds(text):
+  head, _, *lines = text.split('\n\n')[0].splitlines()
+  at = [cell.strip() for cell in head.split('|')].index('tokens/s')
+  return [line.split('|')[at].strip() for line in lines]
 
 
 @pytest.mark.parametrize(
