@@ -3,8 +3,8 @@
 #
 #   scripts/test.sh [pytest arguments]
 #
-# -m thorough runs further examples of what the tests show, -m large those that
-# need gigabytes or minutes.
+# -m 'thorough and not large' runs further examples of what the tests show, -m
+# large those that need gigabytes or minutes.
 # scripts/install.sh says what can be set.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -143,7 +143,7 @@ def num_slots(window, capacity, block, chunk):
   A ring has room for a window and a block: a block that is later rewound has
   then overwritten only keys that were already outside every window. Chunks of
   a prompt fill it without wrapping, so it is made of whole ones. Other slots
-  are a multiple of 32: products with them are faster on a GPU.
+  are a multiple of 32, so that rows of scores begin at multiples of 16 bytes.
 
   Args:
     window: sliding-window width in tokens, or None for global attention.

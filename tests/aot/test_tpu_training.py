@@ -32,7 +32,6 @@ _SMALL = dict(
     pytest.param({}, (2, 4), 2048, marks=pytest.mark.large),
   ],
 )
-@pytest.mark.thorough
 def test_a_step_fits_and_holds_its_part_alone(settings, mesh, length):
   model = presets.get('gemma2_2b', **settings)
   cell = training.Cell(model, None, 'v5e:2x4', mesh, 8, length)

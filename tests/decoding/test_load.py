@@ -218,7 +218,6 @@ def test_a_row_at_a_temperature_has_the_others_draft_until_it_ends():
   assert (drafted_B[longer] < calls_B[longer]).all()
 
 
-@pytest.mark.thorough
 def test_slots_carry_on_what_the_batch_has_seen():
   pair = test_slots.GEMMA
   items = [(p, (), 0.0) for p in range(test_slots.P)] * 2

@@ -68,7 +68,6 @@ def test_any_schedule_gives_the_same_tokens(name, method):
 
 
 @pytest.mark.parametrize('method', NAMES)
-@pytest.mark.thorough
 def test_blocks_of_many_widths_give_the_same_tokens(method):
   """Of models whose caches are rings: any schedule will do."""
   result = tiny.group(_decode('confidence', gemma=True), NAMES.index(method))

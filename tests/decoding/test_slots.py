@@ -161,7 +161,7 @@ def test_an_answer_is_that_of_a_fixed_batch(served, name):
 
 @pytest.mark.parametrize(
   ('reading', 'stored', 'turns'),
-  [pytest.param(1, 1, 1, marks=pytest.mark.thorough), (3, 11, 64)],
+  [(1, 1, 1), (3, 11, 64)],
 )
 @pytest.mark.thorough
 def test_what_is_read_at_a_time_changes_no_answer(
@@ -176,6 +176,7 @@ def test_what_is_read_at_a_time_changes_no_answer(
 
 
 _LARGE = pytest.mark.large
+_OTHERS = 'fixed', 'adaptive'
 
 
 @pytest.mark.parametrize(
@@ -349,12 +350,7 @@ def test_sizes_that_cannot_be_are_refused():
 
 @pytest.mark.parametrize(
   'name',
-  [
-    'fixed',
-    *(
-      pytest.param(x, marks=pytest.mark.thorough) for x in ('adaptive', 'cost')
-    ),
-  ],
+  ['cost', *(pytest.param(x, marks=pytest.mark.thorough) for x in _OTHERS)],
 )
 def test_one_program_serves_all_calls(name):
   schedule = schedules.get(name)

@@ -80,7 +80,6 @@ def _given(workdir, process):
   ],
   ids=str,
 )
-@pytest.mark.thorough
 def test_two_processes_train_as_one(tmp_path, alone, mesh, samples):
   job = _start(tmp_path, mesh, samples=samples or '')
   wanted = alone(mesh, samples)
