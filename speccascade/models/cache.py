@@ -19,7 +19,7 @@ _SHORT = 32  # and of a row at least.
 _SMALL = 256  # Reading fewer slots costs less than choosing among them.
 # On a GPU a choice waits for the host, about as long as reading so many bytes.
 _WAIT = 2**25
-_ALIGN = 32  # Slots, and those that are read in part, are a multiple of.
+_ALIGN = 32  # Slots are a multiple of, and what is read in part.
 
 
 @flax.struct.dataclass
