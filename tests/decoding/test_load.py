@@ -94,7 +94,6 @@ def test_a_turn_without_a_draft_makes_no_room_for_one():
   assert not room & made[1]
 
 
-@pytest.mark.thorough
 def test_what_is_observed_is_of_blocks_without_a_draft_too():
   told = [
     jax.device_get(

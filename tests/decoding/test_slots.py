@@ -187,7 +187,6 @@ _OTHERS = 'fixed', 'adaptive'
     pytest.param((8, 1), marks=_LARGE),
   ],
 )
-@pytest.mark.thorough
 def test_a_mesh_changes_no_answer(served, mesh):
   pair, found = served
   if pair is T5 and mesh == (2, 4):

@@ -6,6 +6,7 @@ import pytest
 
 from speccascade import config
 from speccascade.runs import environment
+from speccascade.storage import lines
 from speccascade.studies import throughput
 from tests.runs import entry_point
 
@@ -107,6 +108,19 @@ def test_trials_take_turns_and_their_medians_are_told(
   many = _study(tiny_folder, slots=(2,), turn_ms=None, trials=5)
   speeds = iter([96.0, 10.0, 97.0, 11.0])
   assert _speeds(throughput.run(many, tmp_path)) == ['100', '50']
+
+
+def test_a_folder_of_one_run_each_goes_on(tiny_folder, tmp_path, monkeypatch):
+  study, path = _study(tiny_folder, slots=(2,)), tmp_path / 'requests.jsonl'
+  text = throughput.run(study, tmp_path)
+  rows = _rows(tmp_path)
+  path.unlink()
+  with lines.Log(path) as log:
+    for row in rows:
+      del row['trial'], row['crc32']
+      log.append([row])
+  monkeypatch.setattr(throughput, '_measure', None)
+  assert throughput.run(study, tmp_path) == text
 
 
 def test_trials_of_other_devices_are_not_mixed(
