@@ -4,6 +4,7 @@ Pairs have published shapes and random weights; how many drafts stand is forced.
 """
 
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from speccascade.timing import calibration, forced, requests
 
 _READ = 1024  # Tokens of a turn, of prompts.
 _WAVES = 2  # Answers a slot.
-_FREE = 'batch_sizes'  # What a later run may have more of.
+_FREE = 'batch_sizes', 'acceptances'  # What a later run may have more of.
 _HEAD = (
   'batch', 'accepted', 'plain', 'best fixed', 'drafts', 'load',
   'load / plain', 'load / best fixed',
@@ -86,11 +87,14 @@ def run(study: Load, workdir: epath.PathLike) -> str:
   """
   mesh = sharding.of_config(study.mesh)
   with workdir_lib.sole(workdir) as folder:
-    workdir_lib.claim(study.to_dict(), folder / 'config.json', free=(_FREE,))
+    workdir_lib.claim(study.to_dict(), folder / 'config.json', free=_FREE)
     with lines.Log(folder / 'cells.jsonl') as log:
-      done = {row['batch'] for row in log.lines}
-      left = [batch for batch in study.batch_sizes if batch not in done]
-      if left:
+      done = {(row['batch'], row['acceptance']) for row in log.lines}
+      left = {
+        batch: [x for x in study.acceptances if (batch, x) not in done]
+        for batch in study.batch_sizes
+      }
+      if any(left.values()):
         pair = shapes.pair(
           (study.drafter, study.verifier),
           (study.drafter_weights, study.verifier_weights),
@@ -98,42 +102,39 @@ def run(study: Load, workdir: epath.PathLike) -> str:
           mesh,
         )
         memory.tell('with the weights')
-      for batch in left:
-        print(f'batch {batch} ...', file=sys.stderr)
-        log.append(
-          [row | environment.describe() for row in _measure(study, pair, batch)]
-        )
+      for batch, rates in left.items():
+        if rates:
+          print(f'batch {batch} ...', file=sys.stderr)
+          for row in _measure(study, pair, batch, rates):
+            log.append([row | environment.describe()])
       text = table(log.lines)
     files.write(folder / 'table.md', f'{text}\n')
   return text
 
 
-def _measure(study, pair, batch) -> list[dict[str, Any]]:
+def _measure(study, pair, batch, acceptances) -> Iterator[dict[str, Any]]:
   """The row of each rate."""
   alone = _slots(study, pair, batch, None)
   plain = _speed(study, alone, pair.params[1:], _queue(study, pair, batch))
   made = _slots(study, pair, batch, schedules.LOAD)
-  asked = {x: _queue(study, pair, batch, x) for x in study.acceptances}
+  asked = {x: _queue(study, pair, batch, x) for x in acceptances}
   cost_A = calibration.costs_A(
     made, pair.params, asked[max(asked)], study.turns
   )
-  rows, G = [], study.gamma + 1
+  G = study.gamma + 1
   for acceptance, queue in asked.items():
     speed = lambda cost_A, queue=queue: _speed(  # noqa: E731
       study, made, pair.params, queue.replace(schedule_parameter=cost_A)
     )
     fixed = {str(d): speed(load.forced(d, G)) for d in range(1, G + 1)}
-    rows.append(
-      {
-        'batch': batch,
-        'acceptance': acceptance,
-        'plain': plain,
-        'fixed': fixed,
-        'load': speed(cost_A),
-        'costs': cost_A.tolist(),
-      }
-    )
-  return rows
+    yield {
+      'batch': batch,
+      'acceptance': acceptance,
+      'plain': plain,
+      'fixed': fixed,
+      'load': speed(cost_A),
+      'costs': cost_A.tolist(),
+    }
 
 
 def _slots(study, pair, batch, schedule):

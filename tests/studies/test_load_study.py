@@ -27,6 +27,12 @@ def _rows(folder):
   return [json.loads(line) for line in text.splitlines()]
 
 
+def _second(first, calls, then):
+  """A function that is `first` so many times, and `then` after."""
+  left = iter([first] * calls)
+  return lambda *args: next(left, then)(*args)
+
+
 def test_cells_are_measured_once(tiny_preset, tmp_path, monkeypatch):
   turns = []
 
@@ -46,6 +52,15 @@ def test_cells_are_measured_once(tiny_preset, tmp_path, monkeypatch):
   cost_A = np.array([1.0, 1.1, 1.2, 1.3])
   monkeypatch.setattr(load.requests, 'serve', serve)
   monkeypatch.setattr(load.calibration, 'costs_A', lambda *_: cost_A)
+
+  def end(*_):
+    raise KeyboardInterrupt
+
+  with monkeypatch.context() as killed:  # A row is kept once it is measured.
+    killed.setattr(load.load, 'forced', _second(load.load.forced, 4, end))
+    with pytest.raises(KeyboardInterrupt):
+      load.run(_study(), tmp_path)
+  assert [row['acceptance'] for row in _rows(tmp_path)] == [0]
   text = load.run(_study(), tmp_path)
   assert (tmp_path / 'table.md').read_text() == f'{text}\n'
   never, often = _rows(tmp_path)
