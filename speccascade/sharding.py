@@ -141,6 +141,15 @@ def constrain(x, spec):
   return jax.lax.with_sharding_constraint(x, own)
 
 
+def device_size(x, spec):
+  """Returns the bytes of x that a device holds where `constrain` divides it."""
+  mesh, shape = jax_sharding.get_abstract_mesh(), x.shape
+  if not mesh.empty:
+    own = jax.NamedSharding(mesh, fit(spec, shape, mesh))
+    shape = own.shard_shape(shape)
+  return math.prod(shape) * x.dtype.itemsize
+
+
 def by_cache(x_BxKxQxH):
   """Moves queries, or what they found, to the rows and heads of their cache.
 

@@ -306,7 +306,8 @@ def read(function, stacks, layer, length):
 
   if len(options) == 1:
     return run(*options, stacks)
-  size = sum(x.nbytes // len(x) for x in stacks) // options[-1]
+  held = sum(sharding.device_size(x, sharding.CACHE) // len(x) for x in stacks)
+  size = held // options[-1]  # Of a slot.
   worth = [width for width in options[:-1] if size * width > _WAIT]
   return lax.platform_dependent(
     length,

@@ -140,3 +140,30 @@ def test_a_sharded_cache():
     assert not new.sharding.is_fully_replicated
     assert old.sharding.is_equivalent_to(new.sharding, 5)
   np.testing.assert_allclose(got, want[:, :BLOCK], rtol=0, atol=1e-10)
+
+
+@pytest.mark.skipif(jax.device_count() < 8, reason='needs 8 devices')
+@pytest.mark.parametrize(('data', 'model'), [(1, 1), (4, 1), (2, 4)])
+def test_a_gpu_chooses_where_its_own_share_is_worth_a_wait(data, model):
+  """However many devices there are."""
+  L, K, H, slots = 2, 4, 8, 256
+  least, _ = cache_lib.widths(slots)
+  mesh = sharding.make_mesh(data, model, jax.devices()[: data * model])
+
+  def chooses(rows):
+    """Whether a program can read `least`, of so many rows a device."""
+    shape = L, rows * mesh.size, K, slots, H
+    stacks = [jax.ShapeDtypeStruct(shape, jnp.float32)] * 2
+
+    def run(stacks, length):
+      count = lambda *parts: sum(x.sum() for x in parts)  # noqa: E731
+      return cache_lib.read(count, stacks, 0, length)
+
+    with jax.set_mesh(mesh):
+      traced = jax.jit(run).trace(stacks, jnp.int32(9))
+      text = traced.lower(lowering_platforms=('cuda',)).as_text()
+    return f'x{K}x{least}x{H}x' in text
+
+  worth = cache_lib._WAIT // (2 * K * H * 4 * least)
+  assert not chooses(worth)
+  assert chooses(worth + 1)
