@@ -141,13 +141,12 @@ def constrain(x, spec):
   return jax.lax.with_sharding_constraint(x, own)
 
 
-def device_size(x, spec):
-  """Returns the bytes of x that a device holds where `constrain` divides it."""
-  mesh, shape = jax_sharding.get_abstract_mesh(), x.shape
-  if not mesh.empty:
-    own = jax.NamedSharding(mesh, fit(spec, shape, mesh))
-    shape = own.shard_shape(shape)
-  return math.prod(shape) * x.dtype.itemsize
+def own_shape(shape, spec):
+  """Returns what a device holds of a shape that `constrain` divides."""
+  mesh = jax_sharding.get_abstract_mesh()
+  if mesh.empty:
+    return tuple(shape)
+  return jax.NamedSharding(mesh, fit(spec, shape, mesh)).shard_shape(shape)
 
 
 def by_cache(x_BxKxQxH):

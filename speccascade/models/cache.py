@@ -6,6 +6,7 @@ Shape letters are those of `speccascade.models`.
 """
 
 import functools
+import math
 
 import flax.struct
 import jax
@@ -306,8 +307,7 @@ def read(function, stacks, layer, length):
 
   if len(options) == 1:
     return run(*options, stacks)
-  held = sum(sharding.device_size(x, sharding.CACHE) // len(x) for x in stacks)
-  size = held // options[-1]  # Of a slot.
+  size = sum(map(_slot_size, stacks))
   worth = [width for width in options[:-1] if size * width > _WAIT]
   return lax.platform_dependent(
     length,
@@ -316,6 +316,12 @@ def read(function, stacks, layer, length):
     rocm=functools.partial(choose, [*worth, options[-1]]),
     default=functools.partial(choose, options),
   )
+
+
+def _slot_size(x_LxBxKxSxH):
+  """Bytes that a device holds of one slot of a layer, of all its rows."""
+  own = sharding.own_shape(x_LxBxKxSxH.shape, sharding.CACHE)
+  return math.prod(own) // (own[0] * own[3]) * x_LxBxKxSxH.dtype.itemsize
 
 
 def widths(slots):

@@ -194,7 +194,8 @@ def chosen(x_BxTxD, at_B):
 def embed(token_BxT, table_VxD, dtype, scale_V=None):
   """Returns x_BxTxD, the rows of a table that tokens ask for.
 
-  Many tokens are looked up in parts: libtpu has no room for more at a time.
+  Many tokens are looked up in parts: libtpu has no room for more at a time. The
+  parts are of all rows, so that devices look up the tokens of their own.
 
   Args:
     token_BxT: int32 tokens.
@@ -217,12 +218,12 @@ def embed(token_BxT, table_VxD, dtype, scale_V=None):
     # Else devices would gather what they scaled a part of each.
     return sharding.constrain(found, sharding.HIDDEN)
 
-  B, T = token_BxT.shape
+  B, T = sharding.own_shape(token_BxT.shape, sharding.BATCH)
   part = max(_LOOKED_UP // table_VxD.shape[1], _PART)
   if B * T <= part:
     return sharding.constrain(by_token(look_up, token_BxT), sharding.HIDDEN)
-  x_BTxD = lax.map(look_up, token_BxT.reshape(-1), batch_size=part)
-  return sharding.constrain(x_BTxD.reshape(B, T, -1), sharding.HIDDEN)
+  x_TxBxD = lax.map(look_up, token_BxT.T, batch_size=max(part // B, 1))
+  return sharding.constrain(x_TxBxD.swapaxes(0, 1), sharding.HIDDEN)
 
 
 def unembed(x_BxTxD, table_VxD, scale_V=None):

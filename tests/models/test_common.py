@@ -1,8 +1,11 @@
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from speccascade import sharding
 from speccascade.models import common
 
 pytestmark = pytest.mark.usefixtures('float64')
@@ -70,10 +73,30 @@ def test_many_tokens_are_looked_up_in_parts(monkeypatch):
   np.testing.assert_array_equal(look_up(), want)
   monkeypatch.setattr(common, '_LOOKED_UP', 7 * 4)
   monkeypatch.setattr(common, '_PART', 1)
-  assert '7,4' in str(
-    jax.make_jaxpr(lambda: look_up())()
-  )  # And what is left, 5.
+  # Two tokens of each of three rows at a time, and what is left, one.
+  assert '2,3,4' in str(jax.make_jaxpr(lambda: look_up())())
   np.testing.assert_array_equal(look_up(), want)
+  monkeypatch.setattr(common, '_LOOKED_UP', 4)  # A token, of all rows.
+  np.testing.assert_array_equal(look_up(), want)
+
+
+@pytest.mark.skipif(jax.device_count() < 8, reason='needs 8 devices')
+def test_devices_look_up_the_tokens_of_their_own_rows(monkeypatch):
+  monkeypatch.setattr(common, '_LOOKED_UP', 1)
+  monkeypatch.setattr(common, '_PART', 7)
+  rng = np.random.default_rng(0)
+  table_VxD = jnp.asarray(rng.normal(size=(50, 4)))
+  token_BxT = rng.integers(0, 50, (12, 11))
+  mesh = sharding.make_mesh(4, 2, jax.devices()[:8])
+  rows = jax.NamedSharding(mesh, sharding.BATCH)
+  with jax.set_mesh(mesh):
+    own = jax.device_put(token_BxT, rows)
+    made = jax.jit(lambda x: common.embed(x, table_VxD, jnp.float64))
+    text = made.lower(own).compile().as_text()
+    found = made(own)
+  assert 'while' in text
+  assert not re.search(r'all-to-all|all-gather|all-reduce|permute', text)
+  np.testing.assert_array_equal(found, np.asarray(table_VxD)[token_BxT])
 
 
 def _lowered(function, platform, *args):
