@@ -48,7 +48,7 @@ class Load(config.Schema):
     prompt: tokens of each prompt.
     new_tokens: of each answer.
     gamma: longest draft.
-    turns: of the loop between two looks at what has ended.
+    turns: of the loop in a call that is timed for its cost.
   """
 
   drafter: str = 'gemma2_2b'
@@ -118,8 +118,9 @@ def _measure(study, pair, batch, acceptances) -> Iterator[dict[str, Any]]:
   plain = _speed(study, alone, pair.params[1:], _queue(study, pair, batch))
   made = _slots(study, pair, batch, schedules.LOAD)
   asked = {x: _queue(study, pair, batch, x) for x in acceptances}
+  served = requests.longest(study.turns)
   cost_A = calibration.costs_A(
-    made, pair.params, asked[max(asked)], study.turns
+    made, pair.params, asked[max(asked)], study.turns, served
   )
   G = study.gamma + 1
   for acceptance, queue in asked.items():

@@ -60,7 +60,7 @@ class Throughput(base.Study):
     num_requests: of each.
     num_examples: different prompts among them; they come in turn, and each
       answer to one is another sample.
-    turns: of the loop between two looks at what has arrived.
+    turns: of the loop between two looks at what has arrived, until all has.
     turn_ms: what a turn takes by a simulated clock; None is the real one.
     trials: of each, of which medians are told; those of one run take turns. One
       by a simulated clock, whose trials are alike.
@@ -196,7 +196,8 @@ def _trial(row):
 def _measure(study, plan, made, params, queue, rate) -> dict[str, Any]:
   told = {}
   if plan and made.decoder.schedule.measured:
-    cost_A = calibration.costs_A(made, params, queue, study.turns)
+    served = study.turns if rate else requests.longest(study.turns)
+    cost_A = calibration.costs_A(made, params, queue, study.turns, served)
     queue = queue.replace(schedule_parameter=cost_A)
     told = {'costs': cost_A.tolist()}
   arrived_Q = requests.poisson(rate, study.num_requests, study.seed)

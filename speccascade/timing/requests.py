@@ -15,6 +15,8 @@ from speccascade.decoding import queue as queue_lib
 from speccascade.decoding import serving
 from speccascade.timing import clock
 
+_LONG = 32  # Turns of a call that need not look for arrivals.
+
 
 @dataclasses.dataclass(frozen=True)
 class Served:
@@ -51,6 +53,11 @@ def poisson(rate: float, number: int, seed: int) -> np.ndarray:
   return np.cumsum(gaps)
 
 
+def longest(turns: int) -> int:
+  """Returns the turns of a call when all requests have arrived."""
+  return max(turns, _LONG)
+
+
 def serve(
   made: queue_lib.Slots,
   params: tuple[Any, ...],
@@ -66,7 +73,8 @@ def serve(
     params: of its models.
     queue: Queue of one group, whose answer i continues prompt i and has id i.
     arrived_Q: when each arrives, rising.
-    turns: of the loop between two looks at what has arrived.
+    turns: of the loop between two looks at what has arrived; `longest` of them
+      when all has.
     turn_seconds: what a turn takes by a simulated clock; None is the real one.
 
   Returns:
@@ -91,9 +99,8 @@ def serve(
         clock.sleep(max(0.0, arrived_Q[there] - now))
       now = float(arrived_Q[there])
       there = int(np.searchsorted(arrived_Q, now, 'right'))
-    state, ended = serving.step(
-      made, params, _there(queue, there), turns, state
-    )
+    call = longest(turns) if there == Q else turns
+    state, ended = serving.step(made, params, _there(queue, there), call, state)
     number = ended.turn - len(ends)
     if turn_seconds is None:
       after = hosts.number_of_first(clock.now() - start)
