@@ -88,8 +88,7 @@ def step(
   Raises:
     ValueError: a model gave a logit that is not finite.
   """
-  there = lambda x: x if isinstance(x, jax.Array) else jnp.asarray(x)  # noqa: E731
-  queue = jax.tree.map(there, queue)
+  queue = jax.tree.map(jnp.asarray, queue)
   if state is None:
     state = sharding.on_mesh(_init, made, params, queue)
   state = sharding.on_mesh(_advance, made, params, queue, turns, state)

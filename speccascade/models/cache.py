@@ -319,7 +319,7 @@ def read(function, stacks, layer, length):
 
 
 def _slot_size(x_LxBxKxSxH):
-  """Bytes that a device holds of one slot of a layer, of all its rows."""
+  """Bytes of one slot of a layer, of all rows that a device has of a batch."""
   own = sharding.own_shape(x_LxBxKxSxH.shape, sharding.CACHE)
   return math.prod(own) // (own[0] * own[3]) * x_LxBxKxSxH.dtype.itemsize
 

@@ -194,8 +194,8 @@ def chosen(x_BxTxD, at_B):
 def embed(token_BxT, table_VxD, dtype, scale_V=None):
   """Returns x_BxTxD, the rows of a table that tokens ask for.
 
-  Many tokens are looked up in parts: libtpu has no room for more at a time. The
-  parts are of all rows, so that devices look up the tokens of their own.
+  Many tokens are looked up in parts: libtpu has no room for more at a time. A
+  part is of all rows where it can be: devices look up the tokens of their own.
 
   Args:
     token_BxT: int32 tokens.
@@ -222,8 +222,13 @@ def embed(token_BxT, table_VxD, dtype, scale_V=None):
   part = max(_LOOKED_UP // table_VxD.shape[1], _PART)
   if B * T <= part:
     return sharding.constrain(by_token(look_up, token_BxT), sharding.HIDDEN)
-  x_TxBxD = lax.map(look_up, token_BxT.T, batch_size=max(part // B, 1))
-  return sharding.constrain(x_TxBxD.swapaxes(0, 1), sharding.HIDDEN)
+  if B > part:
+    x_BTx1xD = lax.map(look_up, token_BxT.reshape(-1, 1), batch_size=part)
+    x_BxTxD = x_BTx1xD.reshape(*token_BxT.shape, -1)
+  else:
+    x_TxBxD = lax.map(look_up, token_BxT.T, batch_size=part // B)
+    x_BxTxD = x_TxBxD.swapaxes(0, 1)
+  return sharding.constrain(x_BxTxD, sharding.HIDDEN)
 
 
 def unembed(x_BxTxD, table_VxD, scale_V=None):

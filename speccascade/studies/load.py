@@ -48,7 +48,7 @@ class Load(config.Schema):
     prompt: tokens of each prompt.
     new_tokens: of each answer.
     gamma: longest draft.
-    turns: of the loop in a call that is timed for its cost.
+    turns: of a call of the loop, at most, that is timed for its cost.
   """
 
   drafter: str = 'gemma2_2b'
@@ -113,7 +113,7 @@ def run(study: Load, workdir: epath.PathLike) -> str:
 
 
 def _measure(study, pair, batch, acceptances) -> Iterator[dict[str, Any]]:
-  """The row of each rate."""
+  """Yields the row of each rate."""
   alone = _slots(study, pair, batch, None)
   plain = _speed(study, alone, pair.params[1:], _queue(study, pair, batch))
   made = _slots(study, pair, batch, schedules.LOAD)

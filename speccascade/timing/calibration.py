@@ -33,12 +33,13 @@ def costs_A(
     made: Slots under the schedule `load`.
     params: of its models.
     queue: Queue, enough to fill the slots.
-    turns: of a call that is timed.
-    served: of a call that serves.
+    turns: most of a call that is timed.
+    served: those of a call that serves.
     rounds: of all numbers of tokens, in each of which each has so many turns.
 
   Returns:
-    Milliseconds of a turn that drafts 0 to G tokens, the least of the rounds.
+    Milliseconds of a turn that drafts 0 to G tokens, the least of the rounds,
+    with its share of a call that serves.
 
   Raises:
     ValueError: no answer takes two turns.
@@ -49,7 +50,7 @@ def costs_A(
   forced = [
     queue.replace(schedule_parameter=load.forced(d, G)) for d in numbers
   ]
-  ms_AxR, empty_R = [[] for _ in numbers], []
+  timed_A, empty_R = [[] for _ in numbers], []
   state = None
   for _ in range(rounds):
     for d in numbers:
@@ -59,11 +60,11 @@ def costs_A(
       (state, before), empty = clock.seconds(call, 0, state)
       (state, ended), seconds = clock.seconds(call, turns, state)
       empty_R.append(1e3 * empty)
-      number = ended.turn - before.turn
-      ms_AxR[d].append(1e3 * seconds / number)
+      timed_A[d].append((1e3 * seconds, ended.turn - before.turn))
+  empty = min(empty_R)
   # What a turn reads of prompts, and a busy machine, only ever add to it.
-  least_A, empty = np.array([min(ms_R) for ms_R in ms_AxR]), min(empty_R)
-  return np.maximum(least_A - empty / turns, 0) + empty / served
+  least_A = [min((ms - empty) / n for ms, n in timed) for timed in timed_A]
+  return np.maximum(least_A, 0) + empty / served
 
 
 def _filled(made, params, queue):

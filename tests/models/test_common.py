@@ -81,22 +81,35 @@ def test_many_tokens_are_looked_up_in_parts(monkeypatch):
 
 
 @pytest.mark.skipif(jax.device_count() < 8, reason='needs 8 devices')
-def test_devices_look_up_the_tokens_of_their_own_rows(monkeypatch):
+@pytest.mark.parametrize('narrow', [False, True])
+@pytest.mark.parametrize(('rows', 'part'), [(12, 7), (6, 7), (12, 2)])
+def test_devices_look_up_the_tokens_of_their_own_rows(
+  monkeypatch, narrow, rows, part
+):
+  """Whether four divide the rows or not, and where a part is of few of them."""
   monkeypatch.setattr(common, '_LOOKED_UP', 1)
-  monkeypatch.setattr(common, '_PART', 7)
+  monkeypatch.setattr(common, '_PART', part)
   rng = np.random.default_rng(0)
-  table_VxD = jnp.asarray(rng.normal(size=(50, 4)))
-  token_BxT = rng.integers(0, 50, (12, 11))
+  table_VxD, scale_V = rng.normal(size=(50, 4)), None
+  want_VxD = table_VxD
+  if narrow:
+    table_VxD = rng.integers(-9, 9, (50, 4)).astype(np.int8)
+    scale_V = rng.normal(size=50)
+    want_VxD = table_VxD * scale_V[:, None]
+  token_BxT = rng.integers(0, 50, (rows, 11))
   mesh = sharding.make_mesh(4, 2, jax.devices()[:8])
-  rows = jax.NamedSharding(mesh, sharding.BATCH)
   with jax.set_mesh(mesh):
-    own = jax.device_put(token_BxT, rows)
-    made = jax.jit(lambda x: common.embed(x, table_VxD, jnp.float64))
+    own, table_VxD, scale_V = jax.tree.map(
+      jnp.asarray, (token_BxT, table_VxD, scale_V)
+    )
+    own = jax.jit(lambda x: sharding.constrain(x, sharding.BATCH))(own)
+    made = jax.jit(lambda x: common.embed(x, table_VxD, jnp.float64, scale_V))
     text = made.lower(own).compile().as_text()
     found = made(own)
   assert 'while' in text
-  assert not re.search(r'all-to-all|all-gather|all-reduce|permute', text)
-  np.testing.assert_array_equal(found, np.asarray(table_VxD)[token_BxT])
+  if (rows, part) == (12, 7):
+    assert not re.search(r'all-to-all|all-gather|all-reduce|permute', text)
+  np.testing.assert_array_equal(found, want_VxD[token_BxT])
 
 
 def _lowered(function, platform, *args):

@@ -51,7 +51,12 @@ def test_cells_are_measured_once(tiny_preset, tmp_path, monkeypatch):
 
   cost_A = np.array([1.0, 1.1, 1.2, 1.3])
   monkeypatch.setattr(load.requests, 'serve', serve)
-  monkeypatch.setattr(load.calibration, 'costs_A', lambda *_: cost_A)
+
+  def costs_A(made, params, queue, timed, served):
+    assert (timed, served) == (4, 32)
+    return cost_A
+
+  monkeypatch.setattr(load.calibration, 'costs_A', costs_A)
 
   def end(*_):
     raise KeyboardInterrupt
@@ -74,6 +79,8 @@ def test_cells_are_measured_once(tiny_preset, tmp_path, monkeypatch):
   assert often['load'] > 1.5 * often['plain']
   monkeypatch.setattr(load, '_measure', None)
   assert load.run(_study(), tmp_path) == text
+  with pytest.raises(TypeError):  # One rate more is measured.
+    load.run(_study(acceptances=(0.0, 0.9, 0.5)), tmp_path)
   with pytest.raises(ValueError, match='changed: gamma'):
     load.run(_study(gamma=3), tmp_path)
 

@@ -15,7 +15,7 @@ LENGTH_Q = np.array([1, 4, 3, 2])
 def turns(monkeypatch):
   """Two slots; each answer has a token a turn, from the turn that begins it.
 
-  Gives how many requests each call was told of.
+  Gives how many requests each call was told of, and how many turns it had.
   """
   told = []
 
@@ -23,7 +23,7 @@ def turns(monkeypatch):
     del made, params
     there = int(queue.number)
     assert int(queue.answers[0].number) == there
-    told.append(there)
+    told.append((there, turns))
     waiting, running, turn, busy = state[:4] if state else ([], {}, 0, 0)
     known = state[4] if state else 0
     waiting += list(range(known, there))
@@ -61,8 +61,8 @@ def test_waits_by_hand(turns):
   np.testing.assert_allclose(found.ended_Q, [0.1, 0.4, 0.4, 5.2])
   np.testing.assert_array_equal(found.tokens_Q, LENGTH_Q)
   assert (found.turns, found.busy) == (6, 10)
-  # The first calls compile; when all has arrived one call ends it.
-  assert turns == [0, 0, 2, 3, 3, 3, 4]
+  # The first calls compile; when all has arrived a call is long.
+  assert turns == [*[(0, 1)] * 2, (2, 1), *[(3, 1)] * 3, (4, 32)]
   told = requests.summary(found, slots=2)
   assert told['output_throughput'] == pytest.approx(10 / 5.2)
   assert told['request_throughput'] == pytest.approx(4 / 5.2)
@@ -70,6 +70,11 @@ def test_waits_by_hand(turns):
   assert told['median_ttft_ms'] == pytest.approx(100)
   assert told['median_tpot_ms'] == pytest.approx(100)
   assert told['median_e2el_ms'] == pytest.approx(275)
+
+
+def test_no_call_is_shorter_than_asked_for(turns):
+  requests.serve(None, None, _queue(), np.zeros(4), 40, turn_seconds=0.1)
+  assert turns[-1] == (4, 40)
 
 
 def test_turns_between_looks_share_their_time(turns):

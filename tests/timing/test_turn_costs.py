@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 import numpy as np
+import pytest
 
 from speccascade import methods
 from speccascade.decoding import load, queue, schedules
@@ -14,7 +15,8 @@ from tests.decoding import test_slots, tiny
 G = 4
 
 
-def test_each_number_of_drafted_tokens_is_timed(float64, monkeypatch):
+@pytest.mark.parametrize('turns', [1, 60])  # Of 60 a call has fewer.
+def test_each_number_of_drafted_tokens_is_timed(float64, monkeypatch, turns):
   """A turn takes a second, and a tenth for each token of its longest draft.
 
   In some rounds it takes more, as on a busy machine. A call takes 0.3 s more.
@@ -29,11 +31,11 @@ def test_each_number_of_drafted_tokens_is_timed(float64, monkeypatch):
   made = queue.Slots(loop, 3, tiny.S, 4, 8, 6)
   told, ended = [], []
 
-  def seconds(call, turns, state):
+  def seconds(call, number, state):
     _, _, queue = call.args
     old, turn = jax.device_get((state.rows.tally.drafted_B, state.turn))
-    state, out = call(turns, state)
-    if not turns:
+    state, out = call(number, state)
+    if not number:
       assert out.turn == turn
       return (state, out), 0.3
     # The longest draft of a row that was there before and after.
@@ -49,9 +51,11 @@ def test_each_number_of_drafted_tokens_is_timed(float64, monkeypatch):
     return (state, out), ran + 0.3
 
   monkeypatch.setattr(clock, 'seconds', seconds)
-  cost_A = calibration.costs_A(made, pair.params, asked, 1, 30, rounds=9)
+  cost_A = calibration.costs_A(made, pair.params, asked, turns, 30, rounds=9)
   np.testing.assert_allclose(cost_A, 1010 + 100 * np.arange(G + 1))
   assert sum(ended) > 3  # Slots take the next answers meanwhile.
+  if turns > 1:  # Of which a row drafts in each.
+    return
   for forced, most in told:
     assert most <= forced
   assert {most for forced, most in told if forced == G} >= {G}
