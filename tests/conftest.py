@@ -4,6 +4,7 @@ import gc
 import importlib.metadata
 import os
 import pathlib
+import tempfile
 
 _FLAGS = ['--xla_force_host_platform_device_count=8']
 # Compiling takes most of the time of the tests, and loops without the emitters
@@ -12,6 +13,10 @@ _FLAGS = ['--xla_force_host_platform_device_count=8']
 if importlib.metadata.version('jaxlib').startswith('0.10.'):
   _FLAGS.append('--xla_cpu_use_fusion_emitters=false')
   _FLAGS.append('--xla_cpu_parallel_codegen_split_count=1')
+if 'PYTEST_XDIST_WORKER' not in os.environ:  # Workers share it.
+  # Sweeps keep programs there: those of the user are neither read nor added to.
+  _CACHE = tempfile.TemporaryDirectory(prefix='speccascade-tests-')
+  os.environ['XDG_CACHE_HOME'] = _CACHE.name
 os.environ['XLA_FLAGS'] = ' '.join((os.environ.get('XLA_FLAGS', ''), *_FLAGS))
 
 import jax  # noqa: E402
