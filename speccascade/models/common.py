@@ -218,7 +218,7 @@ def embed(token_BxT, table_VxD, dtype, scale_V=None):
     # Else devices would gather what they scaled a part of each.
     return sharding.constrain(found, sharding.HIDDEN)
 
-  B, T = sharding.own_shape(token_BxT.shape, sharding.BATCH)
+  B, T = sharding.own_shape(token_BxT.shape, sharding.BATCH)  # Of a device.
   part = max(_LOOKED_UP // table_VxD.shape[1], _PART)
   if B * T <= part:
     return sharding.constrain(by_token(look_up, token_BxT), sharding.HIDDEN)

@@ -48,7 +48,8 @@ class Load(config.Schema):
     prompt: tokens of each prompt.
     new_tokens: of each answer.
     gamma: longest draft.
-    turns: of a call of the loop, at most, that is timed for its cost.
+    turns: most of a call that is timed for its cost; one that serves has
+      `requests.longest` of them.
   """
 
   drafter: str = 'gemma2_2b'

@@ -79,7 +79,8 @@ def test_cells_are_measured_once(tiny_preset, tmp_path, monkeypatch):
   assert often['load'] > 1.5 * often['plain']
   monkeypatch.setattr(load, '_measure', None)
   assert load.run(_study(), tmp_path) == text
-  with pytest.raises(TypeError):  # One rate more is measured.
+  # One rate more is measured.
+  with pytest.raises(TypeError, match='not callable'):
     load.run(_study(acceptances=(0.0, 0.9, 0.5)), tmp_path)
   with pytest.raises(ValueError, match='changed: gamma'):
     load.run(_study(gamma=3), tmp_path)

@@ -1,7 +1,9 @@
 """Requests to a tiny pair, and what is told of them."""
 
 import json
+import types
 
+import numpy as np
 import pytest
 
 from speccascade import config
@@ -68,6 +70,28 @@ def test_plans_are_lines_of_their_own(tiny_folder, tmp_path):
   cost_A = rows['g3-load']['costs']
   assert len(cost_A) == 5
   assert min(cost_A) > 0
+
+
+def test_costs_are_of_the_calls_that_serve(tiny_folder, monkeypatch):
+  """Which are long where all requests are there at once."""
+  told = []
+
+  def costs_A(made, params, queue, turns, served):
+    told.append((turns, served))
+    return np.ones(5)
+
+  monkeypatch.setattr(throughput.calibration, 'costs_A', costs_A)
+  monkeypatch.setattr(throughput.requests, 'serve', lambda *_: None)
+  monkeypatch.setattr(throughput.requests, 'summary', lambda *_: {})
+  study = _study(tiny_folder, turns=4, turn_ms=None)
+  schedule = types.SimpleNamespace(measured=True)
+  decoder = types.SimpleNamespace(schedule=schedule)
+  made = types.SimpleNamespace(decoder=decoder, rows=3)
+  queue = types.SimpleNamespace(replace=lambda **_: None)
+  for rate in (0.0, 5.0):
+    row = throughput._measure(study, 'g3-load', made, None, queue, rate)
+    assert row == {'costs': [1.0] * 5}
+  assert told == [(4, 32), (4, 4)]
 
 
 def test_trials_take_turns_and_their_medians_are_told(
