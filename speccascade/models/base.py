@@ -63,6 +63,12 @@ class Model(Protocol):
     models then compile fast.
     """
 
+  def fuse(self, params: dict[str, Any]) -> dict[str, Any]:
+    """Returns the parameters with groups side by side, as `fusing.fuse` does.
+
+    Of these all functions compute the same. `params` is consumed.
+    """
+
   def forward(self, params: dict[str, Any], *inputs: jax.Array) -> jax.Array:
     """Runs an uncached, causal pass.
 

@@ -8,10 +8,11 @@ import functools
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from speccascade import sharding
-from speccascade.models import int8
+from speccascade.models import fusing, int8
 
 _LOOKED_UP = 2**22  # Numbers of a gather, or of so many tokens:
 _PART = 1024
@@ -119,6 +120,23 @@ def project(module, x_BxTxD, name, shape, init=None):
   init = init or nn.initializers.lecun_normal(0, tuple(range(1, len(shape))))
   w = weight(module, name, init, shape)
   return by_token(lambda x: _times(x, w, 1), x_BxTxD)
+
+
+def project_each(module, x_BxTxD, shapes):
+  """Multiplies by several parameters: by all at once where they are fused.
+
+  Args:
+    module: that has them.
+    x_BxTxD: what is multiplied.
+    shapes: {name: (D, ...)}, alike but for the second axis.
+  """
+  fused = fusing.name_of(shapes)
+  if not module.has_variable('params', fused):
+    return [project(module, x_BxTxD, *item) for item in shapes.items()]
+  sizes = [shape[1] for shape in shapes.values()]
+  D, _, *rest = next(iter(shapes.values()))
+  y = project(module, x_BxTxD, fused, (D, sum(sizes), *rest))
+  return jnp.split(y, np.cumsum(sizes)[:-1], axis=2)
 
 
 def attend(q_BxTxNxH, k_BxKxSxH, v_BxKxSxH, mask_BxTxS, adjust=lambda x: x):
@@ -281,12 +299,11 @@ class FeedForward(nn.Module):
     """Maps BxTxD to BxTxD."""
     D, F = x_BxTxD.shape[-1], self.width
     activate = ACTIVATIONS[self.activation]
-    # Apart, not fused: a fused kernel that is sharded over its output and
-    # then split costs a collective permute.
-    h_BxTxF = project(self, x_BxTxD, 'up', (D, F))
     if self.gated:
-      h_BxTxF *= activate(project(self, x_BxTxD, 'gate', (D, F)))
+      shapes = {'up': (D, F), 'gate': (D, F)}
+      h_BxTxF, gate_BxTxF = project_each(self, x_BxTxD, shapes)
+      h_BxTxF *= activate(gate_BxTxF)
     else:
-      h_BxTxF = activate(h_BxTxF)
+      h_BxTxF = activate(project(self, x_BxTxD, 'up', (D, F)))
     y_BxTxD = project(self, h_BxTxF, 'down', (F, D))
     return sharding.constrain(y_BxTxD, sharding.HIDDEN)

@@ -15,7 +15,7 @@ from jax import sharding as jax_sharding
 from speccascade import checkpoints, sharding
 from speccascade import tokenizers as tokenizer_lib
 from speccascade.checkpoints import opened, reading
-from speccascade.models import base, int8, registry, split
+from speccascade.models import base, fusing, int8, registry, split
 from speccascade.pairs import provenance as provenance_lib
 from speccascade.pairs import vocabulary
 from speccascade.pairs.provenance import ROLES
@@ -67,6 +67,7 @@ def load(
   mesh: jax_sharding.Mesh | None = None,
   stacked: bool | None = None,
   fully: bool = False,
+  fused: bool | None = None,
   drafter_weights: str | None = None,
   verifier_weights: str | None = None,
   drafter_devices: int | None = None,
@@ -88,6 +89,8 @@ def load(
     stacked: whether layers are stacked, for programs that scan over them; None
       is on a TPU only.
     fully: whether both axes of the mesh split the parameters, for training.
+    fused: whether kernels that read the same input lie side by side, as
+      `models.fusing` describes; None is on a GPU that has whole models.
     drafter_weights: 'int8' for kernels and tables of the drafter in int8, which
       `models.int8` describes; None is `dtype`.
     verifier_weights: likewise.
@@ -116,11 +119,15 @@ def load(
   size = vocabulary.common(models, tokenizer, certain)
   if stacked is None:
     stacked = jax.default_backend() == 'tpu'
+  if fused is None:
+    fused = fusing.by_default(mesh) and not fully
   devices, loaded = {'drafter': drafter_devices, 'verifier': None}, {}
   for role in ROLES:
     cut = opened.cut(models[role], size)
     with sharding.split_by(devices[role]):
       loaded[role] = reading.load(cut, mesh, stacked, fully, weights[role])
+    if fused:
+      registry.make_model(loaded[role].config).fuse(loaded[role].params)
   lengths = {
     role: [getattr(x.config, f) for f in registry.family_of(x.config).lengths]
     for role, x in loaded.items()

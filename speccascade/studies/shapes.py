@@ -14,7 +14,7 @@ import numpy as np
 from speccascade import sharding
 from speccascade.aot import program
 from speccascade.decoding import results
-from speccascade.models import presets, registry, split
+from speccascade.models import fusing, presets, registry, split
 
 _EOS = 1
 
@@ -47,6 +47,8 @@ def pair(
       placed = program.shapes(own, mesh, stacked, narrow)
     made.append(_weights(placed, seed))
   models = [registry.make_model(own) for own in configs]
+  if fusing.by_default(mesh):
+    made = [model.fuse(own) for model, own in zip(models, made, strict=True)]
   return types.SimpleNamespace(
     drafter=split.over(models[0], drafter_devices),
     verifier=models[1],

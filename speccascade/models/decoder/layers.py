@@ -288,16 +288,14 @@ class _Attention(nn.Module):
     K, H = self.kind.num_kv_heads, self.kind.head_dim
     position_BxT = context.position_BxT
 
-    def project(name, heads):
-      y_BxTxNxH = common.project(self, x_BxTxD, name, (D, heads, H))
+    def ordered(name, y_BxTxNxH):
       if context.of_prompts:  # Else kernels are copied to another order.
         y_BxTxNxH = sharding.in_order(y_BxTxNxH)
       if not cfg.qkv_bias:
         return y_BxTxNxH
-      zeros = nn.initializers.zeros
-      return y_BxTxNxH + self.param(f'{name}_bias', zeros, (heads, H)).astype(
-        y_BxTxNxH.dtype
-      )
+      shape = y_BxTxNxH.shape[2:]
+      bias_NxH = self.param(f'{name}_bias', nn.initializers.zeros, shape)
+      return y_BxTxNxH + bias_NxH.astype(y_BxTxNxH.dtype)
 
     def rotated(name, y_BxTxNxH):
       if cfg.qk_norm:
@@ -310,10 +308,14 @@ class _Attention(nn.Module):
 
     # Divided by heads until they are stored or compared with what is.
     by_head = functools.partial(sharding.constrain, spec=sharding.HEADS)
-    q_BxTxNxH = rotated('query', project('query', N)) * cfg.query_scale
-    k_BxTxKxH = v_BxTxKxH = project('key', K)
+    heads = {'query': N, 'key': K}
     if not self.kind.keys_as_values:
-      v_BxTxKxH = project('value', K)
+      heads['value'] = K
+    shapes = {name: (D, number, H) for name, number in heads.items()}
+    made = common.project_each(self, x_BxTxD, shapes)
+    q_BxTxNxH, k_BxTxKxH, *v = map(ordered, shapes, made)
+    (v_BxTxKxH,) = v or (k_BxTxKxH,)
+    q_BxTxNxH = rotated('query', q_BxTxNxH) * cfg.query_scale
     if cfg.value_norm:
       v_BxTxKxH = common.rms_norm(v_BxTxKxH, cfg.norm_epsilon)
     q_BxTxNxH = by_head(q_BxTxNxH)

@@ -9,7 +9,7 @@ import dataclasses
 import jax.numpy as jnp
 from jax import lax
 
-from speccascade.models import base, common, int8, stacking
+from speccascade.models import base, common, fusing, int8, stacking
 from speccascade.models import cache as cache_lib
 from speccascade.models.decoder import config as config_lib
 from speccascade.models.decoder import layers
@@ -37,6 +37,10 @@ class Decoder(base.Reader):
   def stack(self, params):
     """Returns the parameters with the layers of whole periods stacked."""
     return stacking.stack(params, len(self.config.kinds))
+
+  def fuse(self, params):
+    """Returns the parameters with what reads the same input side by side."""
+    return fusing.fuse(params, fusing.ATTENTION + fusing.FEED_FORWARD)
 
   def forward(self, params, token_BxT):
     """Runs an uncached, causal pass: logits_BxTxV, float32 or wider."""

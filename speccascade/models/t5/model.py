@@ -10,7 +10,7 @@ import dataclasses
 
 import jax.numpy as jnp
 
-from speccascade.models import base, common, int8, stacking
+from speccascade.models import base, common, fusing, int8, stacking
 from speccascade.models import cache as cache_lib
 from speccascade.models.t5 import config as config_lib
 from speccascade.models.t5 import layers
@@ -39,6 +39,10 @@ class T5(base.Reader):
   def stack(self, params):
     """Returns the parameters with the layers of each half stacked."""
     return stacking.stack(params, 1)
+
+  def fuse(self, params):
+    """Returns the parameters with what reads the same input side by side."""
+    return fusing.fuse(params, fusing.FEED_FORWARD)
 
   def forward(self, params, input_BxS, length_B, token_BxT):
     """Runs an uncached pass, causal in the decoder.

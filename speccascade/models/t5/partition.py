@@ -15,6 +15,7 @@ PARTITION = int8.partition(
     'out': P('model', None, None),  # NxHxD
     'gate': P(None, 'model'),  # DxF
     'up': P(None, 'model'),  # DxF
+    'up_gate': P(None, None),  # Dx2F, of one part.
     'down': P('model', None),  # FxD
     'scale': P(None),  # D
   }
