@@ -205,10 +205,14 @@ class Model(Protocol):
 
 
 class Reader:
-  """What models of all families have of reading prompts.
+  """What models of all families have, mostly of reading prompts.
 
   A family replaces what differs.
   """
+
+  def fuse(self, params):
+    """See `Model`: all stays apart."""
+    return params
 
   def chunks(self, params, rows, width):
     """See `Model`: prompts are read at once."""
