@@ -123,7 +123,10 @@ def project(module, x_BxTxD, name, shape, init=None):
 
 
 def project_each(module, x_BxTxD, shapes):
-  """Multiplies by several parameters: by all at once where they are fused.
+  """Yields products with several parameters, of one product if they are fused.
+
+  Each is made when it is asked for: its random start depends on how many
+  parameters `module` has by then.
 
   Args:
     module: that has them.
@@ -132,11 +135,13 @@ def project_each(module, x_BxTxD, shapes):
   """
   fused = fusing.name_of(shapes)
   if not module.has_variable('params', fused):
-    return [project(module, x_BxTxD, *item) for item in shapes.items()]
+    for name, shape in shapes.items():
+      yield project(module, x_BxTxD, name, shape)
+    return
   sizes = [shape[1] for shape in shapes.values()]
   D, _, *rest = next(iter(shapes.values()))
   y = project(module, x_BxTxD, fused, (D, sum(sizes), *rest))
-  return jnp.split(y, np.cumsum(sizes)[:-1], axis=2)
+  yield from jnp.split(y, np.cumsum(sizes)[:-1], axis=2)
 
 
 def attend(q_BxTxNxH, k_BxKxSxH, v_BxKxSxH, mask_BxTxS, adjust=lambda x: x):

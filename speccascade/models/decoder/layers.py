@@ -288,7 +288,14 @@ class _Attention(nn.Module):
     K, H = self.kind.num_kv_heads, self.kind.head_dim
     position_BxT = context.position_BxT
 
-    def ordered(name, y_BxTxNxH):
+    heads = {'query': N, 'key': K}
+    if not self.kind.keys_as_values:
+      heads['value'] = K
+    shapes = {name: (D, number, H) for name, number in heads.items()}
+    products = common.project_each(self, x_BxTxD, shapes)
+
+    def projected(name):
+      y_BxTxNxH = next(products)
       if context.of_prompts:  # Else kernels are copied to another order.
         y_BxTxNxH = sharding.in_order(y_BxTxNxH)
       if not cfg.qkv_bias:
@@ -308,14 +315,10 @@ class _Attention(nn.Module):
 
     # Divided by heads until they are stored or compared with what is.
     by_head = functools.partial(sharding.constrain, spec=sharding.HEADS)
-    heads = {'query': N, 'key': K}
+    q_BxTxNxH = rotated('query', projected('query')) * cfg.query_scale
+    k_BxTxKxH = v_BxTxKxH = projected('key')
     if not self.kind.keys_as_values:
-      heads['value'] = K
-    shapes = {name: (D, number, H) for name, number in heads.items()}
-    made = common.project_each(self, x_BxTxD, shapes)
-    q_BxTxNxH, k_BxTxKxH, *v = map(ordered, shapes, made)
-    (v_BxTxKxH,) = v or (k_BxTxKxH,)
-    q_BxTxNxH = rotated('query', q_BxTxNxH) * cfg.query_scale
+      v_BxTxKxH = projected('value')
     if cfg.value_norm:
       v_BxTxKxH = common.rms_norm(v_BxTxKxH, cfg.norm_epsilon)
     q_BxTxNxH = by_head(q_BxTxNxH)
