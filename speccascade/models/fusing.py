@@ -11,19 +11,24 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from speccascade.models import int8
 
 ATTENTION = ('query', 'key', 'value'), ('query', 'key')
 FEED_FORWARD = (('up', 'gate'),)
+_GROUPS = {'_'.join(names): names for names in ATTENTION + FEED_FORWARD}
 # The axis of each that a product does not sum over, from its last one.
 _AXIS = {'query': -2, 'up': -1}  # Of L x D x N x H and L x D x F.
 
 
-def by_default(mesh: jax.sharding.Mesh | None) -> bool:
-  """Whether models are fused that lie on a mesh; None is one device."""
+def by_default(mesh: jax.sharding.Mesh | None, stacked: bool) -> bool:
+  """Whether models that lie on a mesh, None for one device, are fused.
+
+  Not those whose layers are stacked: a stack would be held twice meanwhile.
+  """
   whole = mesh is None or mesh.size == mesh.shape['data']
-  return whole and jax.default_backend() == 'gpu'
+  return whole and not stacked and jax.default_backend() == 'gpu'
 
 
 def name_of(names: Iterable[str]) -> str:
@@ -37,8 +42,8 @@ def fuse(
   """Returns parameters with groups of them side by side; consumes `params`.
 
   Args:
-    params: nested dict of arrays, which loses what is fused, so that a device
-      holds no second copy.
+    params: nested dict of arrays, which loses a group at a time, so that a
+      device holds no second copy of more.
     groups: names of each group; the first whose names are all there counts.
   """
   for x in params.values():
@@ -48,6 +53,33 @@ def fuse(
     if all(name in params for name in names):
       _join(params, names, _AXIS[names[0]])
   return params
+
+
+def apart(params: dict[str, Any]) -> dict[str, Any]:
+  """Returns float parameters as they were before `fuse`, if they were fused.
+
+  Args:
+    params: nested dict of arrays; those that are taken apart go to the host.
+  """
+  found = {}
+  for name, x in params.items():
+    names = _GROUPS.get(name)
+    if isinstance(x, dict):
+      found[name] = apart(x)
+    elif names is None:
+      found[name] = x
+    else:
+      found |= zip(names, _parts(params, names, np.asarray(x)), strict=True)
+  return found
+
+
+def _parts(params, names, x):
+  axis, number = _AXIS[names[0]], len(names)
+  total = x.shape[axis]
+  # Queries have as many heads as `out`, N x H x D; the others share the rest.
+  first = params['out'].shape[-3] if 'out' in params else total // number
+  rest = (total - first) // (number - 1)
+  return np.split(x, range(first, total, rest), axis)
 
 
 def _join(params, names, axis):

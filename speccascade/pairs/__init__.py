@@ -90,7 +90,8 @@ def load(
       is on a TPU only.
     fully: whether both axes of the mesh split the parameters, for training.
     fused: whether kernels that read the same input lie side by side, as
-      `models.fusing` describes; None is on a GPU that has whole models.
+      `models.fusing` describes; None is on a GPU that has whole models, unless
+      their layers are stacked.
     drafter_weights: 'int8' for kernels and tables of the drafter in int8, which
       `models.int8` describes; None is `dtype`.
     verifier_weights: likewise.
@@ -120,7 +121,7 @@ def load(
   if stacked is None:
     stacked = jax.default_backend() == 'tpu'
   if fused is None:
-    fused = fusing.by_default(mesh) and not fully
+    fused = fusing.by_default(mesh, stacked) and not fully
   devices, loaded = {'drafter': drafter_devices, 'verifier': None}, {}
   for role in ROLES:
     cut = opened.cut(models[role], size)

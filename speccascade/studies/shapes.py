@@ -47,7 +47,7 @@ def pair(
       placed = program.shapes(own, mesh, stacked, narrow)
     made.append(_weights(placed, seed))
   models = [registry.make_model(own) for own in configs]
-  if fusing.by_default(mesh):
+  if fusing.by_default(mesh, stacked):
     made = [model.fuse(own) for model, own in zip(models, made, strict=True)]
   return types.SimpleNamespace(
     drafter=split.over(models[0], drafter_devices),

@@ -307,29 +307,6 @@ def test_sharded_equals_unsharded(family, make_case, data, model, narrow):
   )
 
 
-@pytest.mark.parametrize('narrow', [False, True])
-@pytest.mark.parametrize('stacked', [False, True])
-@for_some_families
-def test_fused_kernels_give_the_same(family, make_case, stacked, narrow):
-  """And nothing that is fused is held twice."""
-  case = make_case(family, family.examples[-1], stacked, narrow)
-  own = jax.tree.map(jnp.asarray, case.params)
-  names, size = _names(own), sum(x.size for x in jax.tree.leaves(own))
-  fused = case.model.fuse(own)
-  assert fused is own
-  if 'gate' in names:
-    assert not {'up', 'gate', 'up_scale', 'gate_scale'} & _names(fused)
-    assert ('up_scale' in names) == ('up_gate_scale' in _names(fused))
-  if {'query', 'key', 'value'} <= names and not family.encodes_input:
-    assert not {'query', 'key', 'value', 'query_scale'} & _names(fused)
-  assert sum(x.size for x in jax.tree.leaves(fused)) == size
-  cache, _ = _prefill(case.model, fused, case.prompt_BxS, LENGTH_B)
-  logits, _ = _extend(case.model, fused, cache, case.fed_BxT[:, :BLOCK])
-  np.testing.assert_allclose(
-    logits, case.logits_BxTxV[:, :BLOCK], rtol=0, atol=1e-10
-  )
-
-
 @for_each_example
 def test_the_partition_names_every_parameter(family, config):
   mesh = sharding.make_mesh(1, 1, jax.devices()[:1])

@@ -6,15 +6,13 @@ import pytest
 from speccascade import pairs, sharding
 from speccascade.models import fusing, registry
 from speccascade.studies import shapes
+from tests.models import test_families as contract
 
 FUSED = {'query_key_value', 'up_gate'}
 APART = {'query', 'key', 'value', 'up', 'gate'}
 
-
-def _names(params):
-  return {
-    path[-1].key for path, _ in jax.tree_util.tree_leaves_with_path(params)
-  }
+make_case = contract.make_case
+_names = contract._names
 
 
 def _normal(*shape):
@@ -28,20 +26,24 @@ def on_gpu(monkeypatch):
 
 @pytest.mark.usefixtures('on_gpu')
 def test_a_gpu_that_has_whole_models_fuses_them():
-  """By default; devices that split heads would exchange what is fused."""
+  """By default; devices that split heads would exchange what is fused.
+
+  Stacks would be held twice.
+  """
 
   def of(*sizes):
     return sharding.make_mesh(*sizes, jax.devices()[: np.prod(sizes)])
 
-  assert fusing.by_default(None)
-  assert fusing.by_default(of(1, 1))
-  assert fusing.by_default(of(4, 1))
-  assert not fusing.by_default(of(1, 4))
-  assert not fusing.by_default(of(2, 2))
+  assert fusing.by_default(None, False)
+  assert fusing.by_default(of(1, 1), False)
+  assert fusing.by_default(of(4, 1), False)
+  assert not fusing.by_default(None, True)
+  assert not fusing.by_default(of(1, 4), False)
+  assert not fusing.by_default(of(2, 2), False)
 
 
 def test_a_cpu_does_not():
-  assert not fusing.by_default(None)
+  assert not fusing.by_default(None, False)
 
 
 def test_what_is_fused_lies_side_by_side():
@@ -65,6 +67,42 @@ def test_what_is_fused_lies_side_by_side():
     np.testing.assert_array_equal(part, x)
   up, gate = jnp.split(made['ffw']['up_gate'], 2, 1)
   np.testing.assert_array_equal(gate, up + 1)
+
+
+@pytest.mark.parametrize('narrow', [False, True])
+@pytest.mark.parametrize('stacked', [False, True])
+@contract.for_some_families
+def test_fused_kernels_give_the_same(family, make_case, stacked, narrow):
+  """Of ragged rows; and nothing that is fused is left apart."""
+  case = make_case(family, family.examples[-1], stacked, narrow)
+  own = jax.tree.map(jnp.asarray, case.params)
+  names, size = _names(own), sum(x.size for x in jax.tree.leaves(own))
+  fused = case.model.fuse(own)
+  assert fused is own
+  if 'gate' in names:
+    assert not {'up', 'gate', 'up_scale', 'gate_scale'} & _names(fused)
+    assert ('up_scale' in names) == ('up_gate_scale' in _names(fused))
+  if not family.encodes_input:
+    assert not {'query', 'key', 'value', 'query_scale'} & _names(fused)
+  assert sum(x.size for x in jax.tree.leaves(fused)) == size
+  cache, _ = contract._prefill(
+    case.model, fused, case.prompt_BxS, contract.LENGTH_B
+  )
+  block_BxT = case.fed_BxT[:, : contract.BLOCK]
+  logits, _ = contract._extend(case.model, fused, cache, block_BxT)
+  np.testing.assert_allclose(
+    logits, case.logits_BxTxV[:, : contract.BLOCK], rtol=0, atol=1e-10
+  )
+
+
+@pytest.mark.parametrize('stacked', [False, True])
+@contract.for_each_family
+def test_what_is_taken_apart_is_what_was_fused(family, make_case, stacked):
+  """Every family's last example, with queries of as many heads or more."""
+  params = make_case(family, family.examples[-1], stacked).params
+  own = jax.tree.map(jnp.asarray, params)
+  again = fusing.apart(registry.make_model(family.examples[-1]).fuse(own))
+  jax.tree.map(np.testing.assert_array_equal, again, params)
 
 
 def test_a_pair_is_fused_where_it_is_asked_for(request):

@@ -5,8 +5,9 @@ import sys
 import jax
 import numpy as np
 import pytest
+from etils import epath
 
-from speccascade import config, methods
+from speccascade import checkpoints, config, methods, pairs
 from speccascade.checkpoints import hugging_face
 from speccascade.decoding import loop, results, schedules
 from speccascade.models import gemma2, registry, t5
@@ -80,6 +81,23 @@ def test_answers_of_batches_are_joined():
   )
   assert [row.tolist() for row in joined.rows] == [[5], [6, 1], [1]]
   assert (joined.calls, joined.tokens) == (5, 4)
+
+
+# --- A pair's own models.
+
+
+@pytest.mark.parametrize('fused', [False, True])
+def test_a_model_without_a_folder_is_written(tmp_path, fused):
+  """By the names of each kernel, wherever the pair has them."""
+  study = _parse(pair='word_problems')
+  pair = pairs.load('word_problems', fused=fused)
+  wanted = pairs.load('word_problems', fused=False)
+  for role in peer.Models._fields:
+    folder = run._folder(study, pair, role, epath.Path(tmp_path / role))
+    _, params = checkpoints.load(folder)
+    jax.tree.map(
+      np.testing.assert_array_equal, params, getattr(wanted, f'{role}_params')
+    )
 
 
 # --- transformers itself.

@@ -7,6 +7,7 @@ from etils import epath
 
 from speccascade import checkpoints, pairs
 from speccascade.checkpoints import hugging_face
+from speccascade.models import fusing, stacking
 from speccascade.studies.compare import config, measure, peer, table
 
 
@@ -26,7 +27,7 @@ def run(study: config.Compare) -> Iterator[str]:
   with tempfile.TemporaryDirectory() as scratch:
     models = peer.load(
       {
-        role: _folder(study, role, epath.Path(scratch) / role)
+        role: _folder(study, workload.pair, role, epath.Path(scratch) / role)
         for role in peer.Models._fields
       },
       study.dtype,
@@ -41,17 +42,14 @@ def run(study: config.Compare) -> Iterator[str]:
   yield from (f'\n{note}' for note in table.first(notes))
 
 
-def _folder(study, role, scratch):
+def _folder(study, pair: pairs.Pair, role, scratch):
   """The folder of a model, which is written to `scratch` if there is none."""
   given = getattr(study, role)
   if given is not None:
     path = checkpoints.open(given).path
     if path.is_dir() and hugging_face.is_one(path):
       return path
-  given = {role: getattr(study, role) for role in pairs.ROLES}
-  pair = pairs.load(
-    study.pair, study.dtype, **given, stacked=False, fused=False
-  )
   model, params = getattr(pair, role), getattr(pair, f'{role}_params')
+  params = stacking.unstack(fusing.apart(params))
   hugging_face.save(scratch, model.config, params, study.dtype)
   return scratch
