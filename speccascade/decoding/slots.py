@@ -3,11 +3,12 @@
 The rows of a batch are slots. Prompts wait in a queue on the device; each turn
 of the loop
 
-  1. reads a chunk of the prompts that come next, so that no turn takes longer
-     for a long prompt, and stores the keys and values of those it has read;
+  1. reads a chunk of the prompts that come next, if there is room for them, so
+     that no turn takes longer for a long prompt, and stores the keys and values
+     of those it has read;
   2. gives each free slot the next answer of its group, with a copy of its
      prompt's keys and values: of all answers to a prompt it is read once;
-     while most slots are free all the same, it reads a few chunks more;
+     while a page of slots is free all the same, it reads a few chunks more;
   3. decodes an iteration of all slots;
   4. moves what has ended to a table.
 
@@ -32,7 +33,8 @@ from speccascade.models import cache as cache_lib
 from speccascade.sampling import keys, probabilities
 
 _NEVER = 2**30  # A prompt past all others.
-_CHUNKS = 4  # Most chunks of a turn.
+_CHUNKS = 4  # Most chunks of a turn; a second one for as many idle slots as a
+_IDLE = 16  # page holds, and at least one slot of so many.
 
 
 def init(slots: Slots, params: tuple[Any, ...], queue: Queue) -> State:
@@ -161,33 +163,64 @@ def _blank(slots, params, rows, shared=False):
 
 
 def _fill(slots, params, queue, state):
-  """Reads prompts and gives slots what continues them."""
-
-  def fill(state):
-    return _give(slots, params, queue, _read(slots, params, queue, state))
-
-  if slots.rows < 2 * slots.reading:  # What one page holds are most.
-    return fill(state)
+  """Reads prompts and gives slots what continues them; most turns need not."""
+  page = max(slots.reading, slots.rows // _IDLE)
 
   def goes_on(carry):
     chunks, state = carry
-    waiting_B = jnp.repeat(
-      state.next_G < _numbers(queue),
-      np.array(slots.groups),
-      total_repeat_length=slots.rows,
-    )
-    idle_B = waiting_B & (state.id_B == FREE)
-    more = (idle_B.sum() * 2 > slots.rows) & (state.have < queue.number)
-    return (chunks == 0) | ((chunks < _CHUNKS) & more)
+    due, (prompt_G, waits_G) = _due(slots, queue, state), _next(queue, state)
+    idle_G = jnp.where(waits_G, _free(slots, state), 0)
+    gives = jnp.any((idle_G > 0) & (prompt_G < state.have))
+    again = (chunks < _CHUNKS) & due & (idle_G.sum() >= page)
+    return jnp.where(chunks == 0, due | gives, again)
 
-  start = jnp.int32(0), state
-  return lax.while_loop(goes_on, lambda x: (x[0] + 1, fill(x[1])), start)[1]
+  def fill(carry):
+    chunks, state = carry
+    state = _give(slots, params, queue, _read(slots, params, queue, state))
+    return chunks + 1, state
+
+  return lax.while_loop(goes_on, fill, (jnp.int32(0), state))[1]
+
+
+def _page(slots, queue, state):
+  """Prompts of the page that is read, or that comes next."""
+  left = jnp.minimum(queue.number - state.have, slots.reading)
+  return jnp.where(state.chunk == 0, left, state.page)
+
+
+def _due(slots, queue, state):
+  """Whether there is a page to read, and room for all of it."""
+  page = _page(slots, queue, state)
+  prompt_G, waits_G = _next(queue, state)
+  needed = jnp.where(waits_G, prompt_G, _NEVER).min()
+  return (page > 0) & (state.have + page <= needed + slots.stored)
+
+
+def _next(queue, state):
+  """(prompt of the next answer of each group, whether there is one)."""
+  return tuple(
+    jnp.stack(x)
+    for x in zip(
+      *(
+        (own.prompt_J.at[next_].get(mode='clip'), next_ < own.number)
+        for next_, own in zip(state.next_G, queue.answers, strict=True)
+      ),
+      strict=True,
+    )
+  )
+
+
+def _free(slots, state):
+  """Free slots of each group."""
+  ends = np.cumsum(slots.groups)[:-1]
+  return jnp.stack([
+    (id_R == FREE).sum() for id_R in jnp.split(state.id_B, ends)
+  ])  # fmt: skip
 
 
 def _read(slots, params, queue, state):
-  """Reads a chunk of the next page, and stores the page with its last one."""
-  left = jnp.minimum(queue.number - state.have, slots.reading)
-  page = jnp.where(state.chunk == 0, left, state.page)
+  """Reads a chunk of a page that is due, and stores it with its last one."""
+  due, page = _due(slots, queue, state), _page(slots, queue, state)
   at_R = state.have + jnp.arange(slots.reading)
   token_RxS = queue.token_PxS.at[at_R].get(mode='clip')
   length_R = queue.length_P.at[at_R].get(mode='clip')
@@ -202,11 +235,10 @@ def _read(slots, params, queue, state):
     def read(cache, token_RxS, chunk, model=model, own=own, size=size):
       return model.read(own, cache, token_RxS, length_R, chunk, size)
 
-    wanted = (page > 0) & (state.chunk < number)
+    wanted = due & (state.chunk < number)
     reader.append(blocks.when(wanted, read, cache, token_RxS, state.chunk))
     last = jnp.maximum(last, number - 1)
-  read = (page > 0) & (state.chunk >= last)
-  stored = read & (state.have + page <= _needed(queue, state) + slots.stored)
+  read = due & (state.chunk >= last)
 
   def store(i, store):
     return tuple(
@@ -224,23 +256,11 @@ def _read(slots, params, queue, state):
 
   return state.replace(
     reader=tuple(reader),
-    store=lax.fori_loop(0, jnp.where(stored, page, 0), store, state.store),
-    have=state.have + jnp.where(stored, page, 0),
+    store=lax.fori_loop(0, jnp.where(read, page, 0), store, state.store),
+    have=state.have + jnp.where(read, page, 0),
     page=page,
-    # What is read stays so until it is stored.
-    chunk=jnp.where(stored, 0, state.chunk + (page > 0)),
+    chunk=jnp.where(read, 0, state.chunk + due),
   )
-
-
-def _needed(queue, state):
-  """The first prompt of which an answer has not been given a slot."""
-  first = [
-    jnp.where(
-      next_ < own.number, own.prompt_J.at[next_].get(mode='clip'), _NEVER
-    )
-    for next_, own in zip(state.next_G, queue.answers, strict=True)
-  ]
-  return jnp.stack(first).min()
 
 
 # --- Slots.

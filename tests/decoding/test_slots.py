@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -14,6 +15,7 @@ from speccascade.decoding import (
   results,
   schedules,
   serving,
+  slots,
 )
 from speccascade.decoding import loop as loop_lib
 from speccascade.models import registry
@@ -264,17 +266,36 @@ def test_turns_are_few_and_slots_seldom_idle():
   assert last.busy > 0.9 * 4 * last.turn
 
 
-def test_a_few_chunks_are_read_a_turn_while_most_slots_wait():
+def test_a_few_chunks_are_read_a_turn_while_a_page_of_slots_waits():
   """A page is a chunk of one prompt here; no answer ends in so few turns."""
   items = [(p, (), 1.0) for p in range(P)]
   group = loop_lib.Group(methods.STRICT, 10)
   loop = dataclasses.replace(_loop(GEMMA, (group,)), eos_ids=(GEMMA.vocab,))
   made = queue.Slots(loop, 10, tiny.S, 1, 2, 10)
-  asked, state, busy = _queue(GEMMA, (_answers(items, 0),)), None, []
+  asked, state, seen = _queue(GEMMA, (_answers(items, 0),)), None, []
   for _ in range(4):
     state, _ = serving.step(made, GEMMA.params, asked, 1, state)
-    busy.append(int((np.asarray(state.id_B) != queue.FREE).sum()))
-  assert busy == [4, 5, 6, 7]
+    busy = int((np.asarray(state.id_B) != queue.FREE).sum())
+    seen.append((busy, int(state.have)))
+  assert seen == [(4, 4), (8, 8), (10, 10), (10, 11)]
+
+
+@pytest.mark.parametrize(
+  ('rows', 'idle', 'read'), [(8, 8, 4), (8, 3, 3), (40, 3, 2), (40, 2, 1)]
+)
+def test_few_of_many_slots_wait_for_the_next_turn(rows, idle, read):
+  """A page is one prompt; a second is read while a 16th of the slots idles."""
+  group = loop_lib.Group(methods.STRICT, rows)
+  made = queue.Slots(_loop(GEMMA, (group,)), rows, tiny.S, 1, 2, rows)
+  items = [(p, (), 1.0) for p in range(P)]
+  asked = jax.tree.map(jnp.asarray, _queue(GEMMA, (_answers(items, 0),)))
+  state = serving._init(made, GEMMA.params, asked)
+  id_B = np.where(np.arange(rows) < idle, queue.FREE, 0).astype(np.int32)
+  state = jax.jit(slots._fill, static_argnums=0)(
+    made, GEMMA.params, asked, state.replace(id_B=id_B)
+  )
+  assert int(state.have) == read
+  assert int((state.id_B == queue.FREE).sum()) == idle - read
 
 
 def test_prompts_may_come_late():
