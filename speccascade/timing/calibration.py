@@ -26,6 +26,7 @@ def costs_A(
 ) -> np.ndarray:
   """Times turns by how many tokens are drafted, in the program that serves.
 
+  No prompt is read meanwhile: that costs as much whatever is drafted.
   A call takes the host as long whatever is drafted, with small models on a GPU
   longer than a turn does. So one without turns is timed, too.
 
@@ -46,34 +47,58 @@ def costs_A(
   """
   queue = jax.tree.map(jnp.asarray, queue)
   G = made.decoder.gamma + 1
-  numbers = range(G + 1)
-  forced = [
-    queue.replace(schedule_parameter=load.forced(d, G)) for d in numbers
-  ]
-  timed_A, empty_R = [[] for _ in numbers], []
-  state = None
+  forced = [load.forced(d, G) for d in range(G + 1)]
+  timed_A, empty_R = [[] for _ in forced], []
+  state, held, most = None, None, made.rows
   for _ in range(rounds):
-    for d in numbers:
-      if state is None or serving.idle(state, queue):
-        state = _filled(made, params, forced[0])
-      call = functools.partial(serving.step, made, params, forced[d])
+    for timed, cost_A in zip(timed_A, forced, strict=True):
+      # Of few answers a call may have none that is drafted for to the end.
+      if state is None or 2 * _busy(state) < most:
+        full = most == made.rows
+        state = _filled(made, params, queue, forced[0], state, full)
+        held, most = _held(queue, state), _busy(state)
+      own = held.replace(schedule_parameter=cost_A)
+      call = functools.partial(serving.step, made, params, own)
       (state, before), empty = clock.seconds(call, 0, state)
       (state, ended), seconds = clock.seconds(call, turns, state)
       empty_R.append(1e3 * empty)
-      timed_A[d].append((1e3 * seconds, ended.turn - before.turn))
+      timed.append((1e3 * seconds, ended.turn - before.turn))
   empty = min(empty_R)
-  # What a turn reads of prompts, and a busy machine, only ever add to it.
+  # A busy machine only ever adds to it.
   least_A = [min((ms - empty) / n for ms, n in timed) for timed in timed_A]
   return np.maximum(least_A, 0) + empty / served
 
 
-def _filled(made, params, queue):
-  """A state whose slots have answers: all of them, or as many as there come."""
+def _busy(state):
+  """How many slots have an answer."""
+  id_B = np.asarray(hosts.replicated(state.id_B))
+  return int((id_B != queue_lib.FREE).sum())
+
+
+def _filled(made, params, queue, cost_A, state, full):
+  """A state whose slots have answers: all of them, or as many as there come.
+
+  Short answers may never fill all: then `full` is of no use.
+  """
+  queue = queue.replace(schedule_parameter=cost_A)
   step = functools.partial(serving.step, made, params, queue, 1)
-  for enough in (np.all, np.any):  # Short answers may never fill all slots.
-    state, _ = step()
-    while not serving.idle(state, queue):
-      if enough(np.asarray(hosts.replicated(state.id_B)) != queue_lib.FREE):
-        return state
-      state, _ = step(state)
+  for least in (made.rows, 1) if full else (1,):
+    for start in (state, None):  # What is left of the queue may be too little.
+      if start is None or not serving.idle(start, queue):
+        state, _ = step(start)
+        while _busy(state) < least and not serving.idle(state, queue):
+          state, _ = step(state)
+        if _busy(state) >= least:
+          return state
+    state = None
   raise ValueError('no answer is long enough for turns to be timed')
+
+
+def _held(queue, state):
+  """The queue of the answers in slots, and of the prompts that are stored."""
+  given_G, have = jax.device_get(hosts.replicated((state.next_G, state.have)))
+  answers = tuple(
+    own.replace(number=jnp.asarray(number))
+    for own, number in zip(queue.answers, given_G, strict=True)
+  )
+  return queue.replace(number=jnp.asarray(have), answers=answers)
