@@ -90,6 +90,8 @@ def decide(
     draft, told, caches = _drafted_or_not(drafted, verified, caches, inputs)
   outcome, finite_BxG, observed = told
   finite = {'drafter': draft.finite_BxG, 'verifier': finite_BxG}
+  if loop.schedule.begin is not None:  # Some rows may not draft.
+    finite['drafter'] |= jnp.arange(G) >= draft.length_B[:, None]
   return draft, outcome, caches, finite, observed
 
 

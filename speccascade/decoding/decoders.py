@@ -7,8 +7,9 @@ import dataclasses
 from typing import Any, Protocol
 
 import jax
+import jax.numpy as jnp
 
-from speccascade.decoding import autoregressive, checks, results
+from speccascade.decoding import autoregressive, checks, lag, results
 from speccascade.decoding import loop as loop_lib
 
 
@@ -68,8 +69,31 @@ class Decoder(Protocol):
   def with_caches(self, state: Any, caches: Any) -> Any:
     """Returns the state with others."""
 
+  def reads(self, queue: Any, state: Any) -> tuple[jax.Array | None, ...]:
+    """Returns whether each model is to read a prompt that comes now.
 
-class TwoCaches:
+    None where it reads all.
+    """
+
+  def with_read(self, state: Any, read: tuple[jax.Array | None, ...]) -> Any:
+    """Returns the state of rows whose prompts the models have read or not."""
+
+
+class ReadsAll:
+  """Ways of decoding whose models read all prompts."""
+
+  def reads(self, queue, state):
+    """See `Decoder`."""
+    del queue, state
+    return (None,) * len(self.models)
+
+  def with_read(self, state, read):
+    """See `Decoder`."""
+    del read
+    return state
+
+
+class TwoCaches(ReadsAll):
   """States that hold the caches of a drafter and of a verifier."""
 
   def caches(self, state):
@@ -137,9 +161,22 @@ class Drafts(TwoCaches):
     """See `Decoder`."""
     return loop_lib.result(self.loop, state)
 
+  def reads(self, queue, state):
+    """See `Decoder`: a drafter that would not draft need not read."""
+    loop = self.loop
+    if loop.schedule.hopes is None or loop.observe or not lag.lossless(loop):
+      return None, None
+    greedy = [jnp.all(own.temperature_J == 0) for own in queue.answers]
+    hopes = loop.schedule.hopes(queue.schedule_parameter, state.schedule)
+    return hopes | ~jnp.stack(greedy).all(), None
+
+  def with_read(self, state, read):
+    """See `Decoder`."""
+    return state if read[0] is None else state.replace(able_B=read[0])
+
 
 @dataclasses.dataclass(frozen=True)
-class Alone:
+class Alone(ReadsAll):
   """A model by itself.
 
   Attributes:

@@ -27,13 +27,11 @@ def begin(loop, params, request, state):
   """
   active_B = ~state.done_B
   schedule, pays = loop.schedule.begin(
-    request.schedule_parameter, state.schedule, active_B
+    request.schedule_parameter, state.schedule, active_B, state.able_B
   )
-  # Else a token depends on what the drafter would have written.
   greedy_B = request.sampling.temperature_B == 0
-  lossless = all(group.method.lossless for group in loop.groups)
-  may_skip = lossless & jnp.all(greedy_B | state.done_B)
-  drafting_B = active_B & (pays | ~may_skip)
+  may_skip = lossless(loop) & jnp.all(greedy_B | state.done_B)
+  drafting_B = active_B & state.able_B & (pays | ~may_skip)
   cache = state.drafter_cache
   cache = catch_up(
     loop.drafter,
@@ -46,6 +44,14 @@ def begin(loop, params, request, state):
     loop.gamma + 1,
   )
   return drafting_B, state.replace(schedule=schedule, drafter_cache=cache)
+
+
+def lossless(loop) -> bool:
+  """Whether a greedy token is the same without a draft, of all methods.
+
+  Else it depends on what the drafter would have written.
+  """
+  return all(group.method.lossless for group in loop.groups)
 
 
 def keep(drafting_B, before, after):

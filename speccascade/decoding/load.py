@@ -40,7 +40,7 @@ class State:
     rejected_B: drafts that were rejected.
     verified_B: drafts that the verifier has read.
     doubt_B: what their confidences lacked of 1, summed.
-    active_B: rows that go on.
+    active_B: rows that draft, if any does.
     rate_B: chance that a draft is accepted.
     mean_B: doubt of a token that has this chance.
     worth: tokens a unit of cost, of the best draft.
@@ -69,8 +69,21 @@ def init(parameter: Any, B: int, G: int) -> State:
   return State(*[zero_B] * 3, jnp.ones(B, bool), *[zero_B] * 2, *[zero] * 4)
 
 
+def _rejected(state):
+  """The chance that a draft of the batch is rejected."""
+  return (_BATCH * _REJECTED + state.rejected) / (_BATCH + state.verified)
+
+
+def hopes(parameter: Any, state: State) -> jax.Array:
+  """Whether rows of which nothing is known would draft, see `begin`."""
+  cost_A = jnp.asarray(parameter)
+  one_1 = jnp.ones(1, cost_A.dtype)
+  total_G = _tokens(one_1 - _rejected(state), one_1, cost_A.shape[0] - 1)
+  return (total_G / cost_A[1:]).max() > 1 / cost_A[0]
+
+
 def begin(
-  parameter: Any, state: State, active_B: jax.Array
+  parameter: Any, state: State, active_B: jax.Array, able_B: jax.Array
 ) -> tuple[State, jax.Array]:
   """Weighs a block.
 
@@ -78,22 +91,25 @@ def begin(
     parameter: costs of an iteration that drafts 0..G tokens.
     state: State.
     active_B: rows that go on.
+    able_B: rows that may draft; the others write a token.
 
   Returns:
     (State that `more` is given; whether to draft at all).
   """
   cost_A = jnp.asarray(parameter)
   known = _BATCH + state.verified
-  rejected = (_BATCH * _REJECTED + state.rejected) / known
+  rejected = _rejected(state)
   own_B = (_ROW * rejected + state.rejected_B) / (_ROW + state.verified_B)
   rate_B = 1 - own_B
   doubt = (_BATCH * _REJECTED + state.doubt) / known
   mean_B = (_ROW * doubt + state.doubt_B) / (_ROW + state.verified_B)
-  total_G = _tokens(rate_B, active_B, cost_A.shape[0] - 1)
-  drafting = (total_G / cost_A[1:]).max()
+  drafting_B = active_B & able_B
+  total_G = _tokens(rate_B, drafting_B, cost_A.shape[0] - 1)
+  others = (active_B & ~able_B).sum()
+  drafting = ((total_G + others) / cost_A[1:]).max()
   plain = active_B.sum() / cost_A[0]
   state = state.replace(
-    active_B=active_B, rate_B=rate_B, mean_B=_DOUBT + mean_B, worth=drafting
+    active_B=drafting_B, rate_B=rate_B, mean_B=_DOUBT + mean_B, worth=drafting
   )
   return state, drafting > plain
 

@@ -99,6 +99,7 @@ class _State:
   from_drafter_BxM: jax.Array  # whether each is an accepted draft
   length_B: jax.Array  # committed tokens
   first_B: Any  # last token of the prompt; None where no cache lags
+  able_B: Any  # whether the drafter has read the prompt; likewise
   last_B: jax.Array  # y[-1]
   done_B: jax.Array  # whether a row has ended
   stop_B: Any  # of stops_lib
@@ -224,6 +225,7 @@ def start(loop, params, request, caches, last_B):
     from_drafter_BxM=jnp.zeros((B, N + G), bool),
     length_B=zero_B,
     first_B=None if loop.schedule.begin is None else last_B,
+    able_B=None if loop.schedule.begin is None else jnp.ones(B, bool),
     last_B=last_B,
     done_B=jnp.zeros(B, bool),
     stop_B=stops_lib.init(request.stops, B),
@@ -310,6 +312,7 @@ def commit(loop, request, state, draft, outcome, caches, finite, observed):
     ),
     length_B=state.length_B + emitted_B,
     first_B=state.first_B,
+    able_B=state.able_B,
     last_B=jnp.where(state.done_B, state.last_B, last_B),
     done_B=state.done_B | ended_B,
     stop_B=stops_lib.after(state.stop_B, stop_BxG, emitted_B),

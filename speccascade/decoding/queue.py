@@ -150,8 +150,10 @@ class State:
     have: how many prompts have been stored.
     page: how many of the next ones are being read.
     chunk: how many chunks of them are read.
+    reads: whether each model reads them, see `decoders.Decoder.reads`.
     reader: their caches, one a model.
     store: caches of `stored` prompts; prompt p lies at p mod `stored`.
+    read: whether each model has read each of them.
     table: Table.
     turn: how many there were.
     busy: slots that had an answer, summed over the turns.
@@ -167,8 +169,10 @@ class State:
   have: jax.Array
   page: jax.Array
   chunk: jax.Array
+  reads: tuple[jax.Array | None, ...]
   reader: tuple[cache_lib.Cache, ...]
   store: tuple[cache_lib.Cache, ...]
+  read: tuple[jax.Array | None, ...]
   table: Table
   turn: jax.Array
   busy: jax.Array

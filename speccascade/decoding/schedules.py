@@ -37,17 +37,24 @@ class Schedule(Protocol):
       and none past G. A token's confidence is the largest probability of the
       q hat it was drawn by; past the drafted ones it is 1. None where every
       draft has G tokens.
-    begin: (parameter, state, active_B) -> (the state that `more` and `update`
-      are given, whether this block is to have any draft). Without one the
-      verifier writes a token a row, where that is the token that a draft would
-      have led to: at temperature 0, of methods that follow the verifier. None
-      where every block has a draft and no row depends on another.
+    begin: (parameter, state, active_B, able_B: rows that may draft) -> (the
+      state that `more` and `update` are given, whether this block is to have
+      any draft). Without one the verifier writes a token a row, where that is
+      the token that a draft would have led to: at temperature 0, of methods
+      that follow the verifier. None where every block has a draft and no row
+      depends on another.
+    hopes: (parameter, state) -> whether the drafter is to read a prompt that
+      comes now. A row whose prompt it has not read never drafts. None where
+      `begin` is.
   """
 
   swept: bool
   measured: bool
   more: Callable[[Any, Any, jax.Array, jax.Array], jax.Array] | None
-  begin: Callable[[Any, Any, jax.Array], tuple[Any, jax.Array]] | None
+  begin: (
+    Callable[[Any, Any, jax.Array, jax.Array], tuple[Any, jax.Array]] | None
+  )
+  hopes: Callable[[Any, Any], jax.Array] | None
 
   def init(self, parameter: Any, B: int, G: int) -> Any:
     """Returns the state before the first block."""
@@ -106,6 +113,7 @@ class _Functions:
   swept: bool = False
   measured: bool = False
   begin: Callable | None = None
+  hopes: Callable | None = None
 
 
 def get(name: str) -> Schedule:
@@ -266,6 +274,7 @@ LOAD = _Functions(
   load.check,
   measured=True,
   begin=load.begin,
+  hopes=load.hopes,
 )
 
 SCHEDULES: dict[str, Schedule] = {

@@ -27,12 +27,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from speccascade.decoding import blocks, results
+from speccascade.decoding import blocks, pages, results
 from speccascade.decoding.queue import FREE, Queue, Slots, State, Table
 from speccascade.models import cache as cache_lib
 from speccascade.sampling import keys, probabilities
 
-_NEVER = 2**30  # A prompt past all others.
 _CHUNKS = 4  # Most chunks of a turn; a second one for as many idle slots as a
 _IDLE = 16  # page holds, and at least one slot of so many.
 
@@ -55,6 +54,7 @@ def init(slots: Slots, params: tuple[Any, ...], queue: Queue) -> State:
   zero_O = jnp.zeros(slots.table, jnp.int32)
   # Types as they are after a turn, or the next call compiles anew.
   rows = jax.tree.map(lambda x: lax.convert_element_type(x, x.dtype), rows)
+  reads = slots.way.reads(queue, rows)
   return State(
     rows=rows.replace(done_B=jnp.ones(B, bool)),
     id_B=jnp.full(B, FREE, jnp.int32),
@@ -66,8 +66,12 @@ def init(slots: Slots, params: tuple[Any, ...], queue: Queue) -> State:
     have=jnp.int32(0),
     page=jnp.int32(0),
     chunk=jnp.int32(0),
+    reads=reads,
     reader=caches(slots.reading, shared=True),
     store=caches(slots.stored, shared=True),
+    read=tuple(
+      x if x is None else jnp.zeros(slots.stored, bool) for x in reads
+    ),
     table=Table(
       id_O=zero_O,
       begun_O=zero_O,
@@ -136,14 +140,6 @@ def _request(queue, sampling, values):
   )
 
 
-# --- Prompts.
-
-
-def _chunk(slots, model, params):
-  """Tokens of a chunk of a page."""
-  return model.chunks(params, slots.reading, slots.width)[1]
-
-
 def _blank(slots, params, rows, shared=False):
   """Caches of rows that hold nothing, one a model."""
   return tuple(
@@ -153,7 +149,7 @@ def _blank(slots, params, rows, shared=False):
       slots.width,
       new_tokens=new_tokens,
       block=block,
-      chunk=_chunk(slots, model, own),
+      chunk=pages.chunk(slots, model, own),
       shared=shared,
     )
     for model, own, (new_tokens, block) in zip(
@@ -168,7 +164,8 @@ def _fill(slots, params, queue, state):
 
   def goes_on(carry):
     chunks, state = carry
-    due, (prompt_G, waits_G) = _due(slots, queue, state), _next(queue, state)
+    due = pages.due(slots, queue, state)
+    prompt_G, waits_G = pages.upcoming(queue, state)
     idle_G = jnp.where(waits_G, _free(slots, state), 0)
     gives = jnp.any((idle_G > 0) & (prompt_G < state.have))
     again = (chunks < _CHUNKS) & due & (idle_G.sum() >= page)
@@ -176,38 +173,10 @@ def _fill(slots, params, queue, state):
 
   def fill(carry):
     chunks, state = carry
-    state = _give(slots, params, queue, _read(slots, params, queue, state))
+    state = _give(slots, params, queue, pages.read(slots, params, queue, state))
     return chunks + 1, state
 
   return lax.while_loop(goes_on, fill, (jnp.int32(0), state))[1]
-
-
-def _page(slots, queue, state):
-  """Prompts of the page that is read, or that comes next."""
-  left = jnp.minimum(queue.number - state.have, slots.reading)
-  return jnp.where(state.chunk == 0, left, state.page)
-
-
-def _due(slots, queue, state):
-  """Whether there is a page to read, and room for all of it."""
-  page = _page(slots, queue, state)
-  prompt_G, waits_G = _next(queue, state)
-  needed = jnp.where(waits_G, prompt_G, _NEVER).min()
-  return (page > 0) & (state.have + page <= needed + slots.stored)
-
-
-def _next(queue, state):
-  """(prompt of the next answer of each group, whether there is one)."""
-  return tuple(
-    jnp.stack(x)
-    for x in zip(
-      *(
-        (own.prompt_J.at[next_].get(mode='clip'), next_ < own.number)
-        for next_, own in zip(state.next_G, queue.answers, strict=True)
-      ),
-      strict=True,
-    )
-  )
 
 
 def _free(slots, state):
@@ -216,54 +185,6 @@ def _free(slots, state):
   return jnp.stack([
     (id_R == FREE).sum() for id_R in jnp.split(state.id_B, ends)
   ])  # fmt: skip
-
-
-def _read(slots, params, queue, state):
-  """Reads a chunk of a page that is due, and stores it with its last one."""
-  due, page = _due(slots, queue, state), _page(slots, queue, state)
-  at_R = state.have + jnp.arange(slots.reading)
-  token_RxS = queue.token_PxS.at[at_R].get(mode='clip')
-  length_R = queue.length_P.at[at_R].get(mode='clip')
-  length_R = jnp.where(jnp.arange(slots.reading) < page, length_R, 1)
-  reader, last = [], jnp.int32(0)
-  for model, own, cache in zip(
-    slots.way.models, params, state.reader, strict=True
-  ):
-    size = _chunk(slots, model, own)
-    number = (length_R.max() + size - 1) // size
-
-    def read(cache, token_RxS, chunk, model=model, own=own, size=size):
-      return model.read(own, cache, token_RxS, length_R, chunk, size)
-
-    wanted = due & (state.chunk < number)
-    reader.append(blocks.when(wanted, read, cache, token_RxS, state.chunk))
-    last = jnp.maximum(last, number - 1)
-  read = due & (state.chunk >= last)
-
-  def store(i, store):
-    return tuple(
-      cache_lib.put(
-        cache,
-        (state.have + i) % slots.stored,
-        own,
-        i,
-        1,
-        slots.width,
-        shared=True,
-      )
-      for cache, own in zip(store, reader, strict=True)
-    )
-
-  return state.replace(
-    reader=tuple(reader),
-    store=lax.fori_loop(0, jnp.where(read, page, 0), store, state.store),
-    have=state.have + jnp.where(read, page, 0),
-    page=page,
-    chunk=jnp.where(read, 0, state.chunk + due),
-  )
-
-
-# --- Slots.
 
 
 def _give(slots, params, queue, state):
@@ -309,26 +230,26 @@ def _begin(slots, params, queue, state, given_B, own_B):
   length_B = queue.length_P.at[prompt_B].get(mode='clip')
   example_B = queue.example_P.at[prompt_B].get(mode='clip')
   position_1xM = jnp.arange(slots.way.positions)[None]
-  caches = slots.way.caches(state.rows)
-  first_B = jnp.argsort(~given_B, stable=True)  # Slots, those given first.
+  at_B = prompt_B % slots.stored
+  read = tuple(x if x is None else x[at_B] for x in state.read)
+  caches = []
+  for cache, own, read_B in zip(
+    slots.way.caches(state.rows), state.store, read, strict=True
+  ):
 
-  def begin(i, carry):
-    caches, u_BxMxU = carry
-    row = first_B[i]
-    at = prompt_B[row] % slots.stored
-    caches = tuple(
-      cache_lib.put(cache, row, own, at, 1, slots.width)
-      for cache, own in zip(caches, state.store, strict=True)
-    )
+    def copy(row, cache, own=own):
+      return cache_lib.put(cache, row, own, at_B[row], 1, slots.width)
+
+    wanted_B = given_B if read_B is None else given_B & read_B
+    caches.append(_each(wanted_B, copy, cache))
+
+  def draw(row, u_BxMxU):
     one = lambda x_B: lax.dynamic_slice_in_dim(x_B, row, 1)  # noqa: E731
     key_1 = keys.row_keys(queue.key, one(example_B), one(own_B.sample_J))
     u_1xMxU = keys.uniforms(key_1, position_1xM).astype(u_BxMxU.dtype)
-    u_BxMxU = lax.dynamic_update_slice_in_dim(u_BxMxU, u_1xMxU, row, 0)
-    return caches, u_BxMxU
+    return lax.dynamic_update_slice_in_dim(u_BxMxU, u_1xMxU, row, 0)
 
-  caches, u_BxMxU = lax.fori_loop(
-    0, given_B.sum(dtype=jnp.int32), begin, (caches, state.u_BxMxU)
-  )
+  u_BxMxU = _each(given_B, draw, state.u_BxMxU)
   begun = []
   for model, cache in zip(slots.way.models, caches, strict=True):
     held_B, last_B = model.begin(token_BxS, length_B)
@@ -336,6 +257,7 @@ def _begin(slots, params, queue, state, given_B, own_B):
     begun.append(cache_lib.rewind(cache, held_B))
   request = _request(queue, state.sampling, state.values)
   fresh = slots.way.start(params, request, begun, last_B)
+  fresh = slots.way.with_read(fresh, read)
   none = slots.way.with_caches(state.rows, [None] * len(begun))
   rows = jax.tree.map(
     functools.partial(_choose, given_B),
@@ -343,6 +265,13 @@ def _begin(slots, params, queue, state, given_B, own_B):
     none,
   )
   return state.replace(rows=slots.way.with_caches(rows, begun), u_BxMxU=u_BxMxU)
+
+
+def _each(wanted_B, function, carry):
+  """`function` of (row, carry), of the rows that are wanted."""
+  first_B = jnp.argsort(~wanted_B, stable=True)
+  step = lambda i, carry: function(first_B[i], carry)  # noqa: E731
+  return lax.fori_loop(0, wanted_B.sum(dtype=jnp.int32), step, carry)
 
 
 def _choose(given_B, new, old):

@@ -19,13 +19,19 @@ import numpy as np
 from jax import lax
 
 from speccascade import sharding
-from speccascade.decoding import autoregressive, blocks, checks, results
+from speccascade.decoding import (
+  autoregressive,
+  blocks,
+  checks,
+  decoders,
+  results,
+)
 from speccascade.methods import base
 from speccascade.sampling import keys
 
 
 @dataclasses.dataclass(frozen=True)
-class Decoder:
+class Decoder(decoders.ReadsAll):
   """What a compiled program is made for, see `decoding.decoders.Decoder`.
 
   An iteration is a token of the rows whose drafter has not ended, and one of

@@ -55,7 +55,8 @@ def costs_A(
       # Of few answers a call may have none that is drafted for to the end.
       if state is None or 2 * _busy(state) < most:
         full = most == made.rows
-        state = _filled(made, params, queue, forced[0], state, full)
+        # By a drafter that has read the prompts, too.
+        state = _filled(made, params, queue, forced[1], state, full)
         held, most = _held(queue, state), _busy(state)
       own = held.replace(schedule_parameter=cost_A)
       call = functools.partial(serving.step, made, params, own)

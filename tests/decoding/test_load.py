@@ -40,7 +40,10 @@ class Now:
   def init(self, parameter, B, G):
     return jnp.int32(0)
 
-  def begin(self, parameter, state, active_B):
+  def hopes(self, parameter, state):
+    return True
+
+  def begin(self, parameter, state, active_B, able_B):
     return state + 1, state % (self.on + self.off) < self.on
 
   def more(self, parameter, state, drafted, confidence_BxG):

@@ -23,7 +23,7 @@ def _state(B=4, **changes) -> load.State:
 
 def _begin(cost_A, state, active_B=None) -> tuple[load.State, Any]:
   active_B = jnp.ones(4, bool) if active_B is None else active_B
-  return load.begin(jnp.asarray(cost_A), state, active_B)
+  return load.begin(jnp.asarray(cost_A), state, active_B, jnp.ones(4, bool))
 
 
 def test_a_batch_drafts_where_that_is_faster_by_its_rate():
@@ -38,6 +38,31 @@ def test_a_batch_drafts_where_that_is_faster_by_its_rate():
   # Rows that ended count neither way.
   half, _ = _begin([1.0, 1, 1, 1, 2.0], _state(), jnp.arange(4) < 2)
   np.testing.assert_allclose(half.worth, 2 * tokens[2])
+
+
+def test_rows_that_cannot_draft_write_a_token_whatever_is_drafted():
+  tokens = np.cumsum(0.95 ** np.arange(G))
+  able_B, active_B = (
+    jnp.array([1, 1, 0, 0], bool),
+    jnp.array([1, 1, 1, 0], bool),
+  )
+  for over, pays in ((0.99, True), (1.01, False)):
+    cost_A = np.array([3.0, *(over * (2 * tokens + 1))])
+    state, found = load.begin(jnp.asarray(cost_A), _state(), active_B, able_B)
+    assert found == pays
+  np.testing.assert_array_equal(state.active_B, active_B & able_B)
+
+
+@pytest.mark.parametrize('rejected', [0.0, 3.0, 30.0])
+def test_a_prompt_is_worth_reading_if_its_row_would_draft(rejected):
+  """Were it alone, and had it shown nothing."""
+  state = _state(rejected=jnp.array(rejected), verified=jnp.array(40.0))
+  rate = 1 - (0.5 + rejected) / 50
+  tokens = np.cumsum(rate ** np.arange(G))
+  for over, pays in ((0.99, True), (1.01, False)):
+    cost_A = jnp.array([1.0, *(over * tokens)])
+    assert load.hopes(cost_A, state) == pays
+    assert _begin(cost_A, state)[1] == pays
 
 
 def test_rows_are_held_to_what_they_and_the_batch_have_shown():
@@ -206,7 +231,7 @@ def _simulated(B, rate, confidence, cost_A):
 
   def turn(carry, key):
     state, tokens, cost = carry
-    state, pays = load.begin(cost_A, state, jnp.ones(B, bool))
+    state, pays = load.begin(cost_A, state, *2 * [jnp.ones(B, bool)])
     wants_B = jnp.full(B, pays)
     length_B, run = wants_B.astype(int), pays.astype(int)
     for d in range(1, G):
