@@ -48,6 +48,22 @@ def optimised():
   jax.config.update(_FAST, True)
 
 
+@pytest.fixture
+def short_chunks(monkeypatch):
+  """Prompts in slots are read two tokens at a time: a page takes some turns."""
+  from speccascade.decoding import serving
+  from speccascade.models import cache
+
+  for name in ('_CHUNK', '_SHORT'):
+    monkeypatch.setattr(cache, name, 2)
+  programs = serving._init, serving._advance
+  for program in programs:
+    program.clear_cache()
+  yield
+  for program in programs:
+    program.clear_cache()
+
+
 @pytest.fixture(scope='module', autouse=True)
 def little_memory():
   """Forgets programs before they take too much memory, or too many maps."""

@@ -47,7 +47,8 @@ def decide(
     request: Request.
     u_BxMxU: uniforms of all positions.
     state: of the loop.
-    drafting_B: rows that draft; None for those that are not done.
+    drafting_B: rows that draft, if the schedule has them, see `lag.begin`; None
+      for those that are not done.
     defers: what makes the outcome, see `defer.of_groups`.
 
   Returns:

@@ -24,7 +24,8 @@ class Draft:
     token_BxG: x_0..x_{G-1}.
     q_BxGxV: what each was drawn from.
     q_raw_BxGxV: the same before temperature, top-k and top-p.
-    length_B: tokens of each row's draft, 0 for a row that is done.
+    length_B: tokens of each row's draft, 0 for a row that is done or may not
+      draft.
     confidence_BxG: max q hat of each; 1 where none was drawn or no schedule
       asks.
     finite_BxG: whether the drafter's logits of each were.

@@ -1,5 +1,7 @@
 """A drafter that lags: it reads later what the verifier wrote without a draft.
 
+Of a row that may not draft it has not read the prompt, and never will.
+
 Letters: B rows, G most tokens of a block, M positions of generated tokens.
 """
 

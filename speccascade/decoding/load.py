@@ -3,7 +3,8 @@
 An iteration costs what its longest draft costs, so the rows decide together: a
 block goes on while the tokens that all of them may expect of it are worth its
 price, at the tokens a millisecond that the best draft has. Where that is no
-more than plain decoding has, nothing is drafted.
+more than plain decoding has, nothing is drafted. Rows whose prompts the drafter
+has left out write a token meanwhile.
 
 A token is taken to be accepted at the rate that its row has shown, of which the
 batch's is the prior. One that is drafted is taken to stand less often the more
@@ -26,9 +27,10 @@ import numpy as np
 _REJECTED = 0.05
 _BATCH, _ROW = 10.0, 16.0
 _DOUBT = 0.01  # Of each token, even if the drafter has none.
-# What the batch, and a row, has seen is forgotten in about so many iterations,
-# so that one that does not draft tries again.
+# What the batch, and a row, has seen fades over so many iterations, so that a
+# batch that does not draft tries again in the end.
 _MEMORY, _ROW_MEMORY = 256.0, 64.0
+_NEARLY = 0.95  # Of the tokens that plain decoding has.
 _HOPELESS = 0.02  # Chance that a draft stands, below which a row leaves it.
 
 
@@ -75,11 +77,14 @@ def _rejected(state):
 
 
 def hopes(parameter: Any, state: State) -> jax.Array:
-  """Whether rows of which nothing is known would draft, see `begin`."""
+  """Whether rows of which nothing is known would draft, or nearly, see `begin`.
+
+  What the drafter does not read now is never drafted for.
+  """
   cost_A = jnp.asarray(parameter)
   one_1 = jnp.ones(1, cost_A.dtype)
   total_G = _tokens(one_1 - _rejected(state), one_1, cost_A.shape[0] - 1)
-  return (total_G / cost_A[1:]).max() > 1 / cost_A[0]
+  return (total_G / cost_A[1:]).max() > _NEARLY / cost_A[0]
 
 
 def begin(

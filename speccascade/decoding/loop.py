@@ -17,7 +17,7 @@ draws e, then b c e are committed, e is fed next, and both caches hold .. a b c.
 
 Where a schedule has a block without a draft, the verifier writes its one token
 and the drafter's cache lags: it holds what it did, and is caught up before the
-next draft.
+next draft. One that has not read a row's prompt never drafts for it.
 
 Letters: B rows, R rows of a group, G = gamma + 1 positions of a block,
 N generated tokens, M = N + G as a block may overhang the last token,

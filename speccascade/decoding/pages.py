@@ -32,21 +32,18 @@ def due(slots, queue, state):
   """Whether there is a page to read, and room for all of it."""
   page = _page(slots, queue, state)
   prompt_G, waits_G = upcoming(queue, state)
-  needed = jnp.where(waits_G, prompt_G, _NEVER).min()
-  return (page > 0) & (state.have + page <= needed + slots.stored)
+  last = jnp.where(waits_G, prompt_G, _NEVER).min() + slots.stored
+  # A page that was begun may be longer than a queue that was cut.
+  last = jnp.minimum(last, queue.number)
+  return (page > 0) & (state.have + page <= last)
 
 
 def upcoming(queue, state):
   """(prompt of the next answer of each group, whether there is one)."""
-  return tuple(
-    jnp.stack(x)
-    for x in zip(
-      *(
-        (own.prompt_J.at[next_].get(mode='clip'), next_ < own.number)
-        for next_, own in zip(state.next_G, queue.answers, strict=True)
-      ),
-      strict=True,
-    )
+  own = list(zip(queue.answers, state.next_G, strict=True))
+  return (
+    jnp.stack([x.prompt_J.at[next_].get(mode='clip') for x, next_ in own]),
+    jnp.stack([next_ < x.number for x, next_ in own]),
   )
 
 
@@ -57,50 +54,50 @@ def read(slots, params, queue, state):
   token_RxS = queue.token_PxS.at[at_R].get(mode='clip')
   length_R = queue.length_P.at[at_R].get(mode='clip')
   length_R = jnp.where(jnp.arange(slots.reading) < page, length_R, 1)
-  reads = jax.tree.map(
+  wanted = jax.tree.map(  # As it was when the page was begun.
     lambda now, before: jnp.where(state.chunk == 0, now, before),
     slots.way.reads(queue, state.rows),
-    state.reads,
+    state.wanted,
   )
   reader, last = [], jnp.int32(0)
-  for model, own, cache, reads_it in zip(
-    slots.way.models, params, state.reader, reads, strict=True
+  for model, own, cache, of_model in zip(
+    slots.way.models, params, state.reader, wanted, strict=True
   ):
     size = chunk(slots, model, own)
     number = (length_R.max() + size - 1) // size
-    number = number if reads_it is None else jnp.where(reads_it, number, 0)
+    number = number if of_model is None else jnp.where(of_model, number, 0)
 
     def go_on(cache, token_RxS, at, model=model, own=own, size=size):
       return model.read(own, cache, token_RxS, length_R, at, size)
 
-    wanted = is_due & (state.chunk < number)
-    reader.append(blocks.when(wanted, go_on, cache, token_RxS, state.chunk))
+    more = is_due & (state.chunk < number)
+    reader.append(blocks.when(more, go_on, cache, token_RxS, state.chunk))
     last = jnp.maximum(last, number - 1)
   ends = is_due & (state.chunk >= last)
   stored = jnp.where(ends, page, 0)
   kept_R = jnp.arange(slots.reading) < stored
   place_R = jnp.where(kept_R, at_R % slots.stored, slots.stored)
-  store, known = [], []
-  for cache, own, reads_it, read_N in zip(
-    state.store, reader, reads, state.read, strict=True
+  store, has_read = [], []
+  for cache, own, of_model, has_read_N in zip(
+    state.store, reader, wanted, state.has_read, strict=True
   ):
 
     def keep(i, cache, own=own):
       at = (state.have + i) % slots.stored
       return cache_lib.put(cache, at, own, i, 1, slots.width, shared=True)
 
-    if reads_it is None:
+    if of_model is None:
       store.append(lax.fori_loop(0, stored, keep, cache))
-      known.append(None)
+      has_read.append(None)
     else:
-      number = jnp.where(reads_it, stored, 0)
+      number = jnp.where(of_model, stored, 0)
       store.append(lax.fori_loop(0, number, keep, cache))
-      known.append(read_N.at[place_R].set(reads_it, mode='drop'))
+      has_read.append(has_read_N.at[place_R].set(of_model, mode='drop'))
   return state.replace(
     reader=tuple(reader),
     store=tuple(store),
-    read=tuple(known),
-    reads=reads,
+    has_read=tuple(has_read),
+    wanted=wanted,
     have=state.have + stored,
     page=page,
     chunk=jnp.where(ends, 0, state.chunk + is_due),

@@ -30,7 +30,8 @@ class Slots:
     width: S.
     reading: prompts that are read at a time.
     stored: prompts whose keys and values are kept for the answers to come, at
-      least those.
+      least those; fewer than twice as many leave slots idle while a page is
+      read.
     table: O, at least B.
   """
 
@@ -71,7 +72,8 @@ class Answers:
     id_J: int32, as the table names them.
     prompt_J: which prompt each continues, never falling.
     sample_J: which answer to its example each is, see `keys.row_keys`.
-    temperature_J: as of Sampling.
+    temperature_J: as of Sampling; of all J from the first call on, as a drafter
+      may leave out a prompt that only greedy answers continue.
     top_p_J: likewise.
     values: an array [J] for each parameter of the group's method; see
       `branches.Branches` for those of slots with branches.
@@ -148,12 +150,13 @@ class State:
     values: as of results.Request.
     next_G: how many answers of each group have been given slots.
     have: how many prompts have been stored.
-    page: how many of the next ones are being read.
-    chunk: how many chunks of them are read.
-    reads: whether each model reads them, see `decoders.Decoder.reads`.
+    page: how many of the next ones are read together; of no use at chunk 0.
+    chunk: how many chunks of them have been read.
+    wanted: whether each model reads them, see `decoders.Decoder.reads`.
     reader: their caches, one a model.
     store: caches of `stored` prompts; prompt p lies at p mod `stored`.
-    read: whether each model has read each of them.
+    has_read: whether each model has read each of them; None of one that reads
+      all.
     table: Table.
     turn: how many there were.
     busy: slots that had an answer, summed over the turns.
@@ -169,10 +172,10 @@ class State:
   have: jax.Array
   page: jax.Array
   chunk: jax.Array
-  reads: tuple[jax.Array | None, ...]
+  wanted: tuple[jax.Array | None, ...]
   reader: tuple[cache_lib.Cache, ...]
   store: tuple[cache_lib.Cache, ...]
-  read: tuple[jax.Array | None, ...]
+  has_read: tuple[jax.Array | None, ...]
   table: Table
   turn: jax.Array
   busy: jax.Array

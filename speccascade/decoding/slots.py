@@ -5,10 +5,10 @@ of the loop
 
   1. reads a chunk of the prompts that come next, if there is room for them, so
      that no turn takes longer for a long prompt, and stores the keys and values
-     of those it has read;
+     of those it has read, see `pages`;
   2. gives each free slot the next answer of its group, with a copy of its
      prompt's keys and values: of all answers to a prompt it is read once;
-     while a page of slots is free all the same, it reads a few chunks more;
+     while many slots are free all the same, it reads a few chunks more;
   3. decodes an iteration of all slots;
   4. moves what has ended to a table.
 
@@ -32,8 +32,10 @@ from speccascade.decoding.queue import FREE, Queue, Slots, State, Table
 from speccascade.models import cache as cache_lib
 from speccascade.sampling import keys, probabilities
 
-_CHUNKS = 4  # Most chunks of a turn; a second one for as many idle slots as a
-_IDLE = 16  # page holds, and at least one slot of so many.
+# Most chunks of a turn. It reads another one while as many slots are idle as a
+# page holds prompts, and one slot of so many.
+_CHUNKS = 4
+_IDLE = 16
 
 
 def init(slots: Slots, params: tuple[Any, ...], queue: Queue) -> State:
@@ -54,7 +56,7 @@ def init(slots: Slots, params: tuple[Any, ...], queue: Queue) -> State:
   zero_O = jnp.zeros(slots.table, jnp.int32)
   # Types as they are after a turn, or the next call compiles anew.
   rows = jax.tree.map(lambda x: lax.convert_element_type(x, x.dtype), rows)
-  reads = slots.way.reads(queue, rows)
+  wanted = slots.way.reads(queue, rows)
   return State(
     rows=rows.replace(done_B=jnp.ones(B, bool)),
     id_B=jnp.full(B, FREE, jnp.int32),
@@ -66,11 +68,11 @@ def init(slots: Slots, params: tuple[Any, ...], queue: Queue) -> State:
     have=jnp.int32(0),
     page=jnp.int32(0),
     chunk=jnp.int32(0),
-    reads=reads,
+    wanted=wanted,
     reader=caches(slots.reading, shared=True),
     store=caches(slots.stored, shared=True),
-    read=tuple(
-      x if x is None else jnp.zeros(slots.stored, bool) for x in reads
+    has_read=tuple(
+      x if x is None else jnp.zeros(slots.stored, bool) for x in wanted
     ),
     table=Table(
       id_O=zero_O,
@@ -160,7 +162,7 @@ def _blank(slots, params, rows, shared=False):
 
 def _fill(slots, params, queue, state):
   """Reads prompts and gives slots what continues them; most turns need not."""
-  page = max(slots.reading, slots.rows // _IDLE)
+  many = max(slots.reading, slots.rows // _IDLE)
 
   def goes_on(carry):
     chunks, state = carry
@@ -168,7 +170,7 @@ def _fill(slots, params, queue, state):
     prompt_G, waits_G = pages.upcoming(queue, state)
     idle_G = jnp.where(waits_G, _free(slots, state), 0)
     gives = jnp.any((idle_G > 0) & (prompt_G < state.have))
-    again = (chunks < _CHUNKS) & due & (idle_G.sum() >= page)
+    again = (chunks < _CHUNKS) & due & (idle_G.sum() >= many)
     return jnp.where(chunks == 0, due | gives, again)
 
   def fill(carry):
@@ -231,16 +233,16 @@ def _begin(slots, params, queue, state, given_B, own_B):
   example_B = queue.example_P.at[prompt_B].get(mode='clip')
   position_1xM = jnp.arange(slots.way.positions)[None]
   at_B = prompt_B % slots.stored
-  read = tuple(x if x is None else x[at_B] for x in state.read)
+  has_read = tuple(x if x is None else x[at_B] for x in state.has_read)
   caches = []
-  for cache, own, read_B in zip(
-    slots.way.caches(state.rows), state.store, read, strict=True
+  for cache, own, has_read_B in zip(
+    slots.way.caches(state.rows), state.store, has_read, strict=True
   ):
 
     def copy(row, cache, own=own):
       return cache_lib.put(cache, row, own, at_B[row], 1, slots.width)
 
-    wanted_B = given_B if read_B is None else given_B & read_B
+    wanted_B = given_B if has_read_B is None else given_B & has_read_B
     caches.append(_each(wanted_B, copy, cache))
 
   def draw(row, u_BxMxU):
@@ -257,7 +259,7 @@ def _begin(slots, params, queue, state, given_B, own_B):
     begun.append(cache_lib.rewind(cache, held_B))
   request = _request(queue, state.sampling, state.values)
   fresh = slots.way.start(params, request, begun, last_B)
-  fresh = slots.way.with_read(fresh, read)
+  fresh = slots.way.with_read(fresh, has_read)
   none = slots.way.with_caches(state.rows, [None] * len(begun))
   rows = jax.tree.map(
     functools.partial(_choose, given_B),

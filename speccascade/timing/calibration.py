@@ -47,23 +47,23 @@ def costs_A(
   """
   queue = jax.tree.map(jnp.asarray, queue)
   G = made.decoder.gamma + 1
-  forced = [load.forced(d, G) for d in range(G + 1)]
+  numbers = range(G + 1)
+  forced = [load.forced(d, G) for d in numbers]
   timed_A, empty_R = [[] for _ in forced], []
-  state, held, most = None, None, made.rows
-  for _ in range(rounds):
-    for timed, cost_A in zip(timed_A, forced, strict=True):
+  state, held, least = None, None, made.rows - made.rows // 8
+  for r in range(rounds):
+    for d in numbers[:: -1 if r % 2 else 1]:  # Answers grow with each.
       # Of few answers a call may have none that is drafted for to the end.
-      if state is None or 2 * _busy(state) < most:
-        full = most == made.rows
+      if state is None or 2 * _busy(state) < least:
         # By a drafter that has read the prompts, too.
-        state = _filled(made, params, queue, forced[1], state, full)
-        held, most = _held(queue, state), _busy(state)
-      own = held.replace(schedule_parameter=cost_A)
+        state = _filled(made, params, queue, forced[1], state, least)
+        held, least = _held(queue, state), min(least, _busy(state))
+      own = held.replace(schedule_parameter=forced[d])
       call = functools.partial(serving.step, made, params, own)
       (state, before), empty = clock.seconds(call, 0, state)
       (state, ended), seconds = clock.seconds(call, turns, state)
       empty_R.append(1e3 * empty)
-      timed.append((1e3 * seconds, ended.turn - before.turn))
+      timed_A[d].append((1e3 * seconds, ended.turn - before.turn))
   empty = min(empty_R)
   # A busy machine only ever adds to it.
   least_A = [min((ms - empty) / n for ms, n in timed) for timed in timed_A]
@@ -76,23 +76,23 @@ def _busy(state):
   return int((id_B != queue_lib.FREE).sum())
 
 
-def _filled(made, params, queue, cost_A, state, full):
-  """A state whose slots have answers: all of them, or as many as there come.
-
-  Short answers may never fill all: then `full` is of no use.
-  """
+def _filled(made, params, queue, cost_A, state, least):
+  """A state of at least so many slots that have answers, or as many as come."""
   queue = queue.replace(schedule_parameter=cost_A)
   step = functools.partial(serving.step, made, params, queue, 1)
-  for least in (made.rows, 1) if full else (1,):
-    for start in (state, None):  # What is left of the queue may be too little.
-      if start is None or not serving.idle(start, queue):
-        state, _ = step(start)
-        while _busy(state) < least and not serving.idle(state, queue):
-          state, _ = step(state)
-        if _busy(state) >= least:
-          return state
-    state = None
-  raise ValueError('no answer is long enough for turns to be timed')
+  most = 0
+  for start in (state, None):  # What is left of the queue may be too little.
+    if start is not None and serving.idle(start, queue):
+      continue
+    state, _ = step(start)
+    while _busy(state) < least and not serving.idle(state, queue):
+      most = max(most, _busy(state))
+      state, _ = step(state)
+    if _busy(state) >= least:
+      return state
+  if not most:
+    raise ValueError('no answer is long enough for turns to be timed')
+  return _filled(made, params, queue, cost_A, None, most)
 
 
 def _held(queue, state):

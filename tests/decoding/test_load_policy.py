@@ -55,14 +55,16 @@ def test_rows_that_cannot_draft_write_a_token_whatever_is_drafted():
 
 @pytest.mark.parametrize('rejected', [0.0, 3.0, 30.0])
 def test_a_prompt_is_worth_reading_if_its_row_would_draft(rejected):
-  """Were it alone, and had it shown nothing."""
+  """Were it alone, and had it shown nothing; or if it nearly would."""
   state = _state(rejected=jnp.array(rejected), verified=jnp.array(40.0))
   rate = 1 - (0.5 + rejected) / 50
   tokens = np.cumsum(rate ** np.arange(G))
   for over, pays in ((0.99, True), (1.01, False)):
     cost_A = jnp.array([1.0, *(over * tokens)])
-    assert load.hopes(cost_A, state) == pays
     assert _begin(cost_A, state)[1] == pays
+  for over, hopes in ((1.04, True), (1.06, False)):
+    cost_A = jnp.array([1.0, *(over * tokens)])
+    assert load.hopes(cost_A, state) == hopes
 
 
 def test_rows_are_held_to_what_they_and_the_batch_have_shown():

@@ -177,6 +177,16 @@ def test_what_is_read_at_a_time_changes_no_answer(
     _equal(again[key], row)
 
 
+def placed(pair, mesh):
+  """A pair's parameters on a mesh."""
+  params = []
+  for model, x in zip((pair.drafter, pair.verifier), pair.params, strict=True):
+    partition = registry.family_of(model.config).partition
+    own = sharding.parameter_shardings(x, mesh, partition)
+    params.append(jax.device_put(x, own))
+  return tuple(params)
+
+
 _LARGE = pytest.mark.large
 _OTHERS = 'fixed', 'adaptive'
 
@@ -193,13 +203,7 @@ def test_a_mesh_changes_no_answer(served, mesh):
   pair, found = served
   if pair is T5 and mesh == (2, 4):
     pytest.skip('as of Gemma; others are large')
-  own = sharding.make_mesh(*mesh)
-  params = []
-  for model, x in zip((pair.drafter, pair.verifier), pair.params, strict=True):
-    partition = registry.family_of(model.config).partition
-    placed = sharding.parameter_shardings(x, own, partition)
-    params.append(jax.device_put(x, placed))
-  again = _drafting(pair, params=tuple(params))
+  again = _drafting(pair, params=placed(pair, sharding.make_mesh(*mesh)))
   for key, row in found.items():
     _equal(again[key].token_BxN, row.token_BxN)
     _equal(again[key].counts, row.counts)
@@ -370,7 +374,11 @@ def test_sizes_that_cannot_be_are_refused():
 
 @pytest.mark.parametrize(
   'name',
-  ['cost', *(pytest.param(x, marks=pytest.mark.thorough) for x in _OTHERS)],
+  [
+    'cost',
+    'load',
+    *(pytest.param(x, marks=pytest.mark.thorough) for x in _OTHERS),
+  ],
 )
 def test_one_program_serves_all_calls(name):
   schedule = schedules.get(name)
@@ -378,9 +386,11 @@ def test_one_program_serves_all_calls(name):
   loop = dataclasses.replace(_loop(GEMMA, (group,)), schedule=schedule)
   made = queue.Slots(loop, 3, tiny.S, 4, 8, 3)
   wanted = _queue(GEMMA, (_answers([(p, (), 0.0) for p in range(P)], 0),))
-  if schedule.measured:
-    wanted = wanted.replace(schedule_parameter=np.arange(1.0, GAMMA + 2))
+  costs = GAMMA + 1 + (schedule.begin is not None)
   before, state = serving._advance._cache_size(), None
-  for _ in range(3):
+  for dear in (1.0, 1e3, 1e-3):
+    if schedule.measured:  # The first is what drafts nothing costs, of `load`.
+      cost_A = np.array([dear, *np.arange(1.0, costs)])
+      wanted = wanted.replace(schedule_parameter=cost_A)
     state, _ = serving.step(made, GEMMA.params, wanted, 2, state)
   assert serving._advance._cache_size() <= before + 1

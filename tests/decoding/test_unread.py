@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from speccascade import methods
+from speccascade import methods, sharding
 from speccascade.decoding import blocks, queue, results, schedules, serving
 from speccascade.decoding import loop as loop_lib
 from speccascade.sampling import keys, probabilities
@@ -56,12 +56,17 @@ def _assert_same_tokens(got, want):
     np.testing.assert_array_equal(got[id_].length_B, row.length_B)
 
 
-@pytest.mark.parametrize('name', test_slots.PAIRS)
-def test_rows_that_draft_stand_beside_rows_that_cannot(name):
+@pytest.mark.parametrize(
+  ('name', 'period'), [('gemma', 4), ('gemma', 1), ('t5', 4)]
+)
+def test_rows_that_draft_stand_beside_rows_that_cannot(name, period, request):
+  """Were each prompt wanted in another turn, a page is as it was begun."""
+  if period == 1:
+    request.getfixturevalue('short_chunks')
   pair = test_slots.PAIRS[name]
   fixed, _ = _serve(pair, schedules.FIXED, _items())
   drafted, _ = _serve(pair, test_load.Now(1, 0), _items())
-  found, _ = _serve(pair, Sometimes(1, 0), _items())
+  found, _ = _serve(pair, Sometimes(1, 0, period), _items())
   _assert_same_tokens(found, fixed)
   some = [id_ for id_, row in found.items() if row.counts.drafted_B]
   none = [row for row in found.values() if not row.counts.drafted_B]
@@ -146,7 +151,7 @@ def test_a_drafter_that_never_pays_computes_nothing():
   _assert_same_tokens(found, fixed)
   for cache in (state.reader[0], state.store[0], state.rows.drafter_cache):
     assert not any(np.asarray(x).any() for x in cache.keys)
-  assert not any(np.asarray(x).any() for x in state.read[0])
+  assert not np.asarray(state.has_read[0]).any()
 
 
 def test_all_prompts_are_read_where_a_token_hangs_on_the_draft():
@@ -157,4 +162,18 @@ def test_all_prompts_are_read_where_a_token_hangs_on_the_draft():
   found, state = _serve(pair, Sometimes(1, 0, period=10**6), items)
   _assert_same_tokens(found, fixed)
   assert all(row.counts.drafted_B > 0 for row in found.values())
-  assert np.asarray(state.read[0]).all()
+  assert np.asarray(state.has_read[0]).all()
+
+
+@pytest.mark.parametrize('mesh', [(2, 4)])
+def test_a_mesh_leaves_out_as_much(mesh):
+  pair, own = test_slots.GEMMA, sharding.make_mesh(*mesh)
+  alone, state = _serve(pair, Sometimes(1, 0), _items())
+  params = test_slots.placed(pair, own)
+  found, on_mesh = _serve(pair, Sometimes(1, 0), _items(), params=params)
+  for id_, row in alone.items():
+    np.testing.assert_array_equal(found[id_].token_BxN, row.token_BxN)
+    np.testing.assert_array_equal(
+      found[id_].counts.drafted_B, row.counts.drafted_B
+    )
+  np.testing.assert_array_equal(on_mesh.has_read[0], state.has_read[0])

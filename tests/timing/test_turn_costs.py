@@ -12,35 +12,41 @@ from speccascade.decoding import loop as loop_lib
 from speccascade.timing import calibration, clock
 from tests.decoding import test_slots, tiny
 
-G = 4
+G, SLOTS = 4, 4
 
 
 @pytest.mark.parametrize('turns', [1, 60])  # Of 60 a call has fewer.
-def test_each_number_of_drafted_tokens_is_timed(float64, monkeypatch, turns):
+def test_each_number_of_drafted_tokens_is_timed(
+  float64, short_chunks, monkeypatch, turns
+):
   """A turn takes a second, and a tenth for each token of its longest draft.
 
   In some rounds it takes more, as on a busy machine. A call takes 0.3 s more.
   """
   pair = test_slots.GEMMA
-  items = [(p, (), 0.0) for p in range(test_slots.P) for _ in range(2)]
+  items = [(p, (), 0.0) for p in range(test_slots.P) for _ in range(3)]
   asked = test_slots._queue(pair, (test_slots._answers(items, 0),))
-  group = loop_lib.Group(methods.STRICT, 3)
+  group = loop_lib.Group(methods.STRICT, SLOTS)
   loop = dataclasses.replace(
     test_slots._loop(pair, (group,)), gamma=G - 1, schedule=schedules.LOAD
   )
-  made = queue.Slots(loop, 3, tiny.S, 4, 8, 6)
+  made = queue.Slots(loop, SLOTS, tiny.S, 2, 6, 6)
   told, ended = [], []
 
   def seconds(call, number, state):
-    _, _, queue = call.args
+    _, _, asked = call.args
     old, turn = jax.device_get((state.rows.tally.drafted_B, state.turn))
+    page = int(state.have), int(state.chunk), state.next_G.tolist()
+    if not number:  # Most slots have answers, and no prompt is read.
+      assert 2 * (np.asarray(state.id_B) != queue.FREE).sum() >= SLOTS - 1
     state, out = call(number, state)
     if not number:
       assert out.turn == turn
       return (state, out), 0.3
     # The longest draft of a row that was there before and after.
     new = jax.device_get(state.rows.tally.drafted_B)
-    cost_A = np.asarray(queue.schedule_parameter)
+    cost_A = np.asarray(asked.schedule_parameter)
+    assert page == (int(state.have), int(state.chunk), state.next_G.tolist())
     told.append((cost_A.argmin() and (cost_A == 1).sum(), max(new - old)))
     ended.append(len(out.ids))
     drafted = next(
@@ -53,7 +59,7 @@ def test_each_number_of_drafted_tokens_is_timed(float64, monkeypatch, turns):
   monkeypatch.setattr(clock, 'seconds', seconds)
   cost_A = calibration.costs_A(made, pair.params, asked, turns, 30, rounds=9)
   np.testing.assert_allclose(cost_A, 1010 + 100 * np.arange(G + 1))
-  assert sum(ended) > 3  # Slots take the next answers meanwhile.
+  assert sum(ended) > SLOTS  # They are filled again.
   if turns > 1:  # Of which a row drafts in each.
     return
   for forced, most in told:
