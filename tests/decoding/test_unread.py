@@ -28,13 +28,15 @@ class Sometimes(test_load.Now):
     return state // self.period % 2 == 1
 
 
-def _items(temperature_of=lambda p: 0.0):
-  return [(p, (), temperature_of(p)) for p in range(test_slots.P)]
+def _items():
+  return [(p, (), 0.0) for p in range(test_slots.P)]
 
 
-def _serve(pair, schedule, items, parameter=(), params=None):
+def _serve(
+  pair, schedule, items, parameter=(), params=None, method=methods.STRICT
+):
   """({prompt: its row of the Result}, the last state)."""
-  group = loop_lib.Group(methods.STRICT, ROWS)
+  group = loop_lib.Group(method, ROWS)
   loop = dataclasses.replace(
     test_slots._loop(pair, (group,)), schedule=schedule
   )
@@ -154,15 +156,26 @@ def test_a_drafter_that_never_pays_computes_nothing():
   assert not np.asarray(state.has_read[0]).any()
 
 
-def test_all_prompts_are_read_where_a_token_hangs_on_the_draft():
-  """One answer in the queue is at a temperature."""
-  pair = test_slots.GEMMA
-  items = _items(lambda p: float(p == test_slots.P - 1))
-  fixed, _ = _serve(pair, schedules.FIXED, items)
-  found, state = _serve(pair, Sometimes(1, 0, period=10**6), items)
+@pytest.mark.parametrize(
+  ('name', 'values', 'temperature'),
+  [('strict', (), 1.0), ('token_v3', (0.3,), 0.0)],
+)
+def test_all_prompts_are_read_where_a_token_hangs_on_the_draft(
+  name, values, temperature
+):
+  """One answer in the queue is at a temperature, or a rule asks the drafter."""
+  pair, method = test_slots.GEMMA, methods.get(name)
+  items = [
+    (p, values, temperature * (p == test_slots.P - 1))
+    for p in range(test_slots.P)
+  ]
+  fixed, _ = _serve(pair, schedules.FIXED, items, method=method)
+  never = Sometimes(1, 0, period=10**6)
+  found, state = _serve(pair, never, items, method=method)
   _assert_same_tokens(found, fixed)
   assert all(row.counts.drafted_B > 0 for row in found.values())
-  assert np.asarray(state.has_read[0]).all()
+  read_N, _ = state.has_read  # None where it reads all, whatever is asked.
+  assert read_N is None if name == 'token_v3' else np.asarray(read_N).all()
 
 
 @pytest.mark.parametrize('mesh', [(2, 4)])

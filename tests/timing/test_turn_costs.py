@@ -37,7 +37,7 @@ def test_each_number_of_drafted_tokens_is_timed(
     _, _, asked = call.args
     old, turn = jax.device_get((state.rows.tally.drafted_B, state.turn))
     page = int(state.have), int(state.chunk), state.next_G.tolist()
-    if not number:  # Most slots have answers, and no prompt is read.
+    if not number:  # Half the slots have answers, or nearly.
       assert 2 * (np.asarray(state.id_B) != queue.FREE).sum() >= SLOTS - 1
     state, out = call(number, state)
     if not number:
