@@ -223,6 +223,8 @@ def _request(cell, own):
   prompts = results.Prompts(
     like(jnp.int32, B, S), like(jnp.int32, B), like(jnp.int32, B)
   )
-  sampling = probabilities.Sampling(column, column)
+  sampling = probabilities.Sampling(
+    column, column, asked=probabilities.TEMPERED
+  )
   key = like(keys.make(0).dtype)
   return results.Request(prompts, sampling, ((column,),), key)

@@ -10,6 +10,7 @@ import numpy as np
 
 from speccascade import hosts
 from speccascade.decoding import results
+from speccascade.sampling import probabilities
 
 
 def check_prompts(prompts, models, max_new_tokens):
@@ -72,13 +73,14 @@ def check_sampling(sampling, rows):
     raise ValueError(f'top_p must be in (0, 1], got {value:g}')
   if sampling.top_k < 0:
     raise ValueError(f'top_k must be 0 (all) or more, got {sampling.top_k}')
-  if sampling.plain and (
-    sampling.top_k or (temperature != 1).any() or (top_p != 1).any()
-  ):
+  found = probabilities.asked(temperature, top_p, sampling.top_k)
+  if sampling.asked not in (probabilities.ANY, probabilities.TEMPERED, found):
     raise ValueError(
       'sampling is not plain: a row has another temperature or top_p than 1, '
       'or top_k is not 0'
     )
+  if sampling.asked != found == probabilities.ANY:
+    raise ValueError('sampling is of all tokens: a row has a top_p below 1')
 
 
 def check_gamma(gamma):

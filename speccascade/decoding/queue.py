@@ -103,7 +103,7 @@ class Queue:
     schedule_parameter: of the draft schedule; () where it takes none.
     stops: of the strings that end an answer; () without any.
     top_k: as of Sampling.
-    plain: likewise.
+    asked: likewise.
   """
 
   token_PxS: jax.Array
@@ -115,7 +115,7 @@ class Queue:
   schedule_parameter: Any = ()
   stops: stops_lib.Stops | tuple[()] = ()
   top_k: int = flax.struct.field(pytree_node=False, default=0)
-  plain: bool = flax.struct.field(pytree_node=False, default=False)
+  asked: str = flax.struct.field(pytree_node=False, default=probabilities.ANY)
 
 
 @flax.struct.dataclass

@@ -157,7 +157,7 @@ def check(made: queue_lib.Slots, queue: queue_lib.Queue) -> None:
     )
   keys.check(queue.key)
   for own in queue.answers:
-    sampling = own.temperature_J, own.top_p_J, queue.top_k, queue.plain
+    sampling = own.temperature_J, own.top_p_J, queue.top_k, queue.asked
     checks.check_sampling(probabilities.Sampling(*sampling), len(own.id_J))
     _check_order(own)
   made.way.check(queue, made.rows)

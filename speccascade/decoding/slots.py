@@ -44,7 +44,7 @@ def init(slots: Slots, params: tuple[Any, ...], queue: Queue) -> State:
   caches = functools.partial(_blank, slots, params)
   column_B, zero_B = jnp.ones(B), jnp.zeros(B, jnp.int32)
   sampling = probabilities.Sampling(
-    column_B, column_B, queue.top_k, queue.plain
+    column_B, column_B, queue.top_k, queue.asked
   )
   values = tuple(
     tuple(jnp.zeros((rows, *x.shape[1:]), x.dtype) for x in own.values)

@@ -14,6 +14,10 @@ from speccascade.sampling import draws
 # Temperatures below it are 0: float32 logits of 16 are further apart.
 GREEDY = 1e-6
 
+# What rows may ask for: temperature 1 and all tokens; any temperature; and any
+# top-p, too. A GPU waits for each step that a program may skip.
+PLAIN, TEMPERED, ANY = 'plain', 'tempered', 'any'
+
 
 @flax.struct.dataclass
 class Sampling:
@@ -23,21 +27,33 @@ class Sampling:
     temperature_B: below GREEDY, the most probable token is taken.
     top_p_B: nucleus mass in (0, 1]; 1 keeps all.
     top_k: most probable tokens kept, ties included; 0 keeps all.
-    plain: whether no row asks for another temperature than 1 or for less than
-      all tokens, known when a program is made: the softmax is then what is
-      sampled from, and is not held twice.
+    asked: PLAIN, TEMPERED or ANY, known when a program is made. Where it is
+      PLAIN the softmax is what is sampled from, and is not held twice.
   """
 
   temperature_B: jax.Array
   top_p_B: jax.Array
   top_k: int = flax.struct.field(pytree_node=False, default=0)
-  plain: bool = flax.struct.field(pytree_node=False, default=False)
+  asked: str = flax.struct.field(pytree_node=False, default=ANY)
+
+  @property
+  def plain(self) -> bool:
+    """Whether the softmax is what is sampled from."""
+    return self.asked == PLAIN
+
+
+def asked(temperatures, top_ps, top_k=0):
+  """What rows ask for that are known: PLAIN, TEMPERED or ANY."""
+  if not np.all(np.asarray(top_ps) >= 1):
+    return ANY
+  plain = not top_k and np.all(np.asarray(temperatures) == 1)
+  return PLAIN if plain else TEMPERED
 
 
 def of_rows(temperature_B, top_p_B, top_k=0):
-  """Sampling of rows that are known, plain if they are; see `Sampling`."""
-  plain = not top_k and np.all(temperature_B == 1) and np.all(top_p_B == 1)
-  return Sampling(temperature_B, top_p_B, top_k, bool(plain))
+  """Sampling of rows that are known."""
+  of = asked(temperature_B, top_p_B, top_k)
+  return Sampling(temperature_B, top_p_B, top_k, of)
 
 
 def finite(logits):
@@ -63,30 +79,28 @@ def sampled(logits_BxTxV, raw_BxTxV, sampling):
     sampling: Sampling.
 
   Returns:
-    BxTxV probabilities after temperature, top-k and top-p. Steps that no row
-    asks for are skipped at run time; where sampling is plain, `raw_BxTxV`.
+    BxTxV probabilities after temperature, top-k and top-p; where sampling is
+    plain, `raw_BxTxV`.
   """
   if sampling.plain:
     return raw_BxTxV
   temperature = sampling.temperature_B[:, None, None]
   top_p = sampling.top_p_B[:, None, None]
-
-  def temper(_):
-    greedy = temperature < GREEDY
-    warm = jnp.where(greedy, 1, temperature).astype(raw_BxTxV.dtype)
-    # The first of equal maxima alone, as argmax breaks ties.
-    best = jax.nn.one_hot(
-      logits_BxTxV.argmax(-1), logits_BxTxV.shape[-1], dtype=raw_BxTxV.dtype
-    )
-    # Divided after the shift, which is exact near the maximum: a small
-    # temperature would multiply the rounding of large logits.
-    below = logits_BxTxV - logits_BxTxV.max(-1, keepdims=True)
-    return jnp.where(greedy, best, normalise(jnp.exp(below / warm)))
-
-  probs = lax.cond(jnp.all(temperature == 1), lambda _: raw_BxTxV, temper, None)
+  greedy = temperature < GREEDY
+  warm = jnp.where(greedy, 1, temperature).astype(raw_BxTxV.dtype)
+  # The first of equal maxima alone, as argmax breaks ties.
+  best = jax.nn.one_hot(
+    logits_BxTxV.argmax(-1), logits_BxTxV.shape[-1], dtype=raw_BxTxV.dtype
+  )
+  # Divided after the shift, which is exact near the maximum: a small
+  # temperature would multiply the rounding of large logits.
+  below = logits_BxTxV - logits_BxTxV.max(-1, keepdims=True)
+  probs = jnp.where(greedy, best, normalise(jnp.exp(below / warm)))
   if sampling.top_k:
     k = min(sampling.top_k, probs.shape[-1])
     probs = normalise(jnp.where(probs >= _kth_largest(probs, k), probs, 0))
+  if sampling.asked == TEMPERED:
+    return probs
   return lax.cond(
     jnp.all(top_p >= 1), lambda x: x, lambda x: nucleus(x, top_p), probs
   )

@@ -21,6 +21,7 @@ from speccascade.decoding import results, schedules
 from speccascade.reports.render import tables
 from speccascade.runs import environment
 from speccascade.runs import workdir as workdir_lib
+from speccascade.sampling import probabilities
 from speccascade.storage import files, lines
 from speccascade.studies import base
 from speccascade.sweeps import batches, outputs, points, served
@@ -132,7 +133,7 @@ def run(study: Batching, workdir: epath.PathLike) -> str:
   """
   workload = dataclasses.replace(
     study.workload(max(study.num_examples, study.grid_examples)),
-    plain=study.temperature == 1,
+    asked=probabilities.asked(study.temperature, 1),
   )
   trials = {'slots': study.trials, 'grid': study.grid_trials}
   with workdir_lib.sole(workdir) as folder:

@@ -19,7 +19,7 @@ from speccascade.models import presets
 from speccascade.reports.render import tables
 from speccascade.runs import environment, memory
 from speccascade.runs import workdir as workdir_lib
-from speccascade.sampling import keys
+from speccascade.sampling import keys, probabilities
 from speccascade.storage import files, lines
 from speccascade.studies import shapes
 from speccascade.timing import calibration, forced, requests
@@ -185,6 +185,7 @@ def _queue(study, pair, batch, acceptance=None):
     np.int32(Q),
     (answers,),
     keys.make(0),
+    asked=probabilities.TEMPERED,
   )
 
 

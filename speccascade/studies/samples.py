@@ -17,6 +17,7 @@ from speccascade.reports.render import page, tables
 from speccascade.reports.render import samples as figure
 from speccascade.runs import environment, memory, progress
 from speccascade.runs import workdir as workdir_lib
+from speccascade.sampling import probabilities
 from speccascade.storage import files, lines
 from speccascade.studies import base
 from speccascade.sweeps import batches, points, served
@@ -91,7 +92,7 @@ def run(study: Samples, workdir: epath.PathLike) -> str:
   """
   workload = dataclasses.replace(
     study.workload(study.num_examples),
-    plain=study.temperature == study.top_p == 1,
+    asked=probabilities.asked(study.temperature, study.top_p),
   )
   metric = metrics.get(workload.task.metric)
   if not metric.binary or isinstance(metric, metrics.Answered):

@@ -18,6 +18,7 @@ from speccascade.reports.render import page, tables
 from speccascade.reports.render import throughput as figure
 from speccascade.runs import environment, memory
 from speccascade.runs import workdir as workdir_lib
+from speccascade.sampling import probabilities
 from speccascade.storage import files, lines
 from speccascade.studies import base
 from speccascade.sweeps import batches, points, served
@@ -143,7 +144,8 @@ def run(study: Throughput, workdir: epath.PathLike) -> str:
       or other versions than those that are left would be of.
   """
   workload = dataclasses.replace(
-    study.workload(study.num_examples), plain=study.temperature == 1
+    study.workload(study.num_examples),
+    asked=probabilities.asked(study.temperature, 1),
   )
   memory.tell('with the models loaded')
   with workdir_lib.sole(workdir) as folder:

@@ -38,7 +38,7 @@ class Workload:
     token_ExS: their prompts, padded on the right.
     length_E: tokens of each prompt.
     costs: for the schedules that weigh them.
-    plain: whether every setting's sampling is, see `probabilities.Sampling`.
+    asked: what settings ask for, see `probabilities.Sampling`.
   """
 
   pair: pairs.Pair
@@ -47,7 +47,7 @@ class Workload:
   token_ExS: np.ndarray
   length_E: np.ndarray
   costs: costs_lib.Costs | None = None
-  plain: bool = False
+  asked: str = probabilities.ANY
 
 
 def load(
@@ -347,7 +347,7 @@ def _asked(workload, prompts, settings, plan, choice):
     column([s.temperature for s in settings]),
     column([s.top_p for s in settings]),
     top_k=settings[0].top_k,
-    plain=workload.plain,
+    asked=workload.asked,
   )
   request = results.Request(
     prompts,

@@ -8,6 +8,7 @@ import pydantic
 from speccascade import config, methods
 from speccascade.decoding import schedules
 from speccascade.pairs import config as pairs_config
+from speccascade.sampling import probabilities
 from speccascade.tasks import base
 
 
@@ -139,10 +140,9 @@ class Sweep(pairs_config.Models):
     return self
 
   @property
-  def plain(self) -> bool:
-    """Whether all is sampled at temperature 1, from all tokens."""
-    ones = set(self.temperatures) | set(self.top_ps) == {1.0}
-    return ones and not self.top_k
+  def asked(self) -> str:
+    """What its points ask for, see `probabilities.Sampling`."""
+    return probabilities.asked(self.temperatures, self.top_ps, self.top_k)
 
   def _most_points(self):
     """How many points there are, if every method drafts."""

@@ -127,7 +127,7 @@ def _begin(sweep, workdir) -> Iterator[_Begun]:
     sweep.num_examples,
     sweep.max_prompt_tokens,
   )
-  load = dataclasses.replace(load, plain=sweep.plain)
+  load = dataclasses.replace(load, asked=sweep.asked)
   workdir = epath.Path(workdir)
   described = environment.describe()
   with workdir_lib.sole(workdir) as workdir:

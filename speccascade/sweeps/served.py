@@ -220,7 +220,7 @@ def ask(workload, items, plan, rows, width, divergences=True, number=1):
     schedule_parameter=batches.parameter(workload, plan),
     stops=batches.stops(pair, task.stop),
     top_k=setting.top_k,
-    plain=workload.plain,
+    asked=workload.asked,
   )
   return made, params, queue, ordered
 

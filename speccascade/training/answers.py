@@ -56,7 +56,7 @@ def sample(
     autoregressive.Autoregressive(model, N, eos_ids),
     params,
     results.Prompts(*inputs, jnp.arange(B)),
-    probabilities.Sampling(jnp.ones(B), jnp.ones(B), plain=True),
+    probabilities.Sampling(jnp.ones(B), jnp.ones(B), asked=probabilities.PLAIN),
     key,
     stops=(),
     skip_B=jnp.zeros(B, bool),

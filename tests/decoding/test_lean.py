@@ -16,22 +16,22 @@ pytestmark = pytest.mark.usefixtures('float64')
 _GAMMA = 3
 
 
-def _asked(plain):
+def _asked(asked):
   request = tiny.request(tiny.FORMS, temperature=1)
   ones_B = np.ones_like(request.sampling.top_p_B)
   return request.replace(
-    sampling=probabilities.Sampling(ones_B, ones_B, plain=plain)
+    sampling=probabilities.Sampling(ones_B, ones_B, asked=asked)
   )
 
 
-def _decoded(plain, **changes):
+def _decoded(asked, **changes):
   loop = tiny.make_loop(_GAMMA, observe=None, **changes)
-  return jax.device_get(loop_lib.decode(loop, tiny.params(), _asked(plain)))
+  return jax.device_get(loop_lib.decode(loop, tiny.params(), _asked(asked)))
 
 
 def test_plain_sampling_and_no_divergence_change_no_token():
-  want = _decoded(plain=False)
-  got = _decoded(plain=True, divergences=False)
+  want = _decoded(probabilities.ANY)
+  got = _decoded(probabilities.PLAIN, divergences=False)
   assert got.counts.divergence_B is None
   assert got.counts.deferred_B is None
   assert want.counts.divergence_B.sum() > 0
@@ -40,10 +40,11 @@ def test_plain_sampling_and_no_divergence_change_no_token():
 
 
 @pytest.mark.parametrize(
-  ('plain', 'buffers'), [(False, 2), (True, 1)], ids=['tempered', 'plain']
+  ('asked', 'buffers'),
+  [(probabilities.TEMPERED, 2), (probabilities.PLAIN, 1)],
 )
-def test_drafts_hold_one_distribution_where_sampling_is_plain(plain, buffers):
-  request = _asked(plain)
+def test_drafts_hold_one_distribution_where_sampling_is_plain(asked, buffers):
+  request = _asked(asked)
   loop = tiny.make_loop(_GAMMA, observe=None)
   text = loop_lib.lower(loop, tiny.params(), request).as_text()
   B = request.prompts.rows
@@ -62,8 +63,36 @@ def test_sampling_that_is_not_plain_is_refused(temperature, top_p, top_k):
   assert not probabilities.of_rows(*asked).plain
   checks.check_sampling(probabilities.of_rows(*asked), 3)
   with pytest.raises(ValueError, match='sampling is not plain: a row has'):
-    checks.check_sampling(probabilities.Sampling(*asked, plain=True), 3)
+    checks.check_sampling(_known(probabilities.PLAIN, *asked), 3)
+
+
+def _known(of, *asked):
+  return probabilities.Sampling(*asked, asked=of)
+
+
+def test_top_p_is_refused_where_none_was_asked_for():
+  one_B, top_p_B = np.ones(3), np.array([1.0, 0.9, 1.0])
+  checks.check_sampling(_known(probabilities.ANY, one_B, top_p_B), 3)
+  with pytest.raises(ValueError, match='sampling is of all tokens: a row has'):
+    checks.check_sampling(_known(probabilities.TEMPERED, one_B, top_p_B), 3)
 
 
 def test_rows_that_ask_for_nothing_are_plain():
   assert probabilities.of_rows(np.ones(3), np.ones(3)).plain
+
+
+@pytest.mark.parametrize('top_k', [0, 3])
+def test_no_step_is_chosen_while_decoding_unless_top_p_is_asked_for(top_k):
+  mixed_B, one_B = np.array([0.0, 0.5, 1.0, 0.3]), np.ones(4)
+  logits_BxTxV = np.random.default_rng(0).normal(size=(4, 3, 8))
+
+  def of(asked):
+    sampling = probabilities.Sampling(mixed_B, one_B, top_k, asked)
+    made = jax.jit(probabilities.sampled)
+    given = logits_BxTxV, jax.nn.softmax(logits_BxTxV), sampling
+    return made(*given), made.lower(*given).as_text().count('stablehlo.case')
+
+  want, choices = of(probabilities.ANY)
+  got, none = of(probabilities.TEMPERED)
+  assert choices >= 1 > none
+  np.testing.assert_array_equal(got, want)
