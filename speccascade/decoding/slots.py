@@ -3,14 +3,14 @@
 The rows of a batch are slots. Prompts wait in a queue on the device; each turn
 of the loop
 
-  1. reads a chunk of the prompts that come next, if there is room for them, so
+  1. moves what has ended to a table;
+  2. reads a chunk of the prompts that come next, if there is room for them, so
      that no turn takes longer for a long prompt, and stores the keys and values
      of those it has read, see `pages`;
-  2. gives each free slot the next answer of its group, with a copy of its
+  3. gives each free slot the next answer of its group, with a copy of its
      prompt's keys and values: of all answers to a prompt it is read once;
      while many slots are free all the same, it reads a few chunks more;
-  3. decodes an iteration of all slots;
-  4. moves what has ended to a table.
+  4. decodes an iteration of all slots.
 
 An answer does not depend on its slot or its neighbours.
 
@@ -110,20 +110,22 @@ def advance(
   last = state.turn + turns
 
   def goes_on(state):
-    room = state.table.number <= slots.table - slots.rows
+    ended = _ended(state).sum()
+    room = state.table.number + ended <= slots.table - slots.rows
     waiting = jnp.any(state.next_G < _numbers(queue))
-    return (state.turn < last) & room & (waiting | jnp.any(state.id_B != FREE))
+    busy = (state.id_B != FREE).sum() > ended
+    return (state.turn < last) & room & (waiting | busy)
 
   def turn(state):
     state = _fill(slots, params, queue, state)
     request = _request(queue, state.sampling, state.values)
     rows = slots.way.iterate(params, request, state.u_BxMxU, state.rows)
     busy = state.busy + (state.id_B != FREE).sum(dtype=jnp.int32)
-    state = state.replace(rows=rows, busy=busy, turn=state.turn + 1)
-    return _collect(slots, state)
+    return state.replace(rows=rows, busy=busy, turn=state.turn + 1)
 
   table = state.table.replace(number=jnp.int32(0))
-  return lax.while_loop(goes_on, turn, state.replace(table=table))
+  state = lax.while_loop(goes_on, turn, state.replace(table=table))
+  return _collect(slots, state)
 
 
 def result(slots: Slots, state: State) -> results.Result:
@@ -161,7 +163,10 @@ def _blank(slots, params, rows, shared=False):
 
 
 def _fill(slots, params, queue, state):
-  """Reads prompts and gives slots what continues them; most turns need not."""
+  """Empties slots, reads prompts, and gives slots what continues them.
+
+  Most turns need none of it, which a GPU is told once.
+  """
   many = max(slots.reading, slots.rows // _IDLE)
 
   def goes_on(carry):
@@ -171,12 +176,12 @@ def _fill(slots, params, queue, state):
     idle_G = jnp.where(waits_G, _free(slots, state), 0)
     gives = jnp.any((idle_G > 0) & (prompt_G < state.have))
     again = (chunks < _CHUNKS) & due & (idle_G.sum() >= many)
-    return jnp.where(chunks == 0, due | gives, again)
+    return jnp.where(chunks == 0, due | gives | _ended(state).any(), again)
 
   def fill(carry):
     chunks, state = carry
-    state = _give(slots, params, queue, pages.read(slots, params, queue, state))
-    return chunks + 1, state
+    state = pages.read(slots, params, queue, _collect(slots, state))
+    return chunks + 1, _give(slots, params, queue, state)
 
   return lax.while_loop(goes_on, fill, (jnp.int32(0), state))[1]
 
@@ -283,9 +288,14 @@ def _choose(given_B, new, old):
   return jnp.where(given_B.reshape(-1, *[1] * (new.ndim - 1)), new, old)
 
 
+def _ended(state):
+  """Which slots have an answer that has ended."""
+  return state.rows.done_B & (state.id_B != FREE)
+
+
 def _collect(slots, state):
   """Moves the answers that have ended to the table; their slots are free."""
-  ended_B = state.rows.done_B & (state.id_B != FREE)
+  ended_B = _ended(state)
   before_BxB = jnp.tril(jnp.ones((slots.rows,) * 2, bool), -1)
   at_B = state.table.number + (ended_B & before_BxB).sum(1, dtype=jnp.int32)
   at_B = jnp.where(ended_B, at_B, slots.table)  # Past the end: not written.

@@ -295,8 +295,9 @@ def test_few_of_many_slots_wait_for_the_next_turn(rows, idle, read):
   asked = jax.tree.map(jnp.asarray, _queue(GEMMA, (_answers(items, 0),)))
   state = serving._init(made, GEMMA.params, asked)
   id_B = np.where(np.arange(rows) < idle, queue.FREE, 0).astype(np.int32)
+  own = state.rows.replace(done_B=jnp.asarray(id_B == queue.FREE))
   state = jax.jit(slots._fill, static_argnums=0)(
-    made, GEMMA.params, asked, state.replace(id_B=id_B)
+    made, GEMMA.params, asked, state.replace(id_B=id_B, rows=own)
   )
   assert int(state.have) == read
   assert int((state.id_B == queue.FREE).sum()) == idle - read
