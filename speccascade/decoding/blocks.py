@@ -12,22 +12,35 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from speccascade.decoding import defer, eos
+from speccascade.decoding import defer, eos, lag
 from speccascade.decoding import draft as draft_lib
 from speccascade.sampling import keys, probabilities
 
+# Tokens that an accelerator verifies in the time that reading weights takes.
+_FREE = 64
 
-def widths(G, schedule):
+
+def widths(G, schedule, rows=None):
   """Widths that a program is compiled for, the widest G; G alone if fixed.
 
-  Each takes as long to compile as the first. The quarters leave little to
-  spare at good acceptance, the eighth serves a poor drafter, and one token a
-  block without a draft.
+  Each takes as long to compile as the first, and a GPU waits for each that it
+  might take: none is there whose next one costs the same. The quarters leave
+  little to spare at good acceptance, the eighth serves a poor drafter, and one
+  token a block without a draft.
+
+  Args:
+    G: most tokens of a draft.
+    schedule: schedules.Schedule.
+    rows: of the batch; None for those of any number of rows.
   """
   if schedule.more is None:
     return (G,)
   found = {-(-G * n // 8) for n in (1, 2, 4, 6, 8)}
-  return tuple(sorted(found if schedule.begin is None else found | {1}))
+  found = sorted(found if schedule.begin is None else found | {1})
+  if rows is None or jax.default_backend() == 'cpu':
+    return tuple(found)
+  free = sum(width * rows <= _FREE for width in found)
+  return tuple(found[max(free - 1, 0) :])
 
 
 def decide(
@@ -63,10 +76,13 @@ def decide(
   verified = functools.partial(_verified, loop, params[1], request, defers)
 
   def drafted(caches, last_B, active_B, u_BxGxU):
+    cache = caches[0]
+    if loop.schedule.begin is not None:
+      cache = lag.caught_up(loop, params[0], state, cache, active_B)
     draft, drafter_cache = draft_lib.draft(
       loop.drafter,
       params[0],
-      caches[0],
+      cache,
       last_B,
       active_B,
       request.sampling,
@@ -76,7 +92,7 @@ def decide(
     block_BxG = jnp.concatenate([last_B[:, None], draft.token_BxG[:, :-1]], 1)
     told, verifier_cache = narrowest(
       functools.partial(verified, draft, u_BxGxU),
-      widths(G, loop.schedule),
+      widths(G, loop.schedule, len(last_B)),
       draft.length_B,
       caches[1],
       block_BxG,

@@ -15,12 +15,11 @@ from speccascade.models import base
 from speccascade.models import cache as cache_lib
 
 
-def begin(loop, params, request, state):
-  """Asks a schedule whether to draft, and if so has the drafter catch up.
+def begin(loop, request, state):
+  """Asks a schedule which rows draft.
 
   Args:
     loop: loop.Loop whose schedule has `begin`.
-    params: of the drafter.
     request: Request.
     state: of the loop.
 
@@ -34,18 +33,7 @@ def begin(loop, params, request, state):
   greedy_B = request.sampling.temperature_B == 0
   may_skip = lossless(loop) & jnp.all(greedy_B | state.done_B)
   drafting_B = active_B & state.able_B & (pays | ~may_skip)
-  cache = state.drafter_cache
-  cache = catch_up(
-    loop.drafter,
-    params,
-    cache,
-    jnp.where(drafting_B, state.verifier_cache.length_B, cache.length_B),
-    state.first_B,
-    state.token_BxM,
-    state.length_B,
-    loop.gamma + 1,
-  )
-  return drafting_B, state.replace(schedule=schedule, drafter_cache=cache)
+  return drafting_B, state.replace(schedule=schedule)
 
 
 def lossless(loop) -> bool:
@@ -56,10 +44,24 @@ def lossless(loop) -> bool:
   return all(group.method.lossless for group in loop.groups)
 
 
+def caught_up(loop, params, state, cache, drafting_B):
+  """The drafter's cache of all tokens before y[-1], of the rows that draft."""
+  return catch_up(
+    loop.drafter,
+    params,
+    cache,
+    jnp.where(drafting_B, state.verifier_cache.length_B, cache.length_B),
+    state.first_B,
+    state.token_BxM,
+    state.length_B,
+    loop.gamma + 1,
+  )
+
+
 def keep(drafting_B, before, after):
   """The state after a block: a drafter that did not draft holds no more."""
   cache, held_B = after.drafter_cache, before.drafter_cache.length_B
-  length_B = jnp.where(drafting_B, cache.length_B, held_B)
+  length_B = jnp.where(drafting_B, after.verifier_cache.length_B, held_B)
   return after.replace(drafter_cache=cache_lib.rewind(cache, length_B))
 
 

@@ -267,7 +267,7 @@ def iterate(loop, params, request, u_BxMxU, state):
   """
   drafting_B = None
   if loop.schedule.begin is not None:
-    drafting_B, state = lag.begin(loop, params[0], request, state)
+    drafting_B, state = lag.begin(loop, request, state)
   following = commit(
     loop,
     request,

@@ -126,7 +126,7 @@ def measure(
     if profile is not None:
       first = functools.partial(_run, loops[plan][0])
       profile(f'batch{B}-{plan.id()}', first)
-  widths = {1}.union(*map(_widths, plans))
+  widths = {1}.union(*(_widths(plan, B) for plan in plans))
   alone = parts.blocks(pair, prompts[0], widths, new_tokens, read)
   timed = turns.measure(
     alone | {(plan, r): x for plan in plans for r, x in enumerate(loops[plan])},
@@ -138,7 +138,7 @@ def measure(
   for plan in plans:
     own_turns = [timed[plan, r] for r in range(len(prompts))]
     ran = [
-      _ran(loop, turn.turns, _widths(plan))
+      _ran(loop, turn.turns, _widths(plan, B))
       for loop, turn in zip(loops[plan], own_turns, strict=True)
     ]
     rows.append(
@@ -153,8 +153,8 @@ def measure(
   return rows
 
 
-def _widths(plan):
-  return blocks.widths(plan.gamma + 1, schedules.get(plan.schedule))
+def _widths(plan, B=None):
+  return blocks.widths(plan.gamma + 1, schedules.get(plan.schedule), B)
 
 
 def _parameter(pair, prompts, plan, new_tokens):

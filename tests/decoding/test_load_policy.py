@@ -218,13 +218,16 @@ def test_a_draft_that_must_be_is_weighed_by_what_drafts_are_worth():
 @flax.struct.dataclass
 class _Rows:
   drafter_cache: cache_lib.Cache
+  verifier_cache: cache_lib.Cache
 
 
 def test_a_drafter_that_did_not_draft_holds_what_it_did():
-  rows = lambda *x: _Rows(cache_lib.Cache(jnp.array(x), (), (), ()))  # noqa: E731
+  cache = lambda x: cache_lib.Cache(jnp.array(x), (), (), ())  # noqa: E731
+  rows = lambda q, p: _Rows(cache(q), cache(p))  # noqa: E731
   drafting_B = jnp.array([True, False, True])
-  kept = lag.keep(drafting_B, rows(3, 5, 6), rows(7, 9, 4))
-  assert kept.drafter_cache.length_B.tolist() == [7, 5, 4]
+  before, after = rows([3, 5, 2], [3, 8, 6]), rows([6, 6, 6], [7, 9, 8])
+  kept = lag.keep(drafting_B, before, after)
+  assert kept.drafter_cache.length_B.tolist() == [7, 5, 8]
 
 
 def _simulated(B, rate, confidence, cost_A):
