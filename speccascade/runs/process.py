@@ -1,10 +1,11 @@
 """Prepares the process of an entry point, which imports this module first.
 
 From then on Ctrl-C and SIGTERM end it at once with one line, even within other
-imports, and no stream is closed.
+imports, no stream is closed, and loops on NVIDIA GPUs do not wait for the host.
 """
 
 import contextlib
+import importlib.util
 import os
 import signal
 import sys
@@ -20,6 +21,10 @@ _TOLD = {
   signal.SIGINT: 'interrupted',
   signal.SIGTERM: 'terminated; the same command goes on',
 }
+
+# Of jax for NVIDIA GPUs, and of XLA.
+_PLUGINS = 'jax_cuda12_plugin', 'jax_cuda13_plugin'
+_GRAPHS = '--xla_gpu_enable_command_buffer'
 
 number: int | None = None  # Of this process in a job of several; set by `job`.
 
@@ -81,6 +86,20 @@ def answer_termination() -> None:
     signal.signal(signal.SIGTERM, _end)
 
 
+def loop_on_gpus() -> None:
+  """Has XLA make graphs of loops and choices on NVIDIA GPUs, unless it is told.
+
+  Else the host runs them: it waits for the device at each turn of a loop, and
+  at each choice. XLA reads its flags once, before anything is computed; one
+  without such GPUs need not know them.
+  """
+  flags = os.environ.get('XLA_FLAGS', '')
+  has_plugin = any(importlib.util.find_spec(name) for name in _PLUGINS)
+  if has_plugin and _GRAPHS not in flags:
+    flags = f'{flags} {_GRAPHS}=+WHILE,+CONDITIONAL'
+    os.environ['XLA_FLAGS'] = flags.strip()
+
+
 def named(name: str) -> str:
   """Returns the name of an entry point, with this process's of several."""
   return name if number is None else f'{name}[{number}]'
@@ -140,3 +159,4 @@ def _processes():
 open_streams()
 answer_interrupts()
 answer_termination()
+loop_on_gpus()

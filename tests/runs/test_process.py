@@ -10,6 +10,7 @@ from speccascade.runs import process
 from speccascade.storage import lines
 from tests.runs import entry_point
 
+_GRAPHS = '--xla_gpu_enable_command_buffer'
 _ENTRY = """
 from speccascade.runs import process
 import multiprocessing, os, sys, time
@@ -134,6 +135,40 @@ def test_a_signal_ends_a_process_and_its_workers_in_one_line(
     time.sleep(0.1)
   else:
     raise AssertionError('the worker goes on')
+
+
+@pytest.mark.parametrize(
+  ('plugin', 'given', 'want'),
+  [
+    ('jax_cuda12_plugin', None, f'{_GRAPHS}=+WHILE,+CONDITIONAL'),
+    ('jax_cuda13_plugin', '--a=1', f'--a=1 {_GRAPHS}=+WHILE,+CONDITIONAL'),
+    ('jax_cuda12_plugin', f'{_GRAPHS}=', f'{_GRAPHS}='),
+    ('another_plugin', None, None),
+  ],
+)
+def test_loops_are_graphs_on_gpus_unless_told(
+  plugin, given, want, monkeypatch, tmp_path
+):
+  (tmp_path / f'{plugin}.py').touch()
+  monkeypatch.syspath_prepend(tmp_path)
+  monkeypatch.delenv('XLA_FLAGS')
+  if given is not None:
+    monkeypatch.setenv('XLA_FLAGS', given)
+  for _ in range(2):  # A worker inherits them.
+    process.loop_on_gpus()
+    assert os.environ.get('XLA_FLAGS') == want
+
+
+def test_xla_knows_the_flag_that_it_is_given():
+  flags = f'{_GRAPHS}=+WHILE,+CONDITIONAL'
+  code = 'import jax; print(jax.jit(lambda x: x + 1)(1))'
+  done = subprocess.run(
+    [sys.executable, '-c', code],
+    env=os.environ | {'XLA_FLAGS': flags, 'JAX_PLATFORMS': 'cpu'},
+    capture_output=True,
+    text=True,
+  )
+  assert (done.returncode, done.stdout) == (0, '2\n'), done.stderr
 
 
 def test_a_termination_waits_for_what_saves_where_it_is(start):
