@@ -27,6 +27,7 @@ class Ended(NamedTuple):
     ended: turn that ended it.
     turn: turns so far.
     busy: slots that had an answer, summed over these turns.
+    idle: whether all answers of the queue have ended.
   """
 
   ids: np.ndarray
@@ -35,6 +36,7 @@ class Ended(NamedTuple):
   ended: np.ndarray
   turn: int
   busy: int
+  idle: bool
 
 
 def serve(
@@ -43,7 +45,7 @@ def serve(
   queue: queue_lib.Queue,
   turns: int = 64,
 ) -> Iterator[Ended]:
-  """Decodes all answers of a queue.
+  """Decodes all answers of a queue; the device does not wait for the host.
 
   Args:
     made: Slots; others compile another program, as do other shapes of `queue`.
@@ -59,11 +61,16 @@ def serve(
       gave a logit that is not finite.
   """
   check(made, queue)
-  device, state = jax.tree.map(jnp.asarray, queue), None
-  while state is None or not idle(state, queue):
-    state, ended = step(made, params, device, turns, state)
+  device = jax.tree.map(jnp.asarray, queue)
+  state, told = advance(made, params, device, turns)
+  while True:
+    state, following = advance(made, params, device, turns, state)
+    ended = read(device, told)
     if len(ended.ids):
       yield ended
+    if ended.idle:
+      return
+    told = following
 
 
 def step(
@@ -88,12 +95,43 @@ def step(
   Raises:
     ValueError: a model gave a logit that is not finite.
   """
+  state, told = advance(made, params, queue, turns, state)
+  return state, read(queue, told)
+
+
+def advance(
+  made: queue_lib.Slots,
+  params: tuple[Any, ...],
+  queue: queue_lib.Queue,
+  turns: int,
+  state: queue_lib.State | None = None,
+) -> tuple[queue_lib.State, Any]:
+  """Begins what `step` does.
+
+  Returns:
+    (the next state, what `read` is to be given; both may be under way).
+  """
   queue = jax.tree.map(jnp.asarray, queue)
   if state is None:
     state = sharding.on_mesh(_init, made, params, queue)
-  state = sharding.on_mesh(_advance, made, params, queue, turns, state)
-  told = hosts.replicated((state.table, state.turn, state.busy))
-  table, turn, busy = jax.device_get(told)
+  state, told = sharding.on_mesh(_advance, made, params, queue, turns, state)
+  return state, hosts.replicated(told)
+
+
+def read(queue: queue_lib.Queue, told: Any) -> Ended:
+  """Waits for what `advance` began.
+
+  Args:
+    queue: of that call.
+    told: by it.
+
+  Returns:
+    Ended.
+
+  Raises:
+    ValueError: a model gave a logit that is not finite.
+  """
+  table, turn, busy, given_G, id_B = jax.device_get(told)
   number = int(table.number)
   table = jax.tree.map(lambda x: x[:number] if x.ndim else x, table)
   if any((x != results.NONE).any() for x in table.result.fault_B.values()):
@@ -101,20 +139,37 @@ def step(
     checks.finite(
       table.result.replace(fault_B=fault_B), _prompts_of(queue, table.id_O)
     )
-  return state, Ended(
-    table.id_O, table.result, table.begun_O, table.ended_O, int(turn), int(busy)
+  return Ended(
+    table.id_O,
+    table.result,
+    table.begun_O,
+    table.ended_O,
+    int(turn),
+    int(busy),
+    _idle(queue, given_G, id_B),
   )
 
 
 def idle(state: queue_lib.State, queue: queue_lib.Queue) -> bool:
   """Whether all answers of a queue have ended."""
-  given, id_B = jax.device_get(hosts.replicated((state.next_G, state.id_B)))
+  given_G, id_B = jax.device_get(hosts.replicated((state.next_G, state.id_B)))
+  return _idle(queue, given_G, id_B)
+
+
+def _idle(queue, given_G, id_B):
   numbers = [int(own.number) for own in queue.answers]
-  return given.tolist() == numbers and (id_B == queue_lib.FREE).all()
+  return given_G.tolist() == numbers and bool((id_B == queue_lib.FREE).all())
+
+
+def _told(made, params, queue, turns, state):
+  """(the next state, what the host reads of it: a copy, as it is spent)."""
+  state = slots.advance(made, params, queue, turns, state)
+  told = state.table, state.turn, state.busy, state.next_G, state.id_B
+  return state, jax.tree.map(jnp.copy, told)
 
 
 _init = jax.jit(slots.init, static_argnums=0)
-_advance = jax.jit(slots.advance, static_argnums=0, donate_argnums=4)
+_advance = jax.jit(_told, static_argnums=0, donate_argnums=4)
 
 
 def _of_any_branch(fault_B):

@@ -4,6 +4,7 @@ Letters: Q requests.
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -73,8 +74,8 @@ def serve(
     params: of its models.
     queue: Queue of one group, whose answer i continues prompt i and has id i.
     arrived_Q: when each arrives, rising.
-    turns: of the loop between two looks at what has arrived; `longest` of them
-      when all has.
+    turns: of the loop between two looks at what has arrived. When all has,
+      `longest` of them a call, the next of which does not wait for the host.
     turn_seconds: what a turn takes by a simulated clock; None is the real one.
 
   Returns:
@@ -91,7 +92,7 @@ def serve(
     state, _ = serving.step(made, params, _there(queue, 0), turns, state)
   tokens_Q, begun_Q, last_Q = np.zeros((3, Q), int)
   state, now, ends = None, 0.0, []  # Seconds at which each turn ended.
-  there, done, start = 0, 0, clock.now()
+  there, done, start, told = 0, 0, clock.now(), None
   while done < Q:
     there = max(there, int(np.searchsorted(arrived_Q, now, 'right')))
     if there == done:  # Nothing to do before the next arrival.
@@ -99,8 +100,14 @@ def serve(
         clock.sleep(max(0.0, arrived_Q[there] - now))
       now = float(arrived_Q[there])
       there = int(np.searchsorted(arrived_Q, now, 'right'))
-    call = longest(turns) if there == Q else turns
-    state, ended = serving.step(made, params, _there(queue, there), call, state)
+    own, call = _there(queue, there), longest(turns) if there == Q else turns
+    begin = functools.partial(serving.advance, made, params, own, call)
+    if told is None:
+      state, told = begin(state)
+    following = None
+    if there == Q:  # The device does not wait for who reads what it told.
+      state, following = begin(state)
+    ended, told = serving.read(own, told), following
     number = ended.turn - len(ends)
     if turn_seconds is None:
       after = hosts.number_of_first(clock.now() - start)

@@ -303,6 +303,31 @@ def test_few_of_many_slots_wait_for_the_next_turn(rows, idle, read):
   assert int((state.id_B == queue.FREE).sum()) == idle - read
 
 
+def test_the_device_does_not_wait_for_who_reads(monkeypatch):
+  """A call follows before what the one before told is read, and one the last.
+
+  What is read is of that call though the next has spent its state.
+  """
+  order, advance, read = [], serving.advance, serving.read
+  monkeypatch.setattr(
+    serving, 'advance', lambda *args: [order.append('a'), advance(*args)][1]
+  )
+  monkeypatch.setattr(
+    serving, 'read', lambda *args: [order.append('r'), read(*args)][1]
+  )
+  items = [(p, (), 0.0) for p in range(P)]
+  group = loop_lib.Group(methods.STRICT, 3)
+  made = queue.Slots(_loop(GEMMA, (group,)), 3, tiny.S, 4, 8, 6)
+  wanted = _queue(GEMMA, (_answers(items, 0),))
+  ended = list(serving.serve(made, GEMMA.params, wanted, 7))
+  assert len(ended) > 2
+  assert ''.join(order) == 'a' + 'ar' * (len(order) // 2)
+  assert sorted(i for x in ended for i in x.ids.tolist()) == list(range(P))
+  assert [x.idle for x in ended] == [False] * (len(ended) - 1) + [True]
+  turns = [x.turn for x in ended]
+  assert turns == sorted(set(turns))
+
+
 def test_prompts_may_come_late():
   """What is there is decoded; the rest when it is told to be there."""
   items = [(p, (), 0.0) for p in range(P)]

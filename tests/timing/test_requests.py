@@ -19,7 +19,7 @@ def turns(monkeypatch):
   """
   told = []
 
-  def step(made, params, queue, turns, state=None):
+  def advance(made, params, queue, turns, state=None):
     del made, params
     there = int(queue.number)
     assert int(queue.answers[0].number) == there
@@ -40,9 +40,15 @@ def turns(monkeypatch):
           del running[id_]
     ids, begun, last = np.array(ended, int).reshape(-1, 3).T
     result = results.Result(None, LENGTH_Q[ids])
-    found = serving.Ended(ids, result, begun, last, turn, busy)
+    idle = not waiting and not running
+    found = serving.Ended(ids, result, begun, last, turn, busy, idle)
     return (waiting, running, turn, busy, there), found
 
+  def step(*args):
+    return advance(*args)
+
+  monkeypatch.setattr(serving, 'advance', advance)
+  monkeypatch.setattr(serving, 'read', lambda queue, told: told)
   monkeypatch.setattr(serving, 'step', step)
   monkeypatch.setattr(serving, 'check', lambda made, queue: None)
   return told
@@ -62,7 +68,8 @@ def test_waits_by_hand(turns):
   np.testing.assert_array_equal(found.tokens_Q, LENGTH_Q)
   assert (found.turns, found.busy) == (6, 10)
   # The first calls compile; when all has arrived a call is long.
-  assert turns == [*[(0, 1)] * 2, (2, 1), *[(3, 1)] * 3, (4, 32)]
+  # Another one follows it before it is read.
+  assert turns == [*[(0, 1)] * 2, (2, 1), *[(3, 1)] * 3, *[(4, 32)] * 2]
   told = requests.summary(found, slots=2)
   assert told['output_throughput'] == pytest.approx(10 / 5.2)
   assert told['request_throughput'] == pytest.approx(4 / 5.2)
