@@ -119,10 +119,7 @@ def _measure(study, pair, batch, acceptances) -> Iterator[dict[str, Any]]:
   plain = _speed(study, alone, pair.params[1:], _queue(study, pair, batch))
   made = _slots(study, pair, batch, schedules.LOAD)
   asked = {x: _queue(study, pair, batch, x) for x in acceptances}
-  served = requests.longest(study.turns)
-  cost_A = calibration.costs_A(
-    made, pair.params, asked[max(asked)], study.turns, served
-  )
+  cost_A = calibration.costs_A(made, pair.params, asked[max(asked)])
   G = study.gamma + 1
   for acceptance, queue in asked.items():
     speed = lambda cost_A, queue=queue: _speed(  # noqa: E731

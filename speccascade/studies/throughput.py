@@ -198,8 +198,8 @@ def _trial(row):
 def _measure(study, plan, made, params, queue, rate) -> dict[str, Any]:
   told = {}
   if plan and made.decoder.schedule.measured:
-    served = study.turns if rate else requests.longest(study.turns)
-    cost_A = calibration.costs_A(made, params, queue, study.turns, served)
+    served = study.turns if rate else None
+    cost_A = calibration.costs_A(made, params, queue, served)
     queue = queue.replace(schedule_parameter=cost_A)
     told = {'costs': cost_A.tolist()}
   arrived_Q = requests.poisson(rate, study.num_requests, study.seed)

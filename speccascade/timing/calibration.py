@@ -15,32 +15,34 @@ from speccascade.decoding import load, serving
 from speccascade.decoding import queue as queue_lib
 from speccascade.timing import clock
 
+# Turns of a short call; tokens that a row may have more of a long one.
+_FEW, _TOKENS = 2, 32
+
 
 def costs_A(
   made: queue_lib.Slots,
   params: tuple[Any, ...],
   queue: queue_lib.Queue,
-  turns: int,
-  served: int,
+  served: int | None = None,
   rounds: int = 5,
 ) -> np.ndarray:
   """Times turns by how many tokens are drafted, in the program that serves.
 
   No prompt is read meanwhile: that costs as much whatever is drafted.
-  A call takes the host as long whatever is drafted, with small models on a GPU
-  longer than a turn does. So one without turns is timed, too.
+  A call takes the host a while, with small models on a GPU longer than a turn
+  takes the device. So calls of few turns and of more are timed: what a turn
+  costs is their difference.
 
   Args:
     made: Slots under the schedule `load`.
     params: of its models.
     queue: Queue, enough to fill the slots.
-    turns: most of a call that is timed.
-    served: those of a call that serves.
-    rounds: of all numbers of tokens, in each of which each has so many turns.
+    served: turns of a call that serves, if the device waits for it.
+    rounds: of all numbers of tokens, in each of which each has two calls.
 
   Returns:
-    Milliseconds of a turn that drafts 0 to G tokens, the least of the rounds,
-    with its share of a call that serves.
+    Milliseconds of a turn that drafts 0 to G tokens, by the least of the
+    rounds, with its share of a call that the device waits for.
 
   Raises:
     ValueError: no answer takes two turns.
@@ -49,7 +51,7 @@ def costs_A(
   G = made.decoder.gamma + 1
   numbers = range(G + 1)
   forced = [load.forced(d, G) for d in numbers]
-  timed_A, empty_R = [[] for _ in forced], []
+  timed_A = [{} for _ in forced]  # {turns of a call: least milliseconds}
   state, held, least = None, None, made.rows - made.rows // 8
   for r in range(rounds):
     for d in numbers[:: -1 if r % 2 else 1]:  # Answers grow with each.
@@ -60,14 +62,30 @@ def costs_A(
         held, least = _held(queue, state), min(least, _busy(state))
       own = held.replace(schedule_parameter=forced[d])
       call = functools.partial(serving.step, made, params, own)
-      (state, before), empty = clock.seconds(call, 0, state)
-      (state, ended), seconds = clock.seconds(call, turns, state)
-      empty_R.append(1e3 * empty)
-      timed_A[d].append((1e3 * seconds, ended.turn - before.turn))
-  empty = min(empty_R)
-  # A busy machine only ever adds to it.
-  least_A = [min((ms - empty) / n for ms, n in timed) for timed in timed_A]
-  return np.maximum(least_A, 0) + empty / served
+      for turns in (_FEW, _FEW + max(1, _TOKENS // (d + 1))):
+        turn = int(jax.device_get(hosts.replicated(state.turn)))
+        (state, ended), seconds = clock.seconds(call, turns, state)
+        # A busy machine only ever adds to it.
+        n, ms = ended.turn - turn, 1e3 * seconds
+        if n:
+          timed_A[d][n] = min(timed_A[d].get(n, ms), ms)
+  turn_A, call_A = zip(*map(_apart, timed_A), strict=True)
+  return np.array(turn_A) + (0 if served is None else min(call_A) / served)
+
+
+def _apart(timed):
+  """Milliseconds of a turn, and of a call but for its turns.
+
+  Args:
+    timed: {turns of a call: milliseconds}.
+  """
+  # Answers that end cut calls short: those that were disturbed least.
+  few = min(timed, key=timed.get)
+  many = min(timed, key=lambda n: (n <= few, timed[n] / n))
+  turn = timed[many] / many
+  if few < many:  # Never nothing, whatever the clock says.
+    turn = max((timed[many] - timed[few]) / (many - few), turn / 100)
+  return turn, max(timed[few] - few * turn, 0)
 
 
 def _busy(state):

@@ -15,9 +15,10 @@ from tests.decoding import test_slots, tiny
 G, SLOTS = 4, 4
 
 
-@pytest.mark.parametrize('turns', [1, 60])  # Of 60 a call has fewer.
+@pytest.mark.parametrize('tokens', [1, 60])  # Of 60 no answer has as many.
+@pytest.mark.parametrize('served', [None, 30])
 def test_each_number_of_drafted_tokens_is_timed(
-  float64, short_chunks, monkeypatch, turns
+  float64, short_chunks, monkeypatch, tokens, served
 ):
   """A turn takes a second, and a tenth for each token of its longest draft.
 
@@ -31,36 +32,38 @@ def test_each_number_of_drafted_tokens_is_timed(
     test_slots._loop(pair, (group,)), gamma=G - 1, schedule=schedules.LOAD
   )
   made = queue.Slots(loop, SLOTS, tiny.S, 2, 6, 6)
-  told, ended = [], []
+  told, ended, called = [], [], []
+  monkeypatch.setattr(calibration, '_TOKENS', tokens)
 
   def seconds(call, number, state):
     _, _, asked = call.args
     old, turn = jax.device_get((state.rows.tally.drafted_B, state.turn))
     page = int(state.have), int(state.chunk), state.next_G.tolist()
-    if not number:  # Half the slots have answers, or nearly.
+    called.append(number)
+    if len(called) % 2:  # Half the slots have answers, or nearly.
       assert 2 * (np.asarray(state.id_B) != queue.FREE).sum() >= SLOTS - 1
     state, out = call(number, state)
-    if not number:
-      assert out.turn == turn
-      return (state, out), 0.3
     # The longest draft of a row that was there before and after.
     new = jax.device_get(state.rows.tally.drafted_B)
     cost_A = np.asarray(asked.schedule_parameter)
     assert page == (int(state.have), int(state.chunk), state.next_G.tolist())
-    told.append((cost_A.argmin() and (cost_A == 1).sum(), max(new - old)))
+    most = max(new - old) / max(out.turn - int(turn), 1)
+    told.append((cost_A.argmin() and (cost_A == 1).sum(), most))
     ended.append(len(out.ids))
     drafted = next(
       d for d in range(G + 1) if (load.forced(d, G) == cost_A).all()
     )
-    busy = (3, 1, 2)[len(told) // (G + 1) % 3]
+    busy = (3, 1, 2)[(len(told) - 1) // (2 * (G + 1)) % 3]
     ran = busy * (1 + 0.1 * drafted) * (out.turn - int(turn))
     return (state, out), ran + 0.3
 
   monkeypatch.setattr(clock, 'seconds', seconds)
-  cost_A = calibration.costs_A(made, pair.params, asked, turns, 30, rounds=9)
-  np.testing.assert_allclose(cost_A, 1010 + 100 * np.arange(G + 1))
+  cost_A = calibration.costs_A(made, pair.params, asked, served, rounds=9)
+  call = 0 if served is None else 10
+  np.testing.assert_allclose(cost_A, 1000 + call + 100 * np.arange(G + 1))
   assert sum(ended) > SLOTS  # They are filled again.
-  if turns > 1:  # Of which a row drafts in each.
+  assert called[:2] == [2, 2 + tokens]
+  if tokens > 1:  # Of which a row drafts in each.
     return
   for forced, most in told:
     assert most <= forced
