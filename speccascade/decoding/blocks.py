@@ -104,7 +104,10 @@ def decide(
   if loop.schedule.begin is None:
     draft, told, caches = drafted(caches, *inputs)
   else:
-    draft, told, caches = _drafted_or_not(drafted, verified, caches, inputs)
+    alone = verified
+    if loop.observe is None:
+      alone = functools.partial(_greedy, loop, params[1])
+    draft, told, caches = _drafted_or_not(drafted, alone, caches, inputs)
   outcome, finite_BxG, observed = told
   finite = {'drafter': draft.finite_BxG, 'verifier': finite_BxG}
   if loop.schedule.begin is not None:  # Some rows may not draft.
@@ -112,8 +115,8 @@ def decide(
   return draft, outcome, caches, finite, observed
 
 
-def _drafted_or_not(drafted, verified, caches, inputs):
-  """What `drafted` returns, without q; or as little as a lone token needs.
+def _drafted_or_not(drafted, alone, caches, inputs):
+  """What `drafted` returns, without q; or what `alone` makes of no draft.
 
   A block without a draft makes no room for one: up to two arrays GxBxV.
   """
@@ -130,7 +133,7 @@ def _drafted_or_not(drafted, verified, caches, inputs):
   def without(carry, last_B, drafting_B, u_BxGxU):
     del drafting_B
     drafter_cache, cache = carry[-1]
-    told, cache = verified(nothing, u_BxGxU, 1, cache, last_B[:, None])
+    told, cache = alone(nothing, u_BxGxU, 1, cache, last_B[:, None])
     told = jax.tree.map(lambda x: _padded(x, G), told)
     return carry[0], told, (drafter_cache, cache)
 
@@ -176,6 +179,25 @@ def _verified(
   if loop.observe is not None:
     observed = loop.observe(own, verified, outcome[-1])
   return (outcome, finite_BxW, observed), cache
+
+
+@jax.named_scope('verify')
+def _greedy(loop, params, draft, u_BxGxU, width, cache, block_Bx1):
+  """`_verified` of blocks without a draft.
+
+  None has one where all rows that have not ended are greedy, and rules leave
+  what the verifier would write: no distribution is made of its logits.
+  """
+  del u_BxGxU, width
+  logits_Bx1xV, cache = loop.verifier.extend(params, cache, block_Bx1)
+  divergence_Bx1 = jnp.zeros_like(draft.confidence_BxG)
+  token_Bx1 = logits_Bx1xV.argmax(-1).astype(draft.token_BxG.dtype)
+  outcome = (
+    token_Bx1,
+    jnp.zeros_like(draft.length_B),
+    divergence_Bx1 if loop.divergences else None,
+  )
+  return (outcome, probabilities.finite(logits_Bx1xV), {}), cache
 
 
 def _more(loop, parameter, state):

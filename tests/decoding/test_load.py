@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from speccascade import methods
-from speccascade.decoding import loop as loop_lib
 from speccascade.decoding import (
+  blocks,
   queue,
   results,
   schedules,
   serving,
 )
+from speccascade.decoding import loop as loop_lib
 from speccascade.sampling import keys, probabilities
 from tests.decoding import test_slots, test_t5_pair, tiny
 
@@ -112,6 +113,33 @@ def test_what_is_observed_is_of_blocks_without_a_draft_too():
   ]
   assert (told[0] > 0).any()
   np.testing.assert_allclose(*told, rtol=0, atol=1e-12)
+
+
+def test_a_block_without_a_draft_is_not_sampled_from(monkeypatch):
+  """The largest of its logits is taken, unless somebody looks on.
+
+  Of equal ones that is the first, as of a distribution.
+  """
+  drafter, verifier = tiny.params()
+  alike = np.arange(tiny.VERIFIER.vocab_size) // 2 * 2  # 2i and 2i + 1.
+  verifier = verifier | {'embedding': verifier['embedding'][alike]}
+  asked = tiny.request(('strict',), 0.0, schedule_parameter=NEVER)
+  told, called, greedy = [], [], blocks._greedy
+  monkeypatch.setattr(
+    blocks, '_greedy', lambda *args: [called.append(args), greedy(*args)][1]
+  )
+  for observe in (tiny.observe, None):
+    assert not called
+    loop = tiny.make_loop(
+      GAMMA, ('strict',), schedule=schedules.LOAD, observe=observe
+    )
+    found = loop_lib.decode(loop, (drafter, verifier), asked)
+    told.append(jax.device_get(found.replace(observed={})))
+  assert called
+  assert (told[0].token_BxN % 2 == 0).all()
+  assert told[0].token_BxN.any()
+  assert not told[0].counts.drafted_B.any()
+  jax.tree.map(np.testing.assert_array_equal, *told)
 
 
 def _assert_same_tokens(a, b):
