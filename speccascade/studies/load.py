@@ -26,6 +26,7 @@ from speccascade.timing import calibration, forced, requests
 
 _READ = 1024  # Tokens of a turn, of prompts.
 _WAVES = 2  # Answers a slot.
+_TURNS = 32  # Of a call.
 _FREE = 'batch_sizes', 'acceptances'  # What a later run may have more of.
 _HEAD = (
   'batch', 'accepted', 'plain', 'best fixed', 'drafts', 'load',
@@ -48,8 +49,6 @@ class Load(config.Schema):
     prompt: tokens of each prompt.
     new_tokens: of each answer.
     gamma: longest draft.
-    turns: most of a call that is timed for its cost; one that serves has
-      `requests.longest` of them.
   """
 
   drafter: str = 'gemma2_2b'
@@ -67,7 +66,6 @@ class Load(config.Schema):
   prompt: config.Tokens = 64
   new_tokens: config.Tokens = 128
   gamma: config.Gamma = 5
-  turns: config.Rows = 8
 
   @pydantic.field_validator('drafter', 'verifier')
   @classmethod
@@ -119,7 +117,8 @@ def _measure(study, pair, batch, acceptances) -> Iterator[dict[str, Any]]:
   plain = _speed(study, alone, pair.params[1:], _queue(study, pair, batch))
   made = _slots(study, pair, batch, schedules.LOAD)
   asked = {x: _queue(study, pair, batch, x) for x in acceptances}
-  cost_A = calibration.costs_A(made, pair.params, asked[max(asked)])
+  served = requests.waited(_TURNS, rate=0)
+  cost_A = calibration.costs_A(made, pair.params, asked[max(asked)], served)
   G = study.gamma + 1
   for acceptance, queue in asked.items():
     speed = lambda cost_A, queue=queue: _speed(  # noqa: E731
@@ -182,14 +181,14 @@ def _queue(study, pair, batch, acceptance=None):
     np.int32(Q),
     (answers,),
     keys.make(0),
-    asked=probabilities.TEMPERED,
+    asked=probabilities.BEST,
   )
 
 
 def _speed(study, made, params, queue):
   """Tokens a second of all slots."""
   arrived_Q = np.zeros(int(queue.number))
-  served = requests.serve(made, params, queue, arrived_Q, study.turns)
+  served = requests.serve(made, params, queue, arrived_Q, _TURNS)
   return requests.summary(served, made.rows)['output_throughput']
 
 

@@ -198,7 +198,7 @@ def _trial(row):
 def _measure(study, plan, made, params, queue, rate) -> dict[str, Any]:
   told = {}
   if plan and made.decoder.schedule.measured:
-    served = study.turns if rate else None
+    served = requests.waited(study.turns, rate)
     cost_A = calibration.costs_A(made, params, queue, served)
     queue = queue.replace(schedule_parameter=cost_A)
     told = {'costs': cost_A.tolist()}

@@ -5,6 +5,7 @@ Letters: Q requests.
 
 import dataclasses
 import functools
+from concurrent import futures
 from typing import Any
 
 import jax
@@ -59,6 +60,21 @@ def longest(turns: int) -> int:
   return max(turns, _LONG)
 
 
+def waited(turns: int, rate: float) -> int | None:
+  """Returns the turns of a call that devices wait for; None where they do not.
+
+  When all requests have arrived a call begins before what the last one told is
+  read. Of several processes none does: they tell each other when that was.
+
+  Args:
+    turns: as of `serve`.
+    rate: as of `poisson`.
+  """
+  if rate:
+    return turns
+  return longest(turns) if hosts.is_several() else None
+
+
 def serve(
   made: queue_lib.Slots,
   params: tuple[Any, ...],
@@ -74,8 +90,8 @@ def serve(
     params: of its models.
     queue: Queue of one group, whose answer i continues prompt i and has id i.
     arrived_Q: when each arrives, rising.
-    turns: of the loop between two looks at what has arrived. When all has,
-      `longest` of them a call, the next of which does not wait for the host.
+    turns: of the loop between two looks at what has arrived; `longest` of them
+      when all has, see `waited`.
     turn_seconds: what a turn takes by a simulated clock; None is the real one.
 
   Returns:
@@ -86,10 +102,32 @@ def serve(
       gave a logit that is not finite.
   """
   serving.check(made, queue)
-  Q, queue = len(arrived_Q), jax.tree.map(jnp.asarray, queue)
+  queue = jax.tree.map(jnp.asarray, queue)
   state = None
   for _ in range(2):  # Compiles; on a mesh what a turn leaves lies otherwise.
     state, _ = serving.step(made, params, _there(queue, 0), turns, state)
+  with futures.ThreadPoolExecutor(1) as reader:
+    begin = functools.partial(_begin, reader, made, params)
+    return _serve(begin, queue, arrived_Q, turns, turn_seconds)
+
+
+def _begin(reader, made, params, queue, turns, state):
+  """(state, future of what `_read` returns) of a call.
+
+  A call may begin only once the one before has ended, on a mesh of CPUs or with
+  loops that the host runs: what waits for the end of that one is a thread.
+  """
+  state, told = serving.advance(made, params, queue, turns, state)
+  return state, reader.submit(_read, queue, told)
+
+
+def _read(queue, told):
+  """(Ended, when it was there)."""
+  return serving.read(queue, told), clock.now()
+
+
+def _serve(begin, queue, arrived_Q, turns, turn_seconds):
+  Q = len(arrived_Q)
   tokens_Q, begun_Q, last_Q = np.zeros((3, Q), int)
   state, now, ends = None, 0.0, []  # Seconds at which each turn ended.
   there, done, start, told = 0, 0, clock.now(), None
@@ -100,17 +138,16 @@ def serve(
         clock.sleep(max(0.0, arrived_Q[there] - now))
       now = float(arrived_Q[there])
       there = int(np.searchsorted(arrived_Q, now, 'right'))
-    own, call = _there(queue, there), longest(turns) if there == Q else turns
-    begin = functools.partial(serving.advance, made, params, own, call)
+    call = longest(turns) if there == Q else turns
     if told is None:
-      state, told = begin(state)
+      state, told = begin(_there(queue, there), call, state)
     following = None
-    if there == Q:  # The device does not wait for who reads what it told.
-      state, following = begin(state)
-    ended, told = serving.read(own, told), following
+    if there == Q and waited(turns, rate=0) is None:
+      state, following = begin(_there(queue, there), call, state)
+    (ended, ready), told = told.result(), following
     number = ended.turn - len(ends)
     if turn_seconds is None:
-      after = hosts.number_of_first(clock.now() - start)
+      after = hosts.number_of_first(ready - start)
     else:
       after = now + number * turn_seconds
     ends += (now + (after - now) * np.arange(1, number + 1) / number).tolist()

@@ -16,7 +16,7 @@ from tests.runs import entry_point
 def _study(**fields):
   fields = {
     'drafter': 'tiny', 'verifier': 'tiny', 'batch_sizes': (3,), 'prompt': 5,
-    'acceptances': (0.0, 0.9), 'new_tokens': 12, 'gamma': 2, 'turns': 4,
+    'acceptances': (0.0, 0.9), 'new_tokens': 12, 'gamma': 2,
     'dtype': 'float32',
   } | fields  # fmt: skip
   return config.parse(load.Load, fields)
@@ -52,7 +52,8 @@ def test_cells_are_measured_once(tiny_preset, tmp_path, monkeypatch):
   cost_A = np.array([1.0, 1.1, 1.2, 1.3])
   monkeypatch.setattr(load.requests, 'serve', serve)
 
-  def costs_A(made, params, queue):
+  def costs_A(made, params, queue, served):
+    assert served is None
     return cost_A
 
   monkeypatch.setattr(load.calibration, 'costs_A', costs_A)

@@ -1,5 +1,7 @@
 """Requests in time, by a simulated clock and hand-made turns."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -44,12 +46,8 @@ def turns(monkeypatch):
     found = serving.Ended(ids, result, begun, last, turn, busy, idle)
     return (waiting, running, turn, busy, there), found
 
-  def step(*args):
-    return advance(*args)
-
   monkeypatch.setattr(serving, 'advance', advance)
   monkeypatch.setattr(serving, 'read', lambda queue, told: told)
-  monkeypatch.setattr(serving, 'step', step)
   monkeypatch.setattr(serving, 'check', lambda made, queue: None)
   return told
 
@@ -104,6 +102,55 @@ def test_the_real_clock_waits_for_arrivals(turns, monkeypatch):
   # No call takes time here.
   assert found.ended_Q.max() == pytest.approx(5.0)
   assert now[0] == pytest.approx(12.0)
+
+
+def test_a_call_ends_when_it_does_whatever_the_next_one_waits_for(
+  turns, monkeypatch
+):
+  """On a mesh of CPUs a call begins once the one before has ended.
+
+  Half a second a call, by a clock that its computing moves.
+  """
+  del turns
+  now, done, advance = [0.0], [], serving.advance
+  monkeypatch.setattr(clock, 'now', lambda: now[0])
+
+  def compute(*args):
+    state, told = advance(*args)
+    if done:  # Until that one is read, as its thread does at once.
+      assert done[-1].wait(10)
+    now[0] += 0.5 if told.turn else 0
+    done.append(threading.Event())
+    return state, (told, done[-1])
+
+  def read(_, told):
+    found, event = told
+    return found, event
+
+  monkeypatch.setattr(serving, 'advance', compute)
+  monkeypatch.setattr(serving, 'step', advance)
+  monkeypatch.setattr(serving, 'read', read)
+  reads = requests._read
+
+  def then_go_on(queue, told):
+    (found, event), ready = reads(queue, told)
+    event.set()
+    return found, ready
+
+  monkeypatch.setattr(requests, '_read', then_go_on)
+  monkeypatch.setattr(requests, '_LONG', 2)
+  found = requests.serve(None, None, _queue(), np.zeros(4), 2)
+  np.testing.assert_allclose(found.ended_Q, [0.25, 1.0, 1.0, 1.5])
+
+
+@pytest.mark.parametrize(
+  ('rate', 'several', 'want'), [(0, False, None), (0, True, 32), (2, True, 4)]
+)
+def test_devices_wait_for_calls_of_several_processes(
+  rate, several, want, monkeypatch
+):
+  monkeypatch.setattr(requests.hosts, 'is_several', lambda: several)
+  assert requests.waited(4, rate) == want
 
 
 def test_arrivals_of_a_rate():
