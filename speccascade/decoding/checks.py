@@ -74,13 +74,11 @@ def check_sampling(sampling, rows):
   if sampling.top_k < 0:
     raise ValueError(f'top_k must be 0 (all) or more, got {sampling.top_k}')
   found = probabilities.asked(temperature, top_p, sampling.top_k)
-  if sampling.asked not in (probabilities.ANY, probabilities.TEMPERED, found):
+  if sampling.asked not in probabilities.HOLDS[found]:
     raise ValueError(
-      'sampling is not plain: a row has another temperature or top_p than 1, '
-      'or top_k is not 0'
+      f'sampling is not {sampling.asked}: rows ask for {found}, by their '
+      'temperature, top_p or top_k'
     )
-  if sampling.asked != found == probabilities.ANY:
-    raise ValueError('sampling is of all tokens: a row has a top_p below 1')
 
 
 def check_gamma(gamma):

@@ -14,9 +14,17 @@ from speccascade.sampling import draws
 # Temperatures below it are 0: float32 logits of 16 are further apart.
 GREEDY = 1e-6
 
-# What rows may ask for: temperature 1 and all tokens; any temperature; and any
-# top-p, too. A GPU waits for each step that a program may skip.
-PLAIN, TEMPERED, ANY = 'plain', 'tempered', 'any'
+# What rows may ask for: temperature 1 and all tokens; the most probable token;
+# any temperature; and any top-p, too. No step is chosen while a program runs
+# but that of top-p: a GPU waits for each choice.
+PLAIN, BEST, TEMPERED, ANY = 'plain', 'best', 'tempered', 'any'
+# What else holds rows that ask for it.
+HOLDS = {
+  PLAIN: (PLAIN, TEMPERED, ANY),
+  BEST: (BEST, TEMPERED, ANY),
+  TEMPERED: (TEMPERED, ANY),
+  ANY: (ANY,),
+}
 
 
 @flax.struct.dataclass
@@ -27,8 +35,8 @@ class Sampling:
     temperature_B: below GREEDY, the most probable token is taken.
     top_p_B: nucleus mass in (0, 1]; 1 keeps all.
     top_k: most probable tokens kept, ties included; 0 keeps all.
-    asked: PLAIN, TEMPERED or ANY, known when a program is made. Where it is
-      PLAIN the softmax is what is sampled from, and is not held twice.
+    asked: a key of HOLDS, known when a program is made. Where it is PLAIN the
+      softmax is what is sampled from, and is not held twice.
   """
 
   temperature_B: jax.Array
@@ -43,7 +51,9 @@ class Sampling:
 
 
 def asked(temperatures, top_ps, top_k=0):
-  """What rows ask for that are known: PLAIN, TEMPERED or ANY."""
+  """The least of HOLDS that rows ask for whose settings are known."""
+  if np.all(np.asarray(temperatures) < GREEDY):
+    return BEST
   if not np.all(np.asarray(top_ps) >= 1):
     return ANY
   plain = not top_k and np.all(np.asarray(temperatures) == 1)
@@ -84,18 +94,22 @@ def sampled(logits_BxTxV, raw_BxTxV, sampling):
   """
   if sampling.plain:
     return raw_BxTxV
+  # The first of equal maxima alone, as argmax breaks ties.
+  best = jax.nn.one_hot(
+    logits_BxTxV.argmax(-1), logits_BxTxV.shape[-1], dtype=logits_BxTxV.dtype
+  )
+  if sampling.asked == BEST:
+    return best
   temperature = sampling.temperature_B[:, None, None]
   top_p = sampling.top_p_B[:, None, None]
   greedy = temperature < GREEDY
   warm = jnp.where(greedy, 1, temperature).astype(raw_BxTxV.dtype)
-  # The first of equal maxima alone, as argmax breaks ties.
-  best = jax.nn.one_hot(
-    logits_BxTxV.argmax(-1), logits_BxTxV.shape[-1], dtype=raw_BxTxV.dtype
-  )
   # Divided after the shift, which is exact near the maximum: a small
   # temperature would multiply the rounding of large logits.
   below = logits_BxTxV - logits_BxTxV.max(-1, keepdims=True)
   probs = jnp.where(greedy, best, normalise(jnp.exp(below / warm)))
+  # The same bits as where sampling is plain.
+  probs = jnp.where(temperature == 1, raw_BxTxV, probs)
   if sampling.top_k:
     k = min(sampling.top_k, probs.shape[-1])
     probs = normalise(jnp.where(probs >= _kth_largest(probs, k), probs, 0))

@@ -62,7 +62,7 @@ def test_sampling_that_is_not_plain_is_refused(temperature, top_p, top_k):
   asked = row(temperature), row(top_p), top_k
   assert not probabilities.of_rows(*asked).plain
   checks.check_sampling(probabilities.of_rows(*asked), 3)
-  with pytest.raises(ValueError, match='sampling is not plain: a row has'):
+  with pytest.raises(ValueError, match='sampling is not plain: rows ask'):
     checks.check_sampling(_known(probabilities.PLAIN, *asked), 3)
 
 
@@ -73,12 +73,48 @@ def _known(of, *asked):
 def test_top_p_is_refused_where_none_was_asked_for():
   one_B, top_p_B = np.ones(3), np.array([1.0, 0.9, 1.0])
   checks.check_sampling(_known(probabilities.ANY, one_B, top_p_B), 3)
-  with pytest.raises(ValueError, match='sampling is of all tokens: a row has'):
+  with pytest.raises(ValueError, match='is not tempered: rows ask for any'):
     checks.check_sampling(_known(probabilities.TEMPERED, one_B, top_p_B), 3)
 
 
 def test_rows_that_ask_for_nothing_are_plain():
   assert probabilities.of_rows(np.ones(3), np.ones(3)).plain
+
+
+def test_what_is_known_of_rows_is_the_least_that_holds_them():
+  of = probabilities.asked
+  assert of([1, 1], 1) == probabilities.PLAIN
+  assert of(0.0, [0.5, 1], 3) == probabilities.BEST
+  assert of([0, 1], [1, 1]) == of(1, 1, 3) == probabilities.TEMPERED
+  assert of([0, 1], [1, 0.9]) == probabilities.ANY
+  for found, holds in probabilities.HOLDS.items():
+    assert found in holds
+    assert probabilities.ANY in holds
+
+
+def test_the_best_token_is_of_no_softmax():
+  logits_BxTxV = np.random.default_rng(0).normal(size=(3, 2, 8))
+  logits_BxTxV[1] = 4.0  # All alike: the first.
+  zero_B, top_p_B = np.zeros(3), np.array([1.0, 0.5, 1.0])
+  told = [
+    probabilities.sampled(
+      logits_BxTxV,
+      jax.nn.softmax(logits_BxTxV) if asked == probabilities.ANY else None,
+      probabilities.Sampling(zero_B, top_p_B, 2, asked),
+    )
+    for asked in (probabilities.ANY, probabilities.BEST)
+  ]
+  np.testing.assert_array_equal(*told)
+  assert (told[1][1].argmax(-1) == 0).all()
+
+
+def test_a_row_at_temperature_1_has_the_same_bits_beside_others():
+  logits_BxTxV = np.random.default_rng(0).normal(size=(3, 2, 999))
+  raw_BxTxV, ones_B = jax.nn.softmax(logits_BxTxV), np.ones(3)
+  for others in (0.0, 0.7):
+    sampling = probabilities.of_rows(np.array([others, 1, others]), ones_B)
+    probs_BxTxV = probabilities.sampled(logits_BxTxV, raw_BxTxV, sampling)
+    np.testing.assert_array_equal(probs_BxTxV[1], raw_BxTxV[1])
 
 
 @pytest.mark.parametrize('top_k', [0, 3])
