@@ -17,6 +17,7 @@ from speccascade.timing import clock
 
 # Turns of a short call; tokens that a row may have more of a long one.
 _FEW, _TOKENS = 2, 32
+_DISTURBED = 1.25  # Times as long as the least: a call that tells nothing.
 
 
 def costs_A(
@@ -55,22 +56,34 @@ def costs_A(
   state, held, least = None, None, made.rows - made.rows // 8
   for r in range(rounds):
     for d in numbers[:: -1 if r % 2 else 1]:  # Answers grow with each.
-      # Of few answers a call may have none that is drafted for to the end.
-      if state is None or 2 * _busy(state) < least:
-        # By a drafter that has read the prompts, too.
-        state = _filled(made, params, queue, forced[1], state, least)
-        held, least = _held(queue, state), min(least, _busy(state))
-      own = held.replace(schedule_parameter=forced[d])
-      call = functools.partial(serving.step, made, params, own)
       for turns in (_FEW, _FEW + max(1, _TOKENS // (d + 1))):
+        # Of few answers a call may have none that is drafted for to the end.
+        if state is None or 2 * _busy(state) < least:
+          # By a drafter that has read the prompts, too.
+          state = _filled(made, params, queue, forced[1], state, least)
+          held, least = _held(queue, state), min(least, _busy(state))
+        own = held.replace(schedule_parameter=forced[d])
+        call = functools.partial(serving.step, made, params, own)
         turn = int(jax.device_get(hosts.replicated(state.turn)))
         (state, ended), seconds = clock.seconds(call, turns, state)
         # A busy machine only ever adds to it.
         n, ms = ended.turn - turn, 1e3 * seconds
         if n:
           timed_A[d][n] = min(timed_A[d].get(n, ms), ms)
-  turn_A, call_A = zip(*map(_apart, timed_A), strict=True)
-  return np.array(turn_A) + (0 if served is None else min(call_A) / served)
+  apart_A = [_apart(timed) for timed in timed_A]
+  call = min((call for _, call in filter(None, apart_A)), default=0)
+  turn_A = [
+    _turn(timed, apart, max(call, 0))
+    for timed, apart in zip(timed_A, apart_A, strict=True)
+  ]
+  return np.array(turn_A) + (0 if served is None else max(call, 0) / served)
+
+
+def _turn(timed, apart, call):
+  """Milliseconds of a turn; never nothing, whatever the clock says."""
+  n = max(timed)
+  turn = (timed[n] - call) / n if apart is None else apart[0]
+  return max(turn, timed[n] / n / 100)
 
 
 def _apart(timed):
@@ -78,14 +91,18 @@ def _apart(timed):
 
   Args:
     timed: {turns of a call: milliseconds}.
+
+  Returns:
+    Both; None unless calls of two lengths tell them apart.
   """
-  # Answers that end cut calls short: those that were disturbed least.
+  # Answers that end cut calls short, which are timed once or twice.
+  sound = _DISTURBED * min(ms / n for n, ms in timed.items())
   few = min(timed, key=timed.get)
-  many = min(timed, key=lambda n: (n <= few, timed[n] / n))
-  turn = timed[many] / many
-  if few < many:  # Never nothing, whatever the clock says.
-    turn = max((timed[many] - timed[few]) / (many - few), turn / 100)
-  return turn, max(timed[few] - few * turn, 0)
+  many = max(n for n, ms in timed.items() if ms / n <= sound)
+  if few >= many:
+    return None
+  turn = (timed[many] - timed[few]) / (many - few)
+  return turn, timed[few] - few * turn
 
 
 def _busy(state):

@@ -69,3 +69,26 @@ def test_each_number_of_drafted_tokens_is_timed(
     assert most <= forced
   assert {most for forced, most in told if forced == G} >= {G}
   assert {most for forced, most in told if not forced} <= {0}
+
+
+@pytest.mark.parametrize(
+  ('timed', 'turn', 'call'),
+  [
+    ({2: 2.3, 34: 34.3}, 1, 0.3),
+    # Answers ended amid calls: one on a busy machine, one by chance a fast one.
+    ({2: 2.3, 34: 34.3, 40: 80.0, 1: 3.0}, 1, 0.3),
+    ({2: 2.3, 3: 3.3, 5: 5.0, 34: 34.3}, 1, 0.3),
+    ({2: 14.0, 5: 20.0}, 2, 10),  # As of a small model on a GPU.
+  ],
+)
+def test_a_turn_is_told_apart_from_its_call(timed, turn, call):
+  np.testing.assert_allclose(calibration._apart(timed), (turn, call))
+  assert calibration._turn(timed, (turn, call), call) == turn
+
+
+def test_a_turn_that_one_call_has_timed_is_without_that_of_the_others():
+  assert calibration._apart({2: 14.0}) is None
+  assert calibration._turn({2: 14.0}, None, 10.0) == 2.0
+  # Never nothing.
+  assert calibration._turn({2: 14.0}, None, 20.0) > 0
+  assert calibration._turn({2: 14.0, 4: 12.0}, (-1.0, 16.0), 0) > 0
