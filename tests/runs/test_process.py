@@ -146,11 +146,10 @@ def test_a_signal_ends_a_process_and_its_workers_in_one_line(
     ('another_plugin', None, None),
   ],
 )
-def test_loops_are_graphs_on_gpus_unless_told(
-  plugin, given, want, monkeypatch, tmp_path
-):
-  (tmp_path / f'{plugin}.py').touch()
-  monkeypatch.syspath_prepend(tmp_path)
+def test_loops_are_graphs_on_gpus_unless_told(plugin, given, want, monkeypatch):
+  monkeypatch.setattr(
+    process.importlib.util, 'find_spec', lambda name: name == plugin or None
+  )
   monkeypatch.delenv('XLA_FLAGS')
   if given is not None:
     monkeypatch.setenv('XLA_FLAGS', given)
