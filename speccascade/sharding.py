@@ -132,6 +132,12 @@ def on_mesh(function, *args):
   return function(*args)
 
 
+def platform() -> str:
+  """Returns that of the mesh that is set, else of the default devices."""
+  device = jax_sharding.get_abstract_mesh().abstract_device
+  return jax.default_backend() if device is None else device.platform
+
+
 def constrain(x, spec):
   """Constrains x to `spec` inside `jax.set_mesh`; otherwise returns x."""
   mesh = jax_sharding.get_abstract_mesh()

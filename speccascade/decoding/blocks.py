@@ -12,32 +12,34 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from speccascade import sharding
 from speccascade.decoding import defer, eos, lag
 from speccascade.decoding import draft as draft_lib
 from speccascade.sampling import keys, probabilities
 
-# Tokens that an accelerator verifies in the time that reading weights takes.
-_FREE = 64
+# Tokens that an accelerator verifies in the time that reading weights takes: of
+# Gemma 2 27B on an H200, 6 take 1 % longer than one, and 48 14 % than 8.
+_FREE = 16
 
 
 def widths(G, schedule, rows=None):
   """Widths that a program is compiled for, the widest G; G alone if fixed.
 
-  Each takes as long to compile as the first, and a GPU waits for each that it
-  might take: none is there whose next one costs the same. The quarters leave
-  little to spare at good acceptance, the eighth serves a poor drafter, and one
-  token a block without a draft.
+  Each takes as long to compile as the first. The quarters leave little to
+  spare at good acceptance, the eighth serves a poor drafter, and one token a
+  block without a draft. An accelerator has none that is no faster than the
+  next.
 
   Args:
     G: most tokens of a draft.
     schedule: schedules.Schedule.
-    rows: of the batch; None for those of any number of rows.
+    rows: of the batch; None for the widths of any number of rows.
   """
   if schedule.more is None:
     return (G,)
   found = {-(-G * n // 8) for n in (1, 2, 4, 6, 8)}
   found = sorted(found if schedule.begin is None else found | {1})
-  if rows is None or jax.default_backend() == 'cpu':
+  if rows is None or sharding.platform() == 'cpu':
     return tuple(found)
   free = sum(width * rows <= _FREE for width in found)
   return tuple(found[max(free - 1, 0) :])
@@ -183,10 +185,11 @@ def _verified(
 
 @jax.named_scope('verify')
 def _greedy(loop, params, draft, u_BxGxU, width, cache, block_Bx1):
-  """`_verified` of blocks without a draft.
+  """`_verified` of one token a row, where no row has a draft.
 
-  None has one where all rows that have not ended are greedy, and rules leave
-  what the verifier would write: no distribution is made of its logits.
+  `lag.begin` leaves all drafts out only where every row that has not ended is
+  greedy and gets the verifier's token, whatever the method: the largest logit
+  is it, and no distribution is made.
   """
   del u_BxGxU, width
   logits_Bx1xV, cache = loop.verifier.extend(params, cache, block_Bx1)

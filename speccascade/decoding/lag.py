@@ -59,7 +59,10 @@ def caught_up(loop, params, state, cache, drafting_B):
 
 
 def keep(drafting_B, before, after):
-  """The state after a block: a drafter that did not draft holds no more."""
+  """The state after a block.
+
+  A drafter that drafted holds what the verifier does, another what it did.
+  """
   cache, held_B = after.drafter_cache, before.drafter_cache.length_B
   length_B = jnp.where(drafting_B, after.verifier_cache.length_B, held_B)
   return after.replace(drafter_cache=cache_lib.rewind(cache, length_B))

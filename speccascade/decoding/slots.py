@@ -165,7 +165,7 @@ def _blank(slots, params, rows, shared=False):
 def _fill(slots, params, queue, state):
   """Empties slots, reads prompts, and gives slots what continues them.
 
-  Most turns need none of it, which a GPU is told once.
+  Most turns need none of it, and choose once.
   """
   many = max(slots.reading, slots.rows // _IDLE)
 

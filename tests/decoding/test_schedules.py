@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from speccascade import sharding
 from speccascade.decoding import blocks, schedules
 from speccascade.decoding import draft as draft_lib
 from speccascade.decoding import loop as loop_lib
@@ -260,6 +261,44 @@ def test_cost_learns_how_far_to_trust_each_row():
   trusted, doubted, same = _asked(parameter, state, confidence_BxG)
   assert trusted == 10
   assert doubted < same == first_B[2] < 10
+
+
+@pytest.mark.parametrize(
+  ('rows', 'want'),
+  [
+    (1, (13, 19, 25)),  # Of 16 tokens the widest serves narrower ones.
+    (4, (4, 7, 13, 19, 25)),
+    (16, (1, 4, 7, 13, 19, 25)),
+    (256, (1, 4, 7, 13, 19, 25)),
+    (None, (1, 4, 7, 13, 19, 25)),
+  ],
+)
+def test_an_accelerator_has_no_width_that_is_no_faster(rows, want, monkeypatch):
+  assert blocks.widths(25, schedules.LOAD, rows) == (1, 4, 7, 13, 19, 25)
+  monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
+  assert blocks.widths(25, schedules.LOAD, rows) == want
+  assert blocks.widths(9, schedules.LOAD, 1) == (9,)
+  assert blocks.widths(9, schedules.FIXED, rows) == (9,)
+
+
+def test_fewer_widths_change_no_token(monkeypatch):
+  """Where a block is as wide as the program goes, whatever was drafted."""
+  decode = lambda: jax.device_get(  # noqa: E731
+    loop_lib.decode(
+      tiny.make_loop(3, ('strict',), schedule=schedules.ADAPTIVE),
+      tiny.params(),
+      tiny.request(('strict',)),
+    )
+  )
+  want = decode()
+  monkeypatch.setattr(sharding, 'platform', lambda: 'gpu')
+  monkeypatch.setattr(blocks, '_FREE', 4 * tiny.ROWS)
+  assert blocks.widths(4, schedules.ADAPTIVE, tiny.ROWS) == (4,)
+  loop_lib._decode.clear_cache()
+  got = decode()
+  loop_lib._decode.clear_cache()
+  np.testing.assert_array_equal(got.token_BxN, want.token_BxN)
+  np.testing.assert_array_equal(got.counts.drafted_B, want.counts.drafted_B)
 
 
 def test_a_block_is_no_wider_than_needed():
