@@ -161,7 +161,7 @@ def _idle(queue, given_G, id_B):
   return given_G.tolist() == numbers and bool((id_B == queue_lib.FREE).all())
 
 
-def _told(made, params, queue, turns, state):
+def _turns(made, params, queue, turns, state):
   """(the next state, what the host reads of it: a copy, as it is spent)."""
   state = slots.advance(made, params, queue, turns, state)
   told = state.table, state.turn, state.busy, state.next_G, state.id_B
@@ -169,7 +169,7 @@ def _told(made, params, queue, turns, state):
 
 
 _init = jax.jit(slots.init, static_argnums=0)
-_advance = jax.jit(_told, static_argnums=0, donate_argnums=4)
+_advance = jax.jit(_turns, static_argnums=0, donate_argnums=4)
 
 
 def _of_any_branch(fault_B):

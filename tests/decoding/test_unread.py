@@ -59,7 +59,12 @@ def _assert_same_tokens(got, want):
 
 
 @pytest.mark.parametrize(
-  ('name', 'period'), [('gemma', 4), ('gemma', 1), ('t5', 4)]
+  ('name', 'period'),
+  [
+    ('gemma', 4),
+    ('gemma', 1),
+    pytest.param('t5', 4, marks=pytest.mark.thorough),
+  ],
 )
 def test_rows_that_draft_stand_beside_rows_that_cannot(name, period, request):
   """Were each prompt wanted in another turn, a page is as it was begun."""

@@ -71,7 +71,7 @@ def test_the_programs_are_counted_before_they_are_compiled(ran):
   _, printed, compiled = ran
   # Not those of a single operation.
   number = sum(
-    name in vars(parts) or name in ('_decode', 'advance') for name in compiled
+    name in vars(parts) or name in ('_decode', '_turns') for name in compiled
   )
   assert printed.startswith(f'{number} programs to compile\n')
 

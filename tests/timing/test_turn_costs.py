@@ -15,8 +15,9 @@ from tests.decoding import test_slots, tiny
 G, SLOTS = 4, 4
 
 
-@pytest.mark.parametrize('tokens', [1, 60])  # Of 60 no answer has as many.
-@pytest.mark.parametrize('served', [None, 30])
+@pytest.mark.parametrize(
+  ('tokens', 'served'), [(1, None), (60, 30)]
+)  # Of 60 no answer has as many.
 def test_each_number_of_drafted_tokens_is_timed(
   float64, short_chunks, monkeypatch, tokens, served
 ):
