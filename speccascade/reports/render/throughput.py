@@ -29,20 +29,21 @@ def draw(rows: list[dict]) -> figure.Figure:
     for (name, rate), own in lines.items():
       x, y = ([row[k] for row in own] for k in (of, 'output_throughput'))
       color = colors[name]['color']
-      ax.plot(x, y, '-' if rate == 0 else '--', marker='o', color=color)
+      text = name if rate == 0 else f'{name}, {rate:g} requests/s'
+      line = '-' if rate == 0 else '--'
+      ax.plot(x, y, line, marker='o', color=color, label=escape.label(text))
       for row, *at in zip(own, x, y, strict=True):
         ax.annotate(
           row['slots'], at, xytext=(4, -9), textcoords='offset points',
           fontsize='x-small', color=color,
         )  # fmt: skip
-      text = name if rate == 0 else f'{name}, {rate:g} requests/s'
-      ax.annotate(
-        escape.label(text), (x[-1], y[-1]), xytext=(4, 5),
-        textcoords='offset points', fontsize='small', color=color,
-      )  # fmt: skip
     ax.set_xlabel(label)
     ax.margins(x=0.15, y=0.12)
     ax.set_xlim(left=0)
     ax.spines[['top', 'right']].set_visible(False)
+  fig.legend(
+    handles=panels[0].lines, loc='outside upper center', ncols=4,
+    fontsize='small', frameon=False,
+  )  # fmt: skip
   panels[0].set_ylabel('output tokens/s')
   return fig
