@@ -211,6 +211,7 @@ def served(
     ),
     like(keys.make(0).dtype),
     () if loop.schedule.begin is None else like(jnp.float32, cell.gamma + 2),
+    asked=probabilities.TEMPERED,
   )
   with jax.set_mesh(own):
     return jax.jit(serve).lower(cell.params(), queue, number)
