@@ -90,8 +90,7 @@ def loop_on_gpus() -> None:
   """Has XLA make graphs of loops and choices on NVIDIA GPUs, unless it is told.
 
   Else the host runs them: it waits for the device at each turn of a loop, and
-  at each choice. XLA reads its flags once, before anything is computed; one
-  without such GPUs need not know them.
+  at each choice. XLA reads its flags once, before anything is computed.
   """
   flags = os.environ.get('XLA_FLAGS', '')
   has_plugin = any(importlib.util.find_spec(name) for name in _PLUGINS)
