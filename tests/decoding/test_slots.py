@@ -13,7 +13,6 @@ from speccascade.decoding import (
   autoregressive,
   queue,
   results,
-  schedules,
   serving,
   slots,
 )
@@ -188,7 +187,6 @@ def placed(pair, mesh):
 
 
 _LARGE = pytest.mark.large
-_OTHERS = 'fixed', 'adaptive'
 
 
 @pytest.mark.parametrize(
@@ -303,59 +301,6 @@ def test_few_of_many_slots_wait_for_the_next_turn(rows, idle, read):
   assert int((state.id_B == queue.FREE).sum()) == idle - read
 
 
-def test_the_device_does_not_wait_for_who_reads(monkeypatch):
-  """A call follows before what the one before told is read, and one the last.
-
-  What is read is of that call though the next has spent its state.
-  """
-  order, advance, read = [], serving.advance, serving.read
-  monkeypatch.setattr(
-    serving, 'advance', lambda *args: [order.append('a'), advance(*args)][1]
-  )
-  monkeypatch.setattr(
-    serving, 'read', lambda *args: [order.append('r'), read(*args)][1]
-  )
-  items = [(p, (), 0.0) for p in range(P)]
-  group = loop_lib.Group(methods.STRICT, 3)
-  made = queue.Slots(_loop(GEMMA, (group,)), 3, tiny.S, 4, 8, 6)
-  wanted = _queue(GEMMA, (_answers(items, 0),))
-  ended = list(serving.serve(made, GEMMA.params, wanted, 7))
-  assert len(ended) > 2
-  assert ''.join(order) == 'a' + 'ar' * (len(order) // 2)
-  assert sorted(i for x in ended for i in x.ids.tolist()) == list(range(P))
-  assert [x.idle for x in ended] == [False] * (len(ended) - 1) + [True]
-  turns = [x.turn for x in ended]
-  assert turns == sorted(set(turns))
-
-
-def test_prompts_may_come_late():
-  """What is there is decoded; the rest when it is told to be there."""
-  items = [(p, (), 0.0) for p in range(P)]
-  group = loop_lib.Group(methods.STRICT, 3)
-  made = queue.Slots(_loop(GEMMA, (group,)), 3, tiny.S, 4, 8, 3)
-  all_of = _queue(GEMMA, (_answers(items, 0),))
-  state, found = None, set()
-  for there in (5, 6, P):
-    own = all_of.answers[0].replace(number=np.int32(there))
-    wanted = all_of.replace(number=np.int32(there), answers=(own,))
-    while True:
-      state, ended = serving.step(made, GEMMA.params, wanted, 7, state)
-      found |= set(ended.ids.tolist())
-      if serving.idle(state, wanted):
-        break
-    assert found == set(range(there))
-
-
-def test_a_fault_is_told_by_example():
-  params = jax.tree.map(np.copy, GEMMA.params)
-  params[1]['final_norm']['scale'] *= np.nan
-  items = [(p, (), 0.0) for p in range(P)]
-  group = loop_lib.Group(methods.STRICT, 3)
-  made = queue.Slots(_loop(GEMMA, (group,)), 3, tiny.S, 4, 8, 3)
-  with pytest.raises(ValueError, match='the verifier gave NaN .* example 10'):
-    list(serving.serve(made, params, _queue(GEMMA, (_answers(items, 0),))))
-
-
 def _with(wanted, **fields):
   (own,) = wanted.answers
   return wanted.replace(answers=(own.replace(**fields),))
@@ -396,27 +341,3 @@ def test_sizes_that_cannot_be_are_refused():
     queue.Slots(_loop(GEMMA, (group,)), 4, tiny.S, 4, 8, 9)
   with pytest.raises(ValueError, match='stored=3 must be at least reading=4'):
     queue.Slots(_loop(GEMMA, (group,)), 3, tiny.S, 4, 3, 9)
-
-
-@pytest.mark.parametrize(
-  'name',
-  [
-    'cost',
-    'load',
-    *(pytest.param(x, marks=pytest.mark.thorough) for x in _OTHERS),
-  ],
-)
-def test_one_program_serves_all_calls(name):
-  schedule = schedules.get(name)
-  group = loop_lib.Group(methods.STRICT, 3)
-  loop = dataclasses.replace(_loop(GEMMA, (group,)), schedule=schedule)
-  made = queue.Slots(loop, 3, tiny.S, 4, 8, 3)
-  wanted = _queue(GEMMA, (_answers([(p, (), 0.0) for p in range(P)], 0),))
-  costs = GAMMA + 1 + (schedule.begin is not None)
-  before, state = serving._advance._cache_size(), None
-  for dear in (1.0, 1e3, 1e-3):
-    if schedule.measured:  # The first is what drafts nothing costs, of `load`.
-      cost_A = np.array([dear, *np.arange(1.0, costs)])
-      wanted = wanted.replace(schedule_parameter=cost_A)
-    state, _ = serving.step(made, GEMMA.params, wanted, 2, state)
-  assert serving._advance._cache_size() <= before + 1
