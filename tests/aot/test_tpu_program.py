@@ -10,7 +10,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from speccascade import sharding
 from speccascade.aot import chips, fit, needs, predict, program, traffic
+from speccascade.decoding import blocks, schedules
 from speccascade.models.gemma2 import config as gemma2
 from speccascade.models.t5 import config as t5
 
@@ -188,3 +190,12 @@ def test_an_unknown_slice_is_told():
     program.mesh('v5e:9x9', 1)
   with pytest.raises(ValueError, match='data=3 must divide the 4 devices'):
     program.mesh('v5e:2x2', 3)
+
+
+def test_the_platform_is_that_of_the_chips():
+  """Not of the host that compiles: what a program has hangs on it."""
+  assert sharding.platform() == 'cpu'
+  with jax.set_mesh(program.mesh('v5e:2x2', 1)):
+    assert sharding.platform() == 'tpu'
+    assert blocks.widths(9, schedules.LOAD, 1) == (9,)
+  assert blocks.widths(9, schedules.LOAD, 1) == (1, 2, 3, 5, 7, 9)
