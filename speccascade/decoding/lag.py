@@ -24,7 +24,7 @@ def begin(loop, request, state):
     state: of the loop.
 
   Returns:
-    (rows that draft, the state that they draft from).
+    (rows that draft, the state, whose schedule has weighed the block).
   """
   active_B = ~state.done_B
   schedule, pays = loop.schedule.begin(

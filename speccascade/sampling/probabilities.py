@@ -51,7 +51,13 @@ class Sampling:
 
 
 def asked(temperatures, top_ps, top_k=0):
-  """The least of HOLDS that rows ask for whose settings are known."""
+  """Returns the least key of HOLDS that holds rows of known settings.
+
+  Args:
+    temperatures: a number or array of them, of all rows.
+    top_ps: likewise.
+    top_k: as of Sampling.
+  """
   if np.all(np.asarray(temperatures) < GREEDY):
     return BEST
   if not np.all(np.asarray(top_ps) >= 1):
