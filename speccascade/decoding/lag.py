@@ -27,8 +27,16 @@ def begin(loop, request, state):
     (rows that draft, the state, whose schedule has weighed the block).
   """
   active_B = ~state.done_B
+  held_B = state.drafter_cache.length_B
+  lag_B = jnp.where(
+    active_B & state.able_B, state.verifier_cache.length_B - held_B, 0
+  )
   schedule, pays = loop.schedule.begin(
-    request.schedule_parameter, state.schedule, active_B, state.able_B
+    request.schedule_parameter,
+    state.schedule,
+    active_B,
+    state.able_B,
+    -(-lag_B.max() // (loop.gamma + 1)),
   )
   greedy_B = request.sampling.temperature_B == 0
   may_skip = lossless(loop) & jnp.all(greedy_B | state.done_B)

@@ -88,7 +88,11 @@ def hopes(parameter: Any, state: State) -> jax.Array:
 
 
 def begin(
-  parameter: Any, state: State, active_B: jax.Array, able_B: jax.Array
+  parameter: Any,
+  state: State,
+  active_B: jax.Array,
+  able_B: jax.Array,
+  behind: jax.Array,
 ) -> tuple[State, jax.Array]:
   """Weighs a block.
 
@@ -97,6 +101,7 @@ def begin(
     state: State.
     active_B: rows that go on.
     able_B: rows that may draft; the others write a token.
+    behind: blocks that the drafter has to read first.
 
   Returns:
     (State that `more` is given; whether to draft at all).
@@ -109,9 +114,12 @@ def begin(
   doubt = (_BATCH * _REJECTED + state.doubt) / known
   mean_B = (_ROW * doubt + state.doubt_B) / (_ROW + state.verified_B)
   drafting_B = active_B & able_B
-  total_G = _tokens(rate_B, drafting_B, cost_A.shape[0] - 1)
+  G = cost_A.shape[0] - 1
+  total_G = _tokens(rate_B, drafting_B, G)
   others = (active_B & ~able_B).sum()
-  drafting = ((total_G + others) / cost_A[1:]).max()
+  read = behind * jnp.maximum(cost_A[G] - cost_A[0], 0) / G
+  cost_G = cost_A[1:] + read / _ROW_MEMORY
+  drafting = ((total_G + others) / cost_G).max()
   plain = active_B.sum() / cost_A[0]
   state = state.replace(
     active_B=drafting_B, rate_B=rate_B, mean_B=_DOUBT + mean_B, worth=drafting

@@ -37,9 +37,10 @@ class Schedule(Protocol):
       and none past G. A token's confidence is the largest probability of the
       q hat it was drawn by; past the drafted ones it is 1. None where every
       draft has G tokens.
-    begin: (parameter, state, active_B, able_B: rows that may draft) -> (the
-      state that `more` and `update` are given, whether this block is to have
-      any draft). Without one the verifier writes a token a row, where that is
+    begin: (parameter, state, active_B, able_B: rows that may draft, behind:
+      blocks that the drafter has to read before it drafts) -> (the state that
+      `more` and `update` are given, whether this block is to have any draft).
+      Without one the verifier writes a token a row, where that is
       the token that a draft would have led to: at temperature 0, of methods
       that follow the verifier. None where every block has a draft and no row
       depends on another.
@@ -52,7 +53,8 @@ class Schedule(Protocol):
   measured: bool
   more: Callable[[Any, Any, jax.Array, jax.Array], jax.Array] | None
   begin: (
-    Callable[[Any, Any, jax.Array, jax.Array], tuple[Any, jax.Array]] | None
+    Callable[[Any, Any, jax.Array, jax.Array, jax.Array], tuple[Any, jax.Array]]
+    | None
   )
   hopes: Callable[[Any, Any], jax.Array] | None
 

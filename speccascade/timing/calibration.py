@@ -25,7 +25,7 @@ def costs_A(
   params: tuple[Any, ...],
   queue: queue_lib.Queue,
   served: int | None = None,
-  rounds: int = 5,
+  rounds: int = 8,
 ) -> np.ndarray:
   """Times turns by how many tokens are drafted, in the program that serves.
 

@@ -44,7 +44,7 @@ class Now:
   def hopes(self, parameter, state):
     return True
 
-  def begin(self, parameter, state, active_B, able_B):
+  def begin(self, parameter, state, active_B, able_B, behind):
     return state + 1, state % (self.on + self.off) < self.on
 
   def more(self, parameter, state, drafted, confidence_BxG):

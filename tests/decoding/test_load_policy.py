@@ -1,6 +1,7 @@
 """What a batch drafts by its load: what pays, and who leaves."""
 
 import functools
+import types
 from typing import Any
 
 import flax.struct
@@ -21,9 +22,10 @@ def _state(B=4, **changes) -> load.State:
   return load.init(np.ones(G + 1), B, G).replace(**changes)
 
 
-def _begin(cost_A, state, active_B=None) -> tuple[load.State, Any]:
-  active_B = jnp.ones(4, bool) if active_B is None else active_B
-  return load.begin(jnp.asarray(cost_A), state, active_B, jnp.ones(4, bool))
+def _begin(cost_A, state, active_B=None, behind=0) -> tuple[load.State, Any]:
+  cost_A, able_B = jnp.asarray(cost_A), jnp.ones(4, bool)
+  active_B = able_B if active_B is None else active_B
+  return load.begin(cost_A, state, active_B, able_B, behind)
 
 
 def test_a_batch_drafts_where_that_is_faster_by_its_rate():
@@ -40,6 +42,23 @@ def test_a_batch_drafts_where_that_is_faster_by_its_rate():
   np.testing.assert_allclose(half.worth, 2 * tokens[2])
 
 
+def test_a_drafter_that_has_much_to_read_drafts_only_where_that_pays_too():
+  """Blocks cost what a token does; 64 drafts share them."""
+  tokens = np.cumsum(0.95 ** np.arange(G))
+  cost_A = np.array([1.0, *(0.95 * tokens)])
+  block = (cost_A[G] - cost_A[0]) / G
+  even = 64 * 0.05 * tokens[G - 1] / block  # The longest saves the most.
+  for behind, pays in ((0, True), (0.99 * even, True), (1.01 * even, False)):
+    begun, found = _begin(cost_A, _state(), behind=jnp.asarray(behind))
+    assert found == pays
+    each_G = tokens / (cost_A[1:] + behind * block / 64)
+    np.testing.assert_allclose(begun.worth, 4 * each_G.max())
+  # Reading never makes a draft cheaper, whatever a clock says.
+  flat = np.array([1.0, *(0.9 * np.ones(G))])
+  with_much, without = (_begin(flat, _state(), behind=x)[0] for x in (9, 0))
+  assert with_much.worth == without.worth
+
+
 def test_rows_that_cannot_draft_write_a_token_whatever_is_drafted():
   tokens = np.cumsum(0.95 ** np.arange(G))
   able_B, active_B = (
@@ -48,7 +67,8 @@ def test_rows_that_cannot_draft_write_a_token_whatever_is_drafted():
   )
   for over, pays in ((0.99, True), (1.01, False)):
     cost_A = np.array([3.0, *(over * (2 * tokens + 1))])
-    state, found = load.begin(jnp.asarray(cost_A), _state(), active_B, able_B)
+    cost_A = jnp.asarray(cost_A)
+    state, found = load.begin(cost_A, _state(), active_B, able_B, 0)
     assert found == pays
   np.testing.assert_array_equal(state.active_B, active_B & able_B)
 
@@ -221,6 +241,13 @@ class _Rows:
   verifier_cache: cache_lib.Cache
 
 
+@flax.struct.dataclass
+class _Told(_Rows):
+  done_B: jax.Array
+  able_B: jax.Array
+  schedule: Any
+
+
 def test_a_drafter_that_did_not_draft_holds_what_it_did():
   cache = lambda x: cache_lib.Cache(jnp.array(x), (), (), ())  # noqa: E731
   rows = lambda q, p: _Rows(cache(q), cache(p))  # noqa: E731
@@ -230,13 +257,38 @@ def test_a_drafter_that_did_not_draft_holds_what_it_did():
   assert kept.drafter_cache.length_B.tolist() == [7, 5, 8]
 
 
+def test_a_schedule_is_told_of_what_the_rows_that_may_draft_have_not_read():
+  told = []
+
+  class Schedule:
+    def begin(self, parameter, state, active_B, able_B, behind):
+      told.append(int(behind))
+      return state, False
+
+  cache = lambda x: cache_lib.Cache(jnp.array(x), (), (), ())  # noqa: E731
+  loop = types.SimpleNamespace(schedule=Schedule(), gamma=3, groups=())
+  sampling = types.SimpleNamespace(temperature_B=jnp.zeros(4))
+  request = types.SimpleNamespace(schedule_parameter=None, sampling=sampling)
+  for held, blocks in ((20, 0), (19, 1), (16, 1), (15, 2), (0, 5)):
+    # One row is done, one has an unread prompt.
+    state = _Told(
+      done_B=jnp.array([False, True, False, False]),
+      able_B=jnp.array([True, True, False, True]),
+      schedule=(),
+      drafter_cache=cache([7, 0, 0, held]),
+      verifier_cache=cache([7, 40, 40, 20]),
+    )
+    lag.begin(loop, request, state)
+    assert told.pop() == blocks
+
+
 def _simulated(B, rate, confidence, cost_A):
   """Tokens a unit of cost: of the schedule, and of drafts of 0 to G."""
   G, turns = len(cost_A) - 1, 1500
 
   def turn(carry, key):
     state, tokens, cost = carry
-    state, pays = load.begin(cost_A, state, *2 * [jnp.ones(B, bool)])
+    state, pays = load.begin(cost_A, state, *2 * [jnp.ones(B, bool)], 0)
     wants_B = jnp.full(B, pays)
     length_B, run = wants_B.astype(int), pays.astype(int)
     for d in range(1, G):
