@@ -46,6 +46,7 @@ setuptools.setup(
     'pydantic-core',
     'rouge-score>=0.1.2',
     'sacrebleu>=2.4',
+    'scipy>=1.12',
     'sentencepiece>=0.2',
     'tabulate>=0.9',
     'tensorboardX>=2.6',

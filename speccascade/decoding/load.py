@@ -2,7 +2,7 @@
 
 An iteration costs what its longest draft costs, so the rows decide together: a
 block goes on while the tokens that all of them may expect of it are worth its
-price, at the tokens a millisecond that the best draft has. Where that is no
+price, at the tokens a millisecond that the best draft has. Where that is little
 more than plain decoding has, nothing is drafted. Rows whose prompts the drafter
 has left out write a token meanwhile.
 
@@ -30,7 +30,9 @@ _DOUBT = 0.01  # Of each token, even if the drafter has none.
 # What the batch, and a row, has seen fades over so many iterations, so that a
 # batch that does not draft tries again in the end.
 _MEMORY, _ROW_MEMORY = 256.0, 64.0
-_NEARLY = 0.95  # Of the tokens that plain decoding has.
+# Drafts must promise so many times what plain decoding has: that is the best of
+# several estimates, and no cost has the prompts that a drafter reads.
+_GAIN = 1.05
 _HOPELESS = 0.02  # Chance that a draft stands, below which a row leaves it.
 
 
@@ -77,14 +79,14 @@ def _rejected(state):
 
 
 def hopes(parameter: Any, state: State) -> jax.Array:
-  """Whether rows of which nothing is known would draft, or nearly, see `begin`.
+  """Whether rows of which nothing is known would draft, see `begin`.
 
   What the drafter does not read now is never drafted for.
   """
   cost_A = jnp.asarray(parameter)
   one_1 = jnp.ones(1, cost_A.dtype)
   total_G = _tokens(one_1 - _rejected(state), one_1, cost_A.shape[0] - 1)
-  return (total_G / cost_A[1:]).max() > _NEARLY / cost_A[0]
+  return (total_G / cost_A[1:]).max() > _GAIN / cost_A[0]
 
 
 def begin(
@@ -124,7 +126,7 @@ def begin(
   state = state.replace(
     active_B=drafting_B, rate_B=rate_B, mean_B=_DOUBT + mean_B, worth=drafting
   )
-  return state, drafting > plain
+  return state, drafting > _GAIN * plain
 
 
 def _tokens(rate_B, weight_B, G):

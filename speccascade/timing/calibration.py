@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy import optimize
 
 from speccascade import hosts
 from speccascade.decoding import load, serving
@@ -32,7 +33,8 @@ def costs_A(
   No prompt is read meanwhile: that costs as much whatever is drafted.
   A call takes the host a while, with small models on a GPU longer than a turn
   takes the device. So calls of few turns and of more are timed: what a turn
-  costs is their difference.
+  costs is their difference. Of turns a longer draft costs no less: where clocks
+  say so, those at odds are given their mean.
 
   Args:
     made: Slots under the schedule `load`.
@@ -76,7 +78,8 @@ def costs_A(
     _turn(timed, apart, max(call, 0))
     for timed, apart in zip(timed_A, apart_A, strict=True)
   ]
-  return np.array(turn_A) + (0 if served is None else max(call, 0) / served)
+  turn_A = optimize.isotonic_regression(turn_A).x
+  return turn_A + (0 if served is None else max(call, 0) / served)
 
 
 def _turn(timed, apart, call):

@@ -15,13 +15,22 @@ from tests.decoding import test_slots, tiny
 G, SLOTS = 4, 4
 
 
+_TOLD = [1.0, 1.1, 1.2, 1.3, 1.4]
+_DIP = [1.0, 1.3, 1.1, 1.4, 1.2]  # As clocks tell it that are not exact.
+
+
 @pytest.mark.parametrize(
-  ('tokens', 'served'), [(1, None), (60, 30)]
-)  # Of 60 no answer has as many.
+  ('tokens', 'served', 'told_A', 'cost_A'),
+  [
+    (1, None, _TOLD, _TOLD),
+    (60, 30, _TOLD, _TOLD),  # Of 60 no answer has as many.
+    (60, 30, _DIP, [1.0, 1.2, 1.2, 1.3, 1.3]),
+  ],
+)
 def test_each_number_of_drafted_tokens_is_timed(
-  float64, short_chunks, monkeypatch, tokens, served
+  float64, short_chunks, monkeypatch, tokens, served, told_A, cost_A
 ):
-  """A turn takes a second, and a tenth for each token of its longest draft.
+  """A turn takes what is told of its longest draft; no longer one is cheaper.
 
   In some rounds it takes more, as on a busy machine. A call takes 0.3 s more.
   """
@@ -46,22 +55,22 @@ def test_each_number_of_drafted_tokens_is_timed(
     state, out = call(number, state)
     # The longest draft of a row that was there before and after.
     new = jax.device_get(state.rows.tally.drafted_B)
-    cost_A = np.asarray(asked.schedule_parameter)
+    forced_A = np.asarray(asked.schedule_parameter)
     assert page == (int(state.have), int(state.chunk), state.next_G.tolist())
     most = max(new - old) / max(out.turn - int(turn), 1)
-    told.append((cost_A.argmin() and (cost_A == 1).sum(), most))
+    told.append((forced_A.argmin() and (forced_A == 1).sum(), most))
     ended.append(len(out.ids))
     drafted = next(
-      d for d in range(G + 1) if (load.forced(d, G) == cost_A).all()
+      d for d in range(G + 1) if (load.forced(d, G) == forced_A).all()
     )
     busy = (3, 1, 2)[(len(told) - 1) // (2 * (G + 1)) % 3]
-    ran = busy * (1 + 0.1 * drafted) * (out.turn - int(turn))
+    ran = busy * told_A[drafted] * (out.turn - int(turn))
     return (state, out), ran + 0.3
 
   monkeypatch.setattr(clock, 'seconds', seconds)
-  cost_A = calibration.costs_A(made, pair.params, asked, served, rounds=9)
+  found_A = calibration.costs_A(made, pair.params, asked, served, rounds=9)
   call = 0 if served is None else 10
-  np.testing.assert_allclose(cost_A, 1000 + call + 100 * np.arange(G + 1))
+  np.testing.assert_allclose(found_A, 1000 * np.array(cost_A) + call)
   assert sum(ended) > SLOTS  # They are filled again.
   assert called[:2] == [2, 2 + tokens]
   if tokens > 1:  # Of which a row drafts in each.
