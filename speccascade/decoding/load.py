@@ -6,6 +6,10 @@ price, at the tokens a millisecond that the best draft has. Where that is little
 more than plain decoding has, nothing is drafted. Rows whose prompts the drafter
 has left out write a token meanwhile.
 
+What a drafter did not read of an answer it reads before it drafts, in blocks.
+Each is taken to cost what one more token of a draft does, and drafts share that
+cost with those that follow.
+
 A token is taken to be accepted at the rate that its row has shown, of which the
 batch's is the prior. One that is drafted is taken to stand less often the more
 its drafter doubts it, beside how much it doubted so far: a drafter that is as
@@ -29,10 +33,14 @@ _BATCH, _ROW = 10.0, 16.0
 _DOUBT = 0.01  # Of each token, even if the drafter has none.
 # What the batch, and a row, has seen fades over so many iterations, so that a
 # batch that does not draft tries again in the end.
-_MEMORY, _ROW_MEMORY = 256.0, 64.0
+_MEMORY, _ROW_MEMORY = 512.0, 64.0
 # Drafts must promise so many times what plain decoding has: that is the best of
-# several estimates, and no cost has the prompts that a drafter reads.
-_GAIN = 1.05
+# several estimates. And so many for a drafter to read a prompt, which no cost
+# tells of.
+_GAIN, _READ = 1.05, 1.1
+# Drafts that share what is read before the first of them; of a batch of which
+# less is known, as many as tokens are known: the first may be the last.
+_SHARED = 64.0
 _HOPELESS = 0.02  # Chance that a draft stands, below which a row leaves it.
 
 
@@ -79,14 +87,14 @@ def _rejected(state):
 
 
 def hopes(parameter: Any, state: State) -> jax.Array:
-  """Whether rows of which nothing is known would draft, see `begin`.
+  """Whether rows of which nothing is known would draft, and read for that.
 
   What the drafter does not read now is never drafted for.
   """
   cost_A = jnp.asarray(parameter)
   one_1 = jnp.ones(1, cost_A.dtype)
   total_G = _tokens(one_1 - _rejected(state), one_1, cost_A.shape[0] - 1)
-  return (total_G / cost_A[1:]).max() > _GAIN / cost_A[0]
+  return (total_G / cost_A[1:]).max() > _READ / cost_A[0]
 
 
 def begin(
@@ -118,15 +126,17 @@ def begin(
   drafting_B = active_B & able_B
   G = cost_A.shape[0] - 1
   total_G = _tokens(rate_B, drafting_B, G)
-  others = (active_B & ~able_B).sum()
-  read = behind * jnp.maximum(cost_A[G] - cost_A[0], 0) / G
-  cost_G = cost_A[1:] + read / _ROW_MEMORY
-  drafting = ((total_G + others) / cost_G).max()
+  promised_G = total_G + (active_B & ~able_B).sum()
+  block = jnp.maximum(cost_A[G] - cost_A[0], 0) / G
+  # Answers go on for about as long as they did: no draft pays for more.
+  read = block * jnp.minimum(behind / jnp.minimum(known, _SHARED), 1)
+  worth = (promised_G / cost_A[1:]).max()
+  resumed = (promised_G / (cost_A[1:] + read)).max()
   plain = active_B.sum() / cost_A[0]
   state = state.replace(
-    active_B=drafting_B, rate_B=rate_B, mean_B=_DOUBT + mean_B, worth=drafting
+    active_B=drafting_B, rate_B=rate_B, mean_B=_DOUBT + mean_B, worth=worth
   )
-  return state, drafting > _GAIN * plain
+  return state, (worth > _GAIN * plain) & (resumed > plain)
 
 
 def _tokens(rate_B, weight_B, G):

@@ -33,8 +33,8 @@ def costs_A(
   No prompt is read meanwhile: that costs as much whatever is drafted.
   A call takes the host a while, with small models on a GPU longer than a turn
   takes the device. So calls of few turns and of more are timed: what a turn
-  costs is their difference. Of turns a longer draft costs no less: where clocks
-  say so, those at odds are given their mean.
+  costs is their difference, whose error has either sign. A longer draft costs
+  no less: turns that were timed otherwise are given their mean.
 
   Args:
     made: Slots under the schedule `load`.

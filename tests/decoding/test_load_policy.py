@@ -16,7 +16,8 @@ from speccascade.models import cache as cache_lib
 pytestmark = pytest.mark.usefixtures('float64')
 
 G = 4
-GAIN = 1.05  # Of plain decoding, that a draft must promise.
+# Of plain decoding, that a draft must promise; and for a prompt to be read.
+GAIN, READ = 1.05, 1.1
 
 
 def _state(B=4, **changes) -> load.State:
@@ -44,20 +45,24 @@ def test_a_batch_drafts_where_that_is_faster_by_its_rate():
 
 
 def test_a_drafter_that_has_much_to_read_drafts_only_where_that_pays_too():
-  """Blocks cost what a token does; 64 drafts share them."""
+  """A block costs what a token does; drafts share blocks, one each at most."""
   tokens = np.cumsum(0.95 ** np.arange(G))
-  cost_A = np.array([GAIN, *(0.95 * tokens)])
+  cost_A = np.array([1.0, *(0.9 * tokens)])
   block = (cost_A[G] - cost_A[0]) / G
-  even = 64 * 0.05 * tokens[G - 1] / block  # The longest saves the most.
-  for behind, pays in ((0, True), (0.99 * even, True), (1.01 * even, False)):
-    begun, found = _begin(cost_A, _state(), behind=jnp.asarray(behind))
-    assert found == pays
-    each_G = tokens / (cost_A[1:] + behind * block / 64)
-    np.testing.assert_allclose(begun.worth, 4 * each_G.max())
-  # Reading never makes a draft cheaper, whatever a clock says.
-  flat = np.array([1.0, *(0.9 * np.ones(G))])
-  with_much, without = (_begin(flat, _state(), behind=x)[0] for x in (9, 0))
-  assert with_much.worth == without.worth
+  for known, shared in ((10, 10), (40, 40), (1000, 64)):
+    state = _state(rejected=(known - 10) / 20.0, verified=known - 10.0)
+    even = shared * 0.1 * tokens[G - 1] / block  # The longest saves the most.
+    assert even < shared
+    for behind, pays in ((0, True), (0.99 * even, True), (1.01 * even, False)):
+      begun, found = _begin(cost_A, state, behind=jnp.asarray(behind))
+      assert found == pays
+      # What was read is of no account once a block is begun.
+      np.testing.assert_allclose(begun.worth, 4 / 0.9)
+    for over, pays in ((0.99, True), (1.01, False)):
+      last = (over * tokens[G - 1] + 1 / G) / (1 + 1 / G)
+      dear_A = np.array([1.0, 9, 9, 9, last])
+      for behind in (64, 1000):
+        assert _begin(dear_A, state, behind=behind)[1] == pays
 
 
 def test_rows_that_cannot_draft_write_a_token_whatever_is_drafted():
@@ -76,13 +81,13 @@ def test_rows_that_cannot_draft_write_a_token_whatever_is_drafted():
 
 @pytest.mark.parametrize('rejected', [0.0, 3.0, 30.0])
 def test_a_prompt_is_worth_reading_if_its_row_would_draft(rejected):
-  """Were it alone, and had it shown nothing."""
+  """Were it alone, had it shown nothing, and by more: reading costs as well."""
   state = _state(rejected=jnp.array(rejected), verified=jnp.array(40.0))
   rate = 1 - (0.5 + rejected) / 50
   tokens = np.cumsum(rate ** np.arange(G))
   for over, pays in ((0.99, True), (1.01, False)):
-    cost_A = jnp.array([GAIN, *(over * tokens)])
-    assert _begin(cost_A, state)[1] == load.hopes(cost_A, state) == pays
+    assert _begin([GAIN, *(over * tokens)], state)[1] == pays
+    assert load.hopes(jnp.array([READ, *(over * tokens)]), state) == pays
 
 
 def test_rows_are_held_to_what_they_and_the_batch_have_shown():
@@ -101,7 +106,7 @@ def test_rows_are_held_to_what_they_and_the_batch_have_shown():
   assert none < 0.3
   assert abs(half - 0.5) < 0.1
   assert half < unseen < kept  # The batch's: of 7 a block 5 stood.
-  blocks = 256 * (1 - (1 - 1 / 256) ** 40)  # That it remembers.
+  blocks = 512 * (1 - (1 - 1 / 512) ** 40)  # That it remembers.
   np.testing.assert_allclose(
     unseen, 1 - (0.5 + 2 * blocks) / (10 + 7 * blocks), rtol=1e-6
   )
@@ -112,7 +117,7 @@ def test_a_batch_that_does_not_draft_tries_again_in_the_end():
   cost_A, turns = np.array([1.0, *np.linspace(1.5, 2.0, G)]), 0
   update = jax.jit(functools.partial(load.update, jnp.asarray(cost_A)))
   none_B, ones_BxG = jnp.zeros(4, jnp.int32), jnp.ones((4, G))
-  while not _begin(cost_A, state)[1]:
+  while not _begin(cost_A, state, behind=-(-turns // G))[1]:
     state = update(state, none_B, none_B, ones_BxG)
     turns += 1
   assert 100 < turns < 2000
@@ -175,7 +180,7 @@ def test_the_batch_forgets_its_rejections_and_its_drafts_alike():
   none_B, ones_BxG = jnp.zeros(4, jnp.int32), jnp.ones((4, G))
   for _ in range(20):
     state = load.update(jnp.ones(G + 1), state, none_B, none_B, ones_BxG)
-  left = 50 * (1 - 1 / 256) ** 20
+  left = 50 * (1 - 1 / 512) ** 20
   for x in (state.rejected, state.verified, state.doubt):
     np.testing.assert_allclose(x, left)
 
@@ -281,12 +286,21 @@ def test_a_schedule_is_told_of_what_the_rows_that_may_draft_have_not_read():
 
 
 def _simulated(B, rate, confidence, cost_A):
-  """Tokens a unit of cost: of the schedule, and of drafts of 0 to G."""
+  """Tokens a unit of cost: of the schedule, and of drafts of 0 to G.
+
+  Of answers of 240 tokens: a drafter lags by no more, and by all but nothing
+  again and again if there is one row.
+  """
   G, turns = len(cost_A) - 1, 1500
+  block = (cost_A[G] - cost_A[0]) / G
 
   def turn(carry, key):
-    state, tokens, cost = carry
-    state, pays = load.begin(cost_A, state, *2 * [jnp.ones(B, bool)], 0)
+    state, tokens, cost, lag = carry
+    behind, every_B = -(-lag // G), jnp.ones(B, bool)
+    state, pays = load.begin(cost_A, state, every_B, every_B, behind)
+    cost += jnp.where(pays, behind * block, 0)
+    most = jnp.minimum(lag + 1, 240)
+    lag = jnp.where(pays, 0, most % 240 if B == 1 else most)
     wants_B = jnp.full(B, pays)
     length_B, run = wants_B.astype(int), pays.astype(int)
     for d in range(1, G):
@@ -301,11 +315,11 @@ def _simulated(B, rate, confidence, cost_A):
       cost_A, state, length_B, kept_B, jnp.full((B, G), confidence)
     )
     emitted_B = jnp.minimum(kept_B + 1, jnp.maximum(length_B, 1))
-    return (state, tokens + emitted_B.sum(), cost + cost_A[run]), None
+    return (state, tokens + emitted_B.sum(), cost + cost_A[run], lag), None
 
-  start = load.init(cost_A, B, G), 0, jnp.zeros(())
+  start = load.init(cost_A, B, G), 0, jnp.zeros(()), 0
   own = jax.random.split(jax.random.key(0), turns)
-  (_, tokens, cost), _ = jax.lax.scan(turn, start, own)
+  (_, tokens, cost, _), _ = jax.lax.scan(turn, start, own)
   fixed_A = jnp.concatenate([jnp.ones(1), jnp.cumsum(rate ** jnp.arange(G))])
   return tokens / cost, B * fixed_A / cost_A
 
@@ -316,9 +330,9 @@ def _simulated(B, rate, confidence, cost_A):
 def test_it_is_near_the_best_draft_whatever_the_drafter_says(
   B, rate, confidence
 ):
-  """A cheap drafter, a dear one, and a block that costs by its tokens."""
+  """A cheap drafter, dear ones, and a block that costs by its tokens."""
   run = jax.jit(functools.partial(_simulated, B))
-  for step, token in ((0.05, 0.0), (0.5, 0.02), (0.15, 0.3)):
+  for step, token in ((0.05, 0.0), (0.5, 0.02), (0.62, 0.0), (0.15, 0.3)):
     d = np.arange(7)
     cost_A = jnp.array(1 + step * d + token * np.maximum(d, 1))
     own, fixed_A = run(rate, confidence, cost_A)

@@ -6,7 +6,7 @@ done: docs/theory.md names those tests.
 
 import numpy as np
 import pytest
-from scipy import optimize  # Comes with JAX.
+from scipy import optimize
 
 from speccascade import rules
 from speccascade.sampling import draws, probabilities
