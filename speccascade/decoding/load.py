@@ -27,9 +27,10 @@ import jax.numpy as jnp
 import numpy as np
 
 # What is taken to be known at first: a token is rejected at this rate, as sure
-# as of so many tokens; and as much of a row, once the batch's rate is known.
+# as of so many tokens of each row, up to a limit, so that a few rejections do
+# not end drafts. And as much of a row, once the batch's rate is known.
 _REJECTED = 0.05
-_BATCH, _ROW = 10.0, 16.0
+_EACH, _MOST, _ROW = 10.0, 64.0, 16.0
 _DOUBT = 0.01  # Of each token, even if the drafter has none.
 # What the batch, and a row, has seen fades over so many iterations, so that a
 # batch that does not draft tries again in the end.
@@ -83,7 +84,13 @@ def init(parameter: Any, B: int, G: int) -> State:
 
 def _rejected(state):
   """The chance that a draft of the batch is rejected."""
-  return (_BATCH * _REJECTED + state.rejected) / (_BATCH + state.verified)
+  sure = _sure(state)
+  return (sure * _REJECTED + state.rejected) / (sure + state.verified)
+
+
+def _sure(state):
+  """Tokens that a batch's rate is taken to be known by at first."""
+  return min(_EACH * len(state.rejected_B), _MOST)
 
 
 def hopes(parameter: Any, state: State) -> jax.Array:
@@ -117,11 +124,12 @@ def begin(
     (State that `more` is given; whether to draft at all).
   """
   cost_A = jnp.asarray(parameter)
-  known = _BATCH + state.verified
+  sure = _sure(state)
+  known = sure + state.verified
   rejected = _rejected(state)
   own_B = (_ROW * rejected + state.rejected_B) / (_ROW + state.verified_B)
   rate_B = 1 - own_B
-  doubt = (_BATCH * _REJECTED + state.doubt) / known
+  doubt = (sure * _REJECTED + state.doubt) / known
   mean_B = (_ROW * doubt + state.doubt_B) / (_ROW + state.verified_B)
   drafting_B = active_B & able_B
   G = cost_A.shape[0] - 1

@@ -49,8 +49,8 @@ def test_a_drafter_that_has_much_to_read_drafts_only_where_that_pays_too():
   tokens = np.cumsum(0.95 ** np.arange(G))
   cost_A = np.array([1.0, *(0.9 * tokens)])
   block = (cost_A[G] - cost_A[0]) / G
-  for known, shared in ((10, 10), (40, 40), (1000, 64)):
-    state = _state(rejected=(known - 10) / 20.0, verified=known - 10.0)
+  for known, shared in ((40, 40), (50, 50), (1000, 64)):
+    state = _state(rejected=(known - 40) / 20.0, verified=known - 40.0)
     even = shared * 0.1 * tokens[G - 1] / block  # The longest saves the most.
     assert even < shared
     for behind, pays in ((0, True), (0.99 * even, True), (1.01 * even, False)):
@@ -82,12 +82,16 @@ def test_rows_that_cannot_draft_write_a_token_whatever_is_drafted():
 @pytest.mark.parametrize('rejected', [0.0, 3.0, 30.0])
 def test_a_prompt_is_worth_reading_if_its_row_would_draft(rejected):
   """Were it alone, had it shown nothing, and by more: reading costs as well."""
-  state = _state(rejected=jnp.array(rejected), verified=jnp.array(40.0))
-  rate = 1 - (0.5 + rejected) / 50
-  tokens = np.cumsum(rate ** np.arange(G))
-  for over, pays in ((0.99, True), (1.01, False)):
-    assert _begin([GAIN, *(over * tokens)], state)[1] == pays
-    assert load.hopes(jnp.array([READ, *(over * tokens)]), state) == pays
+  seen = {'rejected': jnp.array(rejected), 'verified': jnp.array(40.0)}
+  for B, sure in ((1, 10), (4, 40), (16, 64)):  # Tokens taken to be known.
+    rate = 1 - (0.05 * sure + rejected) / (sure + 40)
+    tokens = np.cumsum(rate ** np.arange(G))
+    for over, pays in ((0.99, True), (1.01, False)):
+      cost_A = jnp.array([READ, *(over * tokens)])
+      assert load.hopes(cost_A, _state(B, **seen)) == pays
+      if B == 4:
+        cost_A = jnp.array([GAIN, *(over * tokens)])
+        assert _begin(cost_A, _state(B, **seen))[1] == pays
 
 
 def test_rows_are_held_to_what_they_and_the_batch_have_shown():
@@ -108,7 +112,7 @@ def test_rows_are_held_to_what_they_and_the_batch_have_shown():
   assert half < unseen < kept  # The batch's: of 7 a block 5 stood.
   blocks = 512 * (1 - (1 - 1 / 512) ** 40)  # That it remembers.
   np.testing.assert_allclose(
-    unseen, 1 - (0.5 + 2 * blocks) / (10 + 7 * blocks), rtol=1e-6
+    unseen, 1 - (2 + 2 * blocks) / (40 + 7 * blocks), rtol=1e-6
   )
 
 
@@ -190,7 +194,7 @@ def test_a_drafter_that_is_sure_of_what_is_rejected_is_not_believed():
   dear_A = np.array([1.0, *(1 + 0.5 * np.arange(1, G + 1))])
   sure_BxG = np.ones((4, G))
   assert (_drafted(dear_A, _state(), sure_BxG) == G).all()
-  seen = {'rejected': 70.0, 'verified': 100.0, 'doubt': 0.0}
+  seen = {'rejected': 280.0, 'verified': 400.0, 'doubt': 0.0}
   state = _state(**{name: jnp.array(x) for name, x in seen.items()})
   assert (_drafted(dear_A, state, sure_BxG) < G).all()
 
@@ -217,8 +221,8 @@ def test_a_dear_step_is_taken_for_the_cheap_ones_after_it():
 
 def test_a_row_leaves_where_there_is_no_hope_and_not_before():
   """The rate is about a half, at a doubt of as much."""
-  half = {x: jnp.array(50.0) for x in ('rejected', 'doubt')}
-  state = _state(verified=jnp.array(100.0), **half)
+  half = {x: jnp.array(200.0) for x in ('rejected', 'doubt')}
+  state = _state(verified=jnp.array(400.0), **half)
   cost_A = np.array([1.0, *(1 + 0.01 * np.arange(1, G + 1))])
   confidence_BxG = np.full((4, G), 0.99)
   confidence_BxG[:, 3] = 1  # Yet to be drafted.
