@@ -27,8 +27,8 @@ import jax.numpy as jnp
 import numpy as np
 
 # What is taken to be known at first: a token is rejected at this rate, as sure
-# as of so many tokens of each row, up to a limit, so that a few rejections do
-# not end drafts. And as much of a row, once the batch's rate is known.
+# as of `_EACH` tokens a row and `_MOST` in all: a few rejections are not to end
+# drafts. Once the batch's rate is known, a row has it, as sure as of `_ROW`.
 _REJECTED = 0.05
 _EACH, _MOST, _ROW = 10.0, 64.0, 16.0
 _DOUBT = 0.01  # Of each token, even if the drafter has none.
@@ -82,19 +82,19 @@ def init(parameter: Any, B: int, G: int) -> State:
   return State(*[zero_B] * 3, jnp.ones(B, bool), *[zero_B] * 2, *[zero] * 4)
 
 
+def _sure(state):
+  """Tokens that a batch's rate is taken to be known by at first."""
+  return min(_EACH * len(state.rejected_B), _MOST)
+
+
 def _rejected(state):
   """The chance that a draft of the batch is rejected."""
   sure = _sure(state)
   return (sure * _REJECTED + state.rejected) / (sure + state.verified)
 
 
-def _sure(state):
-  """Tokens that a batch's rate is taken to be known by at first."""
-  return min(_EACH * len(state.rejected_B), _MOST)
-
-
 def hopes(parameter: Any, state: State) -> jax.Array:
-  """Whether rows of which nothing is known would draft, and read for that.
+  """Whether what drafts promise of a new row is worth reading its prompt for.
 
   What the drafter does not read now is never drafted for.
   """
@@ -136,7 +136,7 @@ def begin(
   total_G = _tokens(rate_B, drafting_B, G)
   promised_G = total_G + (active_B & ~able_B).sum()
   block = jnp.maximum(cost_A[G] - cost_A[0], 0) / G
-  # Answers go on for about as long as they did: no draft pays for more.
+  # The longer an answer, the more drafts follow: each pays for a block at most.
   read = block * jnp.minimum(behind / jnp.minimum(known, _SHARED), 1)
   worth = (promised_G / cost_A[1:]).max()
   resumed = (promised_G / (cost_A[1:] + read)).max()

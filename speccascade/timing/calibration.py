@@ -30,7 +30,7 @@ def costs_A(
 ) -> np.ndarray:
   """Times turns by how many tokens are drafted, in the program that serves.
 
-  No prompt is read meanwhile: that costs as much whatever is drafted.
+  No prompt is read meanwhile: what that costs is in none of them.
   A call takes the host a while, with small models on a GPU longer than a turn
   takes the device. So calls of few turns and of more are timed: what a turn
   costs is their difference, whose error has either sign. A longer draft costs

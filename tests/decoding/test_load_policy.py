@@ -72,8 +72,7 @@ def test_rows_that_cannot_draft_write_a_token_whatever_is_drafted():
     jnp.array([1, 1, 1, 0], bool),
   )
   for over, pays in ((0.99, True), (1.01, False)):
-    cost_A = np.array([3.0 * GAIN, *(over * (2 * tokens + 1))])
-    cost_A = jnp.asarray(cost_A)
+    cost_A = jnp.array([3.0 * GAIN, *(over * (2 * tokens + 1))])
     state, found = load.begin(cost_A, _state(), active_B, able_B, 0)
     assert found == pays
   np.testing.assert_array_equal(state.active_B, active_B & able_B)

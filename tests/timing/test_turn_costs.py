@@ -14,7 +14,6 @@ from tests.decoding import test_slots, tiny
 
 G, SLOTS = 4, 4
 
-
 _TOLD = [1.0, 1.1, 1.2, 1.3, 1.4]
 _DIP = [1.0, 1.3, 1.1, 1.4, 1.2]  # As clocks tell it that are not exact.
 
