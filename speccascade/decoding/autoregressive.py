@@ -1,7 +1,8 @@
 """Plain autoregressive decoding of one model, a token an iteration.
 
 The drafter's tokens here are those of the rule `drafter` with the same seed,
-and at temperature 0 the verifier's are those of the rule `strict`.
+and the verifier's are those of `drafter_invariant`, at temperature 0 of the
+rule `strict`, too.
 
 Letters: B rows, N generated tokens, V vocabulary.
 """

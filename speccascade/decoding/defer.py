@@ -45,10 +45,20 @@ class Outcome:
 
 
 class Defers(Protocol):
-  """How rows of a batch defer to the verifier. Hashable."""
+  """How rows of a batch defer to the verifier. Hashable.
+
+  Attributes:
+    name: of the method.
+    parameters: of which each row has values.
+    lossless: whether rows sample the verifier's own distribution, so that a
+      greedy token is the same without a draft; schedules with `begin` ask.
+    invariant: whether any token is; likewise.
+  """
 
   name: str
   parameters: tuple[base.Parameter, ...]
+  lossless: bool
+  invariant: bool
 
   def defer(
     self,

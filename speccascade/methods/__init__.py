@@ -8,6 +8,7 @@ from speccascade.decoding import results, schedules
 from speccascade.methods import (
   alone,
   base,
+  invariant,
   ratio,
   rollback,
   sequence_cascade,
@@ -30,6 +31,7 @@ METHODS: dict[str, base.Method] = {
     sequence_cascade.SequenceCascade('sequence_median', 0.5),
     token_cascade.TokenCascade(),
     rollback.Rollback(),
+    invariant.Invariant(),
   )
 }
 

@@ -25,6 +25,7 @@ class Ratio:
   drafts = True
   plan_changes_text = False
   divergence_rejects = True
+  invariant = False
   role = None
 
   @property

@@ -26,6 +26,7 @@ class Rollback:
   plan_changes_text = False
   divergence_rejects = False
   lossless = False
+  invariant = False
   role = None
   family = 'cascades'
 

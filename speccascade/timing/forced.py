@@ -19,6 +19,7 @@ class Forced:
   name = 'forced'
   parameters = (base.Parameter('acceptance', 0, 1),)
   lossless = True
+  invariant = False
 
   def defer(self, draft, verified, values, u_BxGxU):
     """See `decoding.defer.Defers`."""

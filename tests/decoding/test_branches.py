@@ -209,6 +209,7 @@ class _Equal:
   name = 'equal'
   parameters = (base.Parameter('alpha', 0.0, 1.0),)
   lossless = False
+  invariant = False
 
   def defer(self, draft, verified, values, u_BxGxU):
     """See `defer.Defers`."""

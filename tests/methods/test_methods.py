@@ -67,6 +67,9 @@ def test_a_method_declares_what_it_is(name):
   own = 'defer' if method.drafts else 'decode'
   assert callable(getattr(method, own))
   assert hasattr(method, 'defer') == method.drafts
+  if method.drafts:
+    assert isinstance(method.invariant, bool)
+    assert method.lossless or not method.invariant
   # Only what drafts ahead has a plan that could change its text.
   assert method.drafts or not method.plan_changes_text
   assert re.fullmatch(r'[a-z][a-z0-9_]*', name)
