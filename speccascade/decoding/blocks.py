@@ -106,9 +106,11 @@ def decide(
   if loop.schedule.begin is None:
     draft, told, caches = drafted(caches, *inputs)
   else:
-    alone = verified
-    if loop.observe is None:
-      alone = functools.partial(_greedy, loop, params[1])
+    alone = functools.partial(_greedy, loop, params[1])
+    draws = any(group.method.invariant for group in loop.groups)
+    draws &= request.sampling.asked != probabilities.BEST
+    if draws or loop.observe is not None:
+      alone = verified
     draft, told, caches = _drafted_or_not(drafted, alone, caches, inputs)
   outcome, finite_BxG, observed = told
   finite = {'drafter': draft.finite_BxG, 'verifier': finite_BxG}
@@ -187,6 +189,7 @@ def _verified(
 def _greedy(loop, params, draft, u_BxGxU, width, cache, block_Bx1):
   """`_verified` of one token a row, where no row has a draft.
 
+  Not where a row may be drawn by a method that is invariant. Elsewhere
   `lag.begin` leaves all drafts out only where every row that has not ended is
   greedy and gets the verifier's token, whatever the method: the largest logit
   is it, and no distribution is made.

@@ -166,9 +166,12 @@ class Drafts(TwoCaches):
     loop = self.loop
     if loop.schedule.hopes is None or loop.observe or not lag.lossless(loop):
       return None, None
-    greedy = [jnp.all(own.temperature_J == 0) for own in queue.answers]
+    free = [
+      jnp.all(own.temperature_J == 0) | group.method.invariant
+      for group, own in zip(loop.groups, queue.answers, strict=True)
+    ]
     hopes = loop.schedule.hopes(queue.schedule_parameter, state.schedule)
-    return hopes | ~jnp.stack(greedy).all(), None
+    return hopes | ~jnp.stack(free).all(), None
 
   def with_read(self, state, read):
     """See `Decoder`."""

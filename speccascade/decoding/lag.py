@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from speccascade.models import base
@@ -38,8 +39,12 @@ def begin(loop, request, state):
     state.able_B,
     -(-lag_B.max() // (loop.gamma + 1)),
   )
+  invariant_B = np.concatenate(
+    [np.full(group.rows, group.method.invariant) for group in loop.groups]
+  )
   greedy_B = request.sampling.temperature_B == 0
-  may_skip = lossless(loop) & jnp.all(greedy_B | state.done_B)
+  free_B = invariant_B | greedy_B | state.done_B
+  may_skip = lossless(loop) & jnp.all(free_B)
   drafting_B = active_B & state.able_B & (pays | ~may_skip)
   return drafting_B, state.replace(schedule=schedule)
 

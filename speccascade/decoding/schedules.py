@@ -42,8 +42,8 @@ class Schedule(Protocol):
       `more` and `update` are given, whether this block is to have any draft).
       Without one the verifier writes a token a row, where that is the token
       that a draft would have led to: at temperature 0, of methods that follow
-      the verifier. None where every block has a draft and no row depends on
-      another.
+      the verifier, and at any of those that are invariant. None where every
+      block has a draft and no row depends on another.
     hopes: (parameter, state) -> whether the drafter is to read a prompt that
       comes now. A row whose prompt it has not read never drafts. None where
       `begin` is.

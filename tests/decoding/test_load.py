@@ -223,7 +223,11 @@ def test_drafts_that_do_not_pay_are_left_out_and_others_are_not():
 
 
 @pytest.mark.parametrize(
-  ('temperature', 'names'), [(1.0, ('strict',)), (0.0, ('strict', 'token_v3'))]
+  ('temperature', 'names'),
+  [
+    (0.0, ('strict', 'token_v3')),
+    (1.0, ('strict', 'drafter_invariant')),  # For those of the first.
+  ],
 )
 def test_a_token_that_hangs_on_the_draft_has_one(temperature, names):
   """At a temperature, and under a rule that asks the drafter."""
@@ -231,6 +235,33 @@ def test_a_token_that_hangs_on_the_draft_has_one(temperature, names):
   _assert_same_tokens(result, _fixed(temperature, names))
   counts = result.counts
   assert (counts.drafted_B >= counts.verifier_calls_B).all()
+
+
+def test_an_invariant_token_has_a_draft_where_that_pays():
+  """At any temperature, beside rows of another method that are greedy."""
+  names = 'strict', 'drafter_invariant'
+  sampling = tiny.sampling(None, len(names))
+  sampling.temperature_B[: tiny.ROWS] = 0
+  fixed = _decode(schedules.FIXED, names=names, sampling=sampling)
+  found = {
+    name: _decode(own, names=names, parameter=parameter, sampling=sampling)
+    for name, own, parameter in (
+      ('never', schedules.LOAD, NEVER),
+      ('always', schedules.LOAD, ALWAYS),
+      ('turns', TURNS[0], ()),
+    )
+  }
+  for own in found.values():
+    _assert_same_tokens(own, fixed)
+  assert not found['never'].counts.drafted_B.any()
+  # Of a token of number 0, too, with which what was not drafted is filled.
+  assert not found['never'].counts.accepted_B.any()
+  drafted, calls = (
+    {name: getattr(own.counts, of).sum() for name, own in found.items()}
+    for of in ('drafted_B', 'verifier_calls_B')
+  )
+  assert drafted['always'] > drafted['turns'] > 0
+  assert calls['never'] > calls['turns'] > calls['always']
 
 
 def test_a_row_at_a_temperature_has_the_others_draft_until_it_ends():

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from speccascade import methods
 from speccascade.decoding import lag, load
 from speccascade.models import cache as cache_lib
 
@@ -272,7 +273,8 @@ def test_a_schedule_is_told_of_what_the_rows_that_may_draft_have_not_read():
       return state, False
 
   cache = lambda x: cache_lib.Cache(jnp.array(x), (), (), ())  # noqa: E731
-  loop = types.SimpleNamespace(schedule=Schedule(), gamma=3, groups=())
+  groups = (types.SimpleNamespace(method=methods.STRICT, rows=4),)
+  loop = types.SimpleNamespace(schedule=Schedule(), gamma=3, groups=groups)
   sampling = types.SimpleNamespace(temperature_B=jnp.zeros(4))
   request = types.SimpleNamespace(schedule_parameter=None, sampling=sampling)
   for held, blocks in ((20, 0), (19, 1), (16, 1), (15, 2), (0, 5)):

@@ -1,6 +1,7 @@
 """A drafter that would not draft leaves prompts out; their rows never draft."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -28,8 +29,8 @@ class Sometimes(test_load.Now):
     return state // self.period % 2 == 1
 
 
-def _items():
-  return [(p, (), 0.0) for p in range(test_slots.P)]
+def _items(temperature=0.0):
+  return [(p, (), temperature) for p in range(test_slots.P)]
 
 
 def _serve(
@@ -59,21 +60,25 @@ def _assert_same_tokens(got, want):
 
 
 @pytest.mark.parametrize(
-  ('name', 'period'),
+  ('name', 'period', 'method', 'temperature'),
   [
-    ('gemma', 4),
-    ('gemma', 1),
-    pytest.param('t5', 4, marks=pytest.mark.thorough),
+    ('gemma', 4, 'strict', 0.0),
+    ('gemma', 1, 'strict', 0.0),
+    ('gemma', 2, 'drafter_invariant', 1.0),
+    pytest.param('t5', 4, 'strict', 0.0, marks=pytest.mark.thorough),
   ],
 )
-def test_rows_that_draft_stand_beside_rows_that_cannot(name, period, request):
+def test_rows_that_draft_stand_beside_rows_that_cannot(
+  name, period, method, temperature, request
+):
   """Were each prompt wanted in another turn, a page is as it was begun."""
   if period == 1:
     request.getfixturevalue('short_chunks')
-  pair = test_slots.PAIRS[name]
-  fixed, _ = _serve(pair, schedules.FIXED, _items())
-  drafted, _ = _serve(pair, test_load.Now(1, 0), _items())
-  found, _ = _serve(pair, Sometimes(1, 0, period), _items())
+  pair, items = test_slots.PAIRS[name], _items(temperature)
+  serve = functools.partial(_serve, pair, method=methods.get(method))
+  fixed, _ = serve(schedules.FIXED, items)
+  drafted, _ = serve(test_load.Now(1, 0), items)
+  found, _ = serve(Sometimes(1, 0, period), items)
   _assert_same_tokens(found, fixed)
   some = [id_ for id_, row in found.items() if row.counts.drafted_B]
   none = [row for row in found.values() if not row.counts.drafted_B]
@@ -143,17 +148,22 @@ def test_what_is_not_finite_is_of_rows_that_draft():
   assert not finite_BxG[able_B, 0].any()
 
 
-def test_a_drafter_that_never_pays_computes_nothing():
+@pytest.mark.parametrize(
+  ('name', 'temperature'), [('strict', 0.0), ('drafter_invariant', 1.0)]
+)
+def test_a_drafter_that_never_pays_computes_nothing(name, temperature):
   """One of NaN alone leaves none in any cache."""
-  pair = test_slots.GEMMA
-  fixed, _ = _serve(pair, schedules.FIXED, _items())
+  pair, method = test_slots.GEMMA, methods.get(name)
+  items = _items(temperature)
+  fixed, _ = _serve(pair, schedules.FIXED, items, method=method)
   drafter = jax.tree.map(lambda x: x * np.nan, pair.params[0])
   found, state = _serve(
     pair,
     schedules.LOAD,
-    _items(),
+    items,
     test_load.NEVER,
     (drafter, pair.params[1]),
+    method,
   )
   _assert_same_tokens(found, fixed)
   for cache in (state.reader[0], state.store[0], state.rows.drafter_cache):
