@@ -63,6 +63,11 @@ class Slots:
     """R of each group."""
     return self.way.groups or (self.rows,)
 
+  @property
+  def room(self) -> int:
+    """Tokens of a prompt and its answer that a slot holds at most."""
+    return self.width + self.way.max_new_tokens
+
 
 @flax.struct.dataclass
 class Answers:

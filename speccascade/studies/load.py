@@ -189,7 +189,7 @@ def _speed(study, made, params, queue):
   """Tokens a second of all slots."""
   arrived_Q = np.zeros(int(queue.number))
   served = requests.serve(made, params, queue, arrived_Q, _TURNS)
-  return requests.summary(served, made.rows)['output_throughput']
+  return requests.summary(served, made.rows, made.room)['output_throughput']
 
 
 def table(rows: list[dict[str, Any]]) -> str:

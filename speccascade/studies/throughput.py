@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 import statistics
 import sys
 from typing import Any
@@ -37,6 +38,7 @@ _COLUMNS = {
   'output_throughput': 'tokens/s',
   'output_length': 'tokens an answer',
   'occupancy': 'occupancy',
+  'kv_cache_usage': 'cache usage',
   'median_ttft_ms': 'TTFT',
   'p99_ttft_ms': 'p99 TTFT',
   'median_tpot_ms': 'TPOT',
@@ -205,7 +207,7 @@ def _measure(study, plan, made, params, queue, rate) -> dict[str, Any]:
   arrived_Q = requests.poisson(rate, study.num_requests, study.seed)
   seconds = None if study.turn_ms is None else study.turn_ms / 1e3
   found = requests.serve(made, params, queue, arrived_Q, study.turns, seconds)
-  return requests.summary(found, made.rows) | told
+  return requests.summary(found, made.rows, made.room) | told
 
 
 def _medians(rows):
@@ -216,10 +218,15 @@ def _medians(rows):
   numbers = [name for name in _COLUMNS if name not in _KEY]
   return [
     own[-1]
-    | {name: statistics.median(row[name] for row in own) for name in numbers}
+    | {name: statistics.median(_numbers(own, name)) for name in numbers}
     | {'speeds': [row['output_throughput'] for row in own]}
     for own in trials.values()
   ]
+
+
+def _numbers(rows, name):
+  """Of rows that may be of a revision that did not tell it."""
+  return [row.get(name, math.nan) for row in rows]
 
 
 def _asked(study, workload, name, plan, slots):

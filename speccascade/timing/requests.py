@@ -28,7 +28,9 @@ class Served:
     arrived_Q: when each came.
     first_Q: when its first token was there.
     ended_Q: when its last was.
+    prompt_Q: tokens of its prompt.
     tokens_Q: of its answer.
+    turns_Q: turns in which it had a slot.
     turns: of the loop.
     busy: slots that had an answer, summed over the turns.
   """
@@ -36,7 +38,9 @@ class Served:
   arrived_Q: np.ndarray
   first_Q: np.ndarray
   ended_Q: np.ndarray
+  prompt_Q: np.ndarray
   tokens_Q: np.ndarray
+  turns_Q: np.ndarray
   turns: int
   busy: int
 
@@ -156,7 +160,14 @@ def _serve(begin, queue, arrived_Q, turns, turn_seconds):
     begun_Q[ended.ids], last_Q[ended.ids] = ended.begun, ended.ended - 1
   ends = np.array(ends)
   return Served(
-    arrived_Q, ends[begun_Q], ends[last_Q], tokens_Q, ended.turn, ended.busy
+    arrived_Q=arrived_Q,
+    first_Q=ends[begun_Q],
+    ended_Q=ends[last_Q],
+    prompt_Q=np.asarray(queue.length_P)[:Q],
+    tokens_Q=tokens_Q,
+    turns_Q=last_Q - begun_Q + 1,
+    turns=ended.turn,
+    busy=ended.busy,
   )
 
 
@@ -167,18 +178,23 @@ def _there(queue, number):
   return queue.replace(number=number, answers=(own.replace(number=number),))
 
 
-def summary(served: Served, slots: int) -> dict[str, float]:
+def summary(served: Served, slots: int, room: int) -> dict[str, float]:
   """Returns what serving benchmarks tell, by the names that vLLM's has.
 
   Times to the first token (ttft), a token after it (tpot) and to the last one
-  (e2el) are milliseconds, as medians and 99th percentiles.
+  (e2el) are milliseconds, as medians and 99th percentiles. Of the tokens that
+  slots have room for, `kv_cache_usage` is the share that they held, on average
+  over the turns; a layer with a window has room for fewer.
 
   Args:
     served: Served.
     slots: how many there were.
+    room: tokens of each, as of `queue.Slots`.
   """
   seconds = float(served.ended_Q.max())
   more_Q = np.maximum(served.tokens_Q - 1, 1)
+  # An answer grows by as much in each of its turns.
+  held_Q = served.turns_Q * (served.prompt_Q + served.tokens_Q / 2)
   times = {
     'ttft': served.first_Q - served.arrived_Q,
     'tpot': (served.ended_Q - served.first_Q) / more_Q,
@@ -190,6 +206,7 @@ def summary(served: Served, slots: int) -> dict[str, float]:
     'output_throughput': float(served.tokens_Q.sum()) / seconds,
     'output_length': float(served.tokens_Q.mean()),
     'occupancy': served.busy / served.turns / slots,
+    'kv_cache_usage': float(held_Q.sum()) / served.turns / slots / room,
     'turns': served.turns,
   }
   for name, x_Q in times.items():

@@ -44,9 +44,10 @@ def test_cells_are_measured_once(tiny_preset, tmp_path, monkeypatch):
       state, ended = serving.step(made, params, queue, 1, state)
       ms += ended.turn - before
     turns.append(state.turn)
+    same_Q = np.ones(len(arrived_Q), int)
     return requests.Served(
-      arrived_Q, arrived_Q, np.full(len(arrived_Q), float(state.turn)),
-      np.full(len(arrived_Q), 12), int(state.turn), int(state.busy),
+      arrived_Q, arrived_Q, float(state.turn) * same_Q, 5 * same_Q,
+      12 * same_Q, same_Q, int(state.turn), int(state.busy),
     )  # fmt: skip
 
   cost_A = np.array([1.0, 1.1, 1.2, 1.3])

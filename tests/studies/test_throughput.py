@@ -42,6 +42,7 @@ def test_every_cell_is_served_once(tiny_folder, tmp_path, monkeypatch):
     assert few['output_length'] == many['output_length']
     assert few['turns'] > many['turns']
     assert 0.5 < many['occupancy'] <= 1
+    assert 0.1 < many['kv_cache_usage'] < many['occupancy']
     assert few['median_ttft_ms'] <= few['p99_ttft_ms'] <= few['duration'] * 1e3
   # A cascade has fewer turns than tokens.
   assert rows[1]['turns'] < rows[0]['turns']
@@ -49,6 +50,12 @@ def test_every_cell_is_served_once(tiny_folder, tmp_path, monkeypatch):
   assert throughput.run(_study(tiny_folder), tmp_path) == text
   with pytest.raises(ValueError, match='changed: schedule_gamma'):
     throughput.run(_study(tiny_folder, schedule_gamma=3), tmp_path)
+  # Of a revision that did not tell how full the caches were.
+  (tmp_path / 'requests.jsonl').unlink()
+  new = 'kv_cache_usage', 'crc32'
+  with lines.Log(tmp_path / 'requests.jsonl') as log:
+    log.append([{k: row[k] for k in row if k not in new} for row in rows])
+  assert throughput.run(_study(tiny_folder), tmp_path).count(' nan ') == 4
 
 
 def test_plans_are_lines_of_their_own(tiny_folder, tmp_path):
@@ -86,7 +93,7 @@ def test_costs_are_of_the_calls_that_serve(tiny_folder, monkeypatch):
   study = _study(tiny_folder, turns=4, turn_ms=None)
   schedule = types.SimpleNamespace(measured=True)
   decoder = types.SimpleNamespace(schedule=schedule)
-  made = types.SimpleNamespace(decoder=decoder, rows=3)
+  made = types.SimpleNamespace(decoder=decoder, rows=3, room=9)
   queue = types.SimpleNamespace(replace=lambda **_: None)
   for rate in (0.0, 5.0):
     row = throughput._measure(study, 'g3-load', made, None, queue, rate)

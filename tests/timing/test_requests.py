@@ -10,6 +10,7 @@ from speccascade.decoding import results, serving
 from speccascade.timing import clock, requests
 
 ARRIVED_Q = np.array([0.0, 0.0, 0.05, 5.0])
+PROMPT_Q = np.array([3, 1, 2, 4])
 LENGTH_Q = np.array([1, 4, 3, 2])
 
 
@@ -55,7 +56,7 @@ def turns(monkeypatch):
 def _queue():
   number = np.int32(4)
   answers = queue_lib.Answers(*[None] * 5, values=(), number=number)
-  return queue_lib.Queue(None, None, None, number, (answers,), None)
+  return queue_lib.Queue(None, PROMPT_Q, None, number, (answers,), None)
 
 
 def test_waits_by_hand(turns):
@@ -68,10 +69,12 @@ def test_waits_by_hand(turns):
   # The first calls compile; when all has arrived a call is long.
   # Another one follows it before it is read.
   assert turns == [*[(0, 1)] * 2, (2, 1), *[(3, 1)] * 3, *[(4, 32)] * 2]
-  told = requests.summary(found, slots=2)
+  told = requests.summary(found, slots=2, room=10)
   assert told['output_throughput'] == pytest.approx(10 / 5.2)
   assert told['request_throughput'] == pytest.approx(4 / 5.2)
   assert told['occupancy'] == pytest.approx(10 / 12)
+  held = 1 * (3 + 1 / 2) + 4 * (1 + 4 / 2) + 3 * (2 + 3 / 2) + 2 * (4 + 2 / 2)
+  assert told['kv_cache_usage'] == pytest.approx(held / 6 / 2 / 10)
   assert told['median_ttft_ms'] == pytest.approx(100)
   assert told['median_tpot_ms'] == pytest.approx(100)
   assert told['median_e2el_ms'] == pytest.approx(275)
