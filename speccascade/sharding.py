@@ -39,6 +39,7 @@ CACHE = P(None, ('data', _REST), 'model', None, None)  # LxBxKxSxH
 STORE = P(None, None, 'model', None, None)  # A cache that rows are copied from.
 _NAMES = {CACHE: 'keys LxBxKxSxH', LOGITS: 'logits BxTxV'}
 _BY_HEAD = ('query', 'key', 'value')  # Kernels DxNxH.
+_LANES = 128  # Of a tile of a TPU's memory, along the last axis in it.
 # Devices that split a model, of those that 'model' has; None is all.
 _SPLITTING = contextvars.ContextVar('splitting', default=None)
 
@@ -200,7 +201,8 @@ def laid_out(name, x, platform='tpu'):
   """Lays a parameter out in memory as the programs of its devices read it.
 
   A TPU reads the kernels DxNxH of attention head by head. Laid out otherwise, a
-  program would begin with a copy of each, and hold it.
+  program would begin with a copy of each, and hold it. Of heads narrower than
+  its tiles each row of a kernel would fill one: those lie across it.
 
   Args:
     name: the last part of the parameter's name.
@@ -213,7 +215,9 @@ def laid_out(name, x, platform='tpu'):
   if name not in _BY_HEAD or _platform(x) != platform:
     return x
   *stack, width, heads, head = range(x.ndim)
-  order = jax_layout.Layout((*stack, heads, width, head))
+  narrow = x.shape[head] < _LANES
+  within = (head, width) if narrow else (width, head)
+  order = jax_layout.Layout((*stack, heads, *within))
   placed = jax_layout.Format(order, x.sharding)
   if isinstance(x, jax.ShapeDtypeStruct):
     return x.update(sharding=placed)
