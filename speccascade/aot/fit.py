@@ -23,8 +23,8 @@ def of(cell: program.Cell, kept: epath.PathLike) -> dict[str, Any]:
   """Returns what the loop of a cell needs: JSON values, bytes of one device.
 
   They are 'fits', 'devices' and 'peak', or 'error', what the compiler said
-  where it has none; where the loop fits, 'arguments',
-  'temporaries', 'iteration' and 'drafter_step' (bytes that they move),
+  where it has none; where the loop fits, 'arguments', 'temporaries', 'caches'
+  (of the temporaries), 'iteration' and 'drafter_step' (bytes that they move),
   'collectives' (number and bytes by kind, of an iteration), 'floor' (bytes that
   it must move), 'flops' (of all devices, by part), and names of
   'host_transfers' and of 'copies' of a cache.
@@ -39,7 +39,11 @@ def of(cell: program.Cell, kept: epath.PathLike) -> dict[str, Any]:
   found = _kept(cell, program.cascade(cell), kept)
   found['devices'] = len(program.devices(cell.topology))
   if found['fits']:
-    found |= {'flops': needs.flops(cell), 'floor': needs.floor(cell)}
+    found |= {
+      'flops': needs.flops(cell),
+      'floor': needs.floor(cell),
+      'caches': sum(needs.caches(cell)),
+    }
   return found
 
 

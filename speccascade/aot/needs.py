@@ -29,25 +29,32 @@ def floor(cell: program.Cell) -> int:
   """Bytes of a device that an iteration must move.
 
   The verifier's weights and cache once, the drafter's for each of its steps.
-  Keys and values are divided as far as their heads and rows allow.
+  """
+  return sum(
+    times * (weights(params) + held)
+    for params, held, times in zip(
+      cell.params(), caches(cell), (cell.gamma + 1, 1), strict=True
+    )
+  )
+
+
+def caches(cell: program.Cell) -> tuple[int, int]:
+  """Bytes of a device that the caches of the drafter and the verifier take.
+
+  They are divided as far as their heads and rows allow. A TPU may pad them.
   """
   own = program.mesh(cell.topology, cell.data)
-  total = 0
-  for config, params, times, devices in zip(
-    (cell.drafter, cell.verifier),
-    cell.params(),
-    (cell.gamma + 1, 1),
-    (cell.drafter_devices, None),
-    strict=True,
-  ):
-    read = weights(params)
+
+  def held(config, devices):
+    total = 0
     for x in _caches(cell, config):
       with sharding.split_by(devices):
         spec = sharding.fit(sharding.CACHE, x.shape, own)
       placed = jax.NamedSharding(own, spec)
-      read += math.prod(placed.shard_shape(x.shape)) * x.dtype.itemsize
-    total += times * read
-  return total
+      total += math.prod(placed.shard_shape(x.shape)) * x.dtype.itemsize
+    return total
+
+  return held(cell.drafter, cell.drafter_devices), held(cell.verifier, None)
 
 
 def weights(params: dict[str, Any]) -> int:

@@ -8,18 +8,19 @@ from speccascade.aot import chips, predict
 _ACCEPTANCES = 0.6, 0.8, 0.9
 _HEAD = (
   'drafter → verifier', 'version', 'batch', 'prompt', 'slice', 'arguments',
-  'temporaries', 'peak', 'of HBM', 'bytes / floor', 'verifier alone',
+  'temporaries', 'caches', 'peak', 'of HBM', 'bytes / floor', 'verifier alone',
   'drafter step', 'iteration', *(f'{a:g} accepted' for a in _ACCEPTANCES),
 )  # fmt: skip
 _NAMES = 5  # Columns before the numbers.
+_MEMORY = 'arguments', 'temporaries', 'caches', 'peak'
 
 
 def markdown(rows: Sequence[dict[str, Any]], gamma: int) -> str:
   """Returns a table: GiB of a device, and predicted milliseconds.
 
-  The last columns are milliseconds a token of a row, where so many of the
-  drafts are accepted: of `strict` and of a cascade alike, which differ in how
-  many are.
+  Caches are most of the temporaries. The last columns are milliseconds a token
+  of a row, where so many of the drafts are accepted: of `strict` and of a
+  cascade alike, which differ in how many are.
 
   Args:
     rows: of `studies.compile_tpu`.
@@ -49,7 +50,7 @@ def _cells(row, gamma):
   return [
     *start,
     row['slice'].partition(':')[2],
-    *(_gib(own[name]) for name in ('arguments', 'temporaries', 'peak')),
+    *(_gib(own[name]) for name in _MEMORY),
     f'{own["peak"] / chip.hbm:.0%}',
     f'{own["iteration"] / own["floor"]:.2f}',
     f'{times["verifier_token"]:.2f}',

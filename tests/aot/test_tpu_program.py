@@ -5,6 +5,7 @@ Weights and caches do not fit the chips' fast memory, where nothing counts.
 
 import dataclasses
 import importlib.util
+import math
 
 import jax
 import jax.numpy as jnp
@@ -89,6 +90,18 @@ def test_no_copy_of_a_cache(compiled):
   assert own.copies(layer, body) == []
 
 
+def test_a_program_does_not_begin_with_copies_of_its_weights(compiled):
+  """The least kernel of all layers counts that attention reads, of a device."""
+  cell, _, text = compiled
+  own, _ = _loop(text)
+  for model in (cell.drafter, cell.verifier):
+    heads = getattr(model, 'num_kv_heads', model.num_heads)
+    size = model.num_layers * model.embed_dim * heads * model.head_dim // 4
+    copies = own.copies(size, own.module.entry)
+    kernels = f'({model.num_layers}, {model.embed_dim}, '
+    assert not [copy for copy in copies if kernels in copy]
+
+
 def test_no_gather_of_the_vocabulary(compiled):
   """Rows of logits stay where they were computed."""
   cell, _, text = compiled
@@ -105,14 +118,28 @@ def test_caches_are_divided(compiled):
   """Over heads as far as they go, and over rows: nothing is held twice."""
   cell, _, text = compiled
   own, _ = _loop(text)
-  found = {
-    x.dims[1:3]
+  carried = [
+    x.dims
     for x in fit.main_loop(own).shapes
     if len(x.dims) == 5 and x.dims[3] >= 24
-  }
+  ]
+  assert sum(needs.caches(cell)) == 2 * sum(map(math.prod, carried))
+  found = {dims[1:3] for dims in carried}
   heads = getattr(cell.verifier, 'num_kv_heads', cell.verifier.num_heads)
   split = min(heads, 4 // cell.data)
   assert found == {(B // (4 // split), heads // split)}
+
+
+@pytest.mark.parametrize('make', [_gemma, _t5])
+def test_weights_take_what_their_shapes_do(libtpu, make):
+  """Nor would a program pad them: half of a head of 64 in a tile of 128."""
+  del libtpu
+  cell = dataclasses.replace(_cell(make, 1), verifier=make(1))
+  params = cell.params()[1]
+  sums = jax.jit(lambda params: jax.tree.map(jnp.sum, params))
+  made = sums.lower(params).compile().memory_analysis()
+  own = sum(map(needs._share, jax.tree.leaves(params)))
+  assert own <= made.argument_size_in_bytes < 1.01 * own
 
 
 def test_what_it_needs(compiled):

@@ -31,7 +31,7 @@ def compiled(monkeypatch):
       'fits': True, 'devices': 8, 'arguments': 7 * _GIB, 'peak': 8 * _GIB,
       'temporaries': _GIB // 4, 'iteration': 10e9, 'drafter_step': 1e9,
       'collectives': {'all-reduce': [10, 2e6]}, 'host_transfers': [],
-      'copies': [], 'floor': 9.9e9, 'flops': dict.fromkeys(
+      'caches': _GIB // 8, 'copies': [], 'floor': 9.9e9, 'flops': dict.fromkeys(
         ('drafter_step', 'verifier_step', 'block'), 1e9
       ),
     }  # fmt: skip
@@ -66,7 +66,8 @@ def test_the_smallest_slice_that_fits_is_told(compiled, tmp_path):
   cells = dict(zip(head.split(' | '), row.split(' | '), strict=True))
   assert cells['| drafter → verifier'] == '| gemma3_1b → gemma3_27b'
   assert (cells['slice'], cells['of HBM']) == ('2x4', '50%')
-  assert (cells['bytes / floor'], cells['temporaries']) == ('1.01', '0.25')
+  assert cells['bytes / floor'] == '1.01'
+  assert (cells['temporaries'], cells['caches']) == ('0.25', '0.12')
   assert text == (tmp_path / 'table.md').read_text().rstrip()
 
 
