@@ -236,7 +236,7 @@ def embed(token_BxT, table_VxD, dtype, scale_V=None):
 
   def rows(token):
     found = table_VxD[token]
-    if token.ndim == 1:
+    if token.ndim < 2:
       return found
     # Else devices would gather what they scaled a part of each.
     return sharding.constrain(found, sharding.HIDDEN)
@@ -245,7 +245,11 @@ def embed(token_BxT, table_VxD, dtype, scale_V=None):
   part = max(_LOOKED_UP // table_VxD.shape[1], _PART)
   if B * T <= part:
     return sharding.constrain(by_token(look_up, token_BxT), sharding.HIDDEN)
-  if B > part:
+  if B == len(token_BxT):
+    # In one line: libtpu has no room for others in a table of some 8 MB.
+    x_BTxD = lax.map(look_up, token_BxT.reshape(-1), batch_size=part)
+    x_BxTxD = x_BTxD.reshape(*token_BxT.shape, -1)
+  elif B > part:
     x_BTx1xD = lax.map(look_up, token_BxT.reshape(-1, 1), batch_size=part)
     x_BxTxD = x_BTx1xD.reshape(*token_BxT.shape, -1)
   else:
