@@ -89,7 +89,7 @@ def test_a_draft_is_kept_where_both_draw_it():
 
 
 def test_flat_laws_part_more_often_than_by_gumbel_noise():
-  """4,096 words of much the same probability: docs/theory.md tells of it."""
+  """4,096 words share the mass: docs/theory.md has the numbers."""
   rng = np.random.default_rng(0)
   logits_V = 3 * rng.normal(size=4096)
   near_V = logits_V + 0.3 * rng.normal(size=4096)
