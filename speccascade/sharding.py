@@ -201,8 +201,8 @@ def laid_out(name, x, platform='tpu'):
   """Lays a parameter out in memory as the programs of its devices read it.
 
   A TPU reads the kernels DxNxH of attention head by head. Laid out otherwise, a
-  program would begin with a copy of each, and hold it. Of heads narrower than
-  its tiles each row of a kernel would fill one: those lie across it.
+  program would begin with a copy of each, and hold it. It would pad heads that
+  are narrower than its tiles: there D lies along a tile, not H.
 
   Args:
     name: the last part of the parameter's name.

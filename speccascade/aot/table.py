@@ -18,8 +18,8 @@ _MEMORY = 'arguments', 'temporaries', 'caches', 'peak'
 def markdown(rows: Sequence[dict[str, Any]], gamma: int) -> str:
   """Returns a table: GiB of a device, and predicted milliseconds.
 
-  Caches are most of the temporaries. The last columns are milliseconds a token
-  of a row, where so many of the drafts are accepted: of `strict` and of a
+  Caches are a part of the temporaries. The last columns are milliseconds a
+  token of a row, where so many of the drafts are accepted: of `strict` and of a
   cascade alike, which differ in how many are.
 
   Args:

@@ -217,8 +217,9 @@ def chosen(x_BxTxD, at_B):
 def embed(token_BxT, table_VxD, dtype, scale_V=None):
   """Returns x_BxTxD, the rows of a table that tokens ask for.
 
-  Many tokens are looked up in parts: libtpu has no room for more at a time. A
-  part is of all rows where it can be: devices look up the tokens of their own.
+  Many tokens are looked up in parts: libtpu has no room for more at a time.
+  Where devices divide the rows, a part is of all rows if it can be: each looks
+  up the tokens of its own.
 
   Args:
     token_BxT: int32 tokens.
@@ -246,7 +247,8 @@ def embed(token_BxT, table_VxD, dtype, scale_V=None):
   if B * T <= part:
     return sharding.constrain(by_token(look_up, token_BxT), sharding.HIDDEN)
   if B == len(token_BxT):
-    # In one line: libtpu has no room for others in a table of some 8 MB.
+    # Token by token, in batches: gathers of rows from a table of some 8 MB a
+    # chip did not fit libtpu's fast memory.
     x_BTxD = lax.map(look_up, token_BxT.reshape(-1), batch_size=part)
     x_BxTxD = x_BTxD.reshape(*token_BxT.shape, -1)
   elif B > part:
