@@ -23,7 +23,6 @@ import jax
 import numpy as np
 from absl import logging
 from jax import sharding as jax_sharding
-from jax.experimental import layout as jax_layout
 
 P = jax_sharding.PartitionSpec
 
@@ -38,8 +37,6 @@ _REST = 'rest'  # The axes of 'model' that no other dimension is split over.
 CACHE = P(None, ('data', _REST), 'model', None, None)  # LxBxKxSxH
 STORE = P(None, None, 'model', None, None)  # A cache that rows are copied from.
 _NAMES = {CACHE: 'keys LxBxKxSxH', LOGITS: 'logits BxTxV'}
-_BY_HEAD = ('query', 'key', 'value')  # Kernels DxNxH.
-_LANES = 128  # Of a tile of a TPU's memory, along the last axis in it.
 # Devices that split a model, of those that 'model' has; None is all.
 _SPLITTING = contextvars.ContextVar('splitting', default=None)
 
@@ -180,52 +177,6 @@ def whole(x):
     return x
   free = [P.UNCONSTRAINED] * (x.ndim - 1)
   return jax.lax.with_sharding_constraint(x, P(*free, None))
-
-
-def in_order(x, axes=None):
-  """Lays x out in memory in an order of its axes, on a TPU; else returns x.
-
-  Args:
-    x: array.
-    axes: all of them, the last one lies together; None is as they are.
-  """
-
-  def constrain(x):
-    order = jax_layout.Layout(axes or tuple(range(x.ndim)))
-    return jax_layout.with_layout_constraint(x, order)
-
-  return jax.lax.platform_dependent(x, tpu=constrain, default=lambda x: x)
-
-
-def laid_out(name, x, platform='tpu'):
-  """Lays a parameter out in memory as the programs of its devices read it.
-
-  A TPU reads the kernels DxNxH of attention head by head. Laid out otherwise, a
-  program would begin with a copy of each, and hold it. It would pad heads that
-  are narrower than its tiles: there D lies along a tile, not H.
-
-  Args:
-    name: the last part of the parameter's name.
-    x: array, or ShapeDtypeStruct of one that is placed; an array is consumed.
-    platform: of the devices that read so.
-
-  Returns:
-    x in that layout; as it is on other devices.
-  """
-  if name not in _BY_HEAD or _platform(x) != platform:
-    return x
-  *stack, width, heads, head = range(x.ndim)
-  narrow = x.shape[head] < _LANES
-  within = (head, width) if narrow else (width, head)
-  order = jax_layout.Layout((*stack, heads, *within))
-  placed = jax_layout.Format(order, x.sharding)
-  if isinstance(x, jax.ShapeDtypeStruct):
-    return x.update(sharding=placed)
-  return jax.device_put(x, placed, donate=True)
-
-
-def _platform(x):
-  return next(iter(x.sharding.device_set)).platform
 
 
 def parameter_shardings(params, mesh, partition, fully=False):

@@ -56,7 +56,7 @@ def short_chunks(monkeypatch):
 
   for name in ('_CHUNK', '_SHORT'):
     monkeypatch.setattr(cache, name, 2)
-  programs = serving._init, serving._advance
+  programs = serving.begin, serving.go_on
   for program in programs:
     program.clear_cache()
   yield

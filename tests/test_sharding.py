@@ -70,24 +70,6 @@ def test_constrain_places_inside_a_mesh_only():
   np.testing.assert_array_equal(x, y)
 
 
-def test_kernels_of_attention_are_laid_out_by_head():
-  """Where a platform wants it; values stay, and programs take them so."""
-  x = jnp.arange(2.0 * 3 * 4 * 128).reshape(2, 3, 4, 128)
-  want = np.asarray(x).copy()
-  assert sharding.laid_out('query', x) is x  # No TPU.
-  assert sharding.laid_out('out', x, platform='cpu') is x
-  y = sharding.laid_out('query', x, platform='cpu')
-  assert y.format.layout.major_to_minor == (0, 2, 1, 3)
-  np.testing.assert_array_equal(y, want)
-  np.testing.assert_array_equal(jax.jit(lambda y: y + 1)(y), want + 1)
-  # Heads that are narrower than a tile lie across it.
-  single = sharding.laid_out('value', jnp.ones((3, 4, 64)), platform='cpu')
-  assert single.format.layout.major_to_minor == (1, 2, 0)
-  like = jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=y.sharding)
-  placed = sharding.laid_out('key', like, platform='cpu')
-  assert placed.format.layout.major_to_minor == (0, 2, 1, 3)
-
-
 def _fully(mesh, shape, spec):
   mesh = sharding.make_mesh(*mesh, jax.devices()[:8])
   params = {'w': jax.ShapeDtypeStruct(shape, jnp.float32)}

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 from jax.experimental import topologies
 
 from speccascade import methods, sharding
-from speccascade.decoding import branches, results, schedules, slots
+from speccascade.decoding import branches, results, schedules, serving
 from speccascade.decoding import loop as loop_lib
 from speccascade.decoding import queue as queue_lib
-from speccascade.models import base, int8, registry, split
+from speccascade.models import base, int8, registry, split, tiles
 from speccascade.sampling import keys, probabilities
 
 METHOD = 'token_v3'
@@ -131,7 +131,7 @@ def shapes(
   placed = sharding.parameter_shardings(made, mesh, partition)
 
   def place(path, x, own):
-    return sharding.laid_out(path[-1].key, x.update(sharding=own))
+    return tiles.laid_out(path[-1].key, x.update(sharding=own))
 
   return jax.tree_util.tree_map_with_path(place, made, placed)
 
@@ -166,9 +166,9 @@ def served(
   method: str = METHOD,
   width: int = 1,
 ) -> jax.stages.Lowered:
-  """Lowers the loop of a cell that serves so many answers to as many prompts.
+  """Lowers a call of the loop that serves so many answers to as many prompts.
 
-  Its slots are the rows of the cell.
+  Its slots are the rows of the cell, and hold what the call before left.
 
   Args:
     cell: Cell.
@@ -185,10 +185,6 @@ def served(
   )
   own = mesh(cell.topology, cell.data)
   like = functools.partial(_like, own)
-
-  def serve(params, queue, turns):
-    state = slots.init(made, params, queue)
-    return slots.advance(made, params, queue, turns, state).table
 
   number, column = like(jnp.int32), like(jnp.float32, answers)
   integers = like(jnp.int32, answers)
@@ -213,8 +209,15 @@ def served(
     () if loop.schedule.begin is None else like(jnp.float32, cell.gamma + 2),
     asked=probabilities.TEMPERED,
   )
+  params = cell.params()
   with jax.set_mesh(own):
-    return jax.jit(serve).lower(cell.params(), queue, number)
+    begun = serving.begin.lower(made, params, queue)
+    state = jax.tree.map(
+      lambda x, placed: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=placed),
+      begun.out_info,
+      begun.compile().output_shardings,
+    )
+    return serving.go_on.lower(made, params, queue, number, state)
 
 
 def _request(cell, own):

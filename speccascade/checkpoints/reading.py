@@ -25,7 +25,7 @@ from jax import sharding as jax_sharding
 from speccascade import hosts
 from speccascade import sharding as sharding_lib
 from speccascade.checkpoints import file, opened, shards
-from speccascade.models import base, int8, registry
+from speccascade.models import base, int8, registry, tiles
 
 _AHEAD = 2  # Boxes that are read before they are needed.
 
@@ -90,7 +90,7 @@ def load(
         params[part] = place(params.pop(part), x, step)
   _check_digest(checkpoint, digest)
   for name in () if fully else params:
-    params[name] = sharding_lib.laid_out(name.split('.')[-1], params[name])
+    params[name] = tiles.laid_out(name.split('.')[-1], params[name])
   params = traverse_util.unflatten_dict(params, sep='.')
   digest = digest.hexdigest()
   if weights is not None:

@@ -113,8 +113,8 @@ def advance(
   """
   queue = jax.tree.map(jnp.asarray, queue)
   if state is None:
-    state = sharding.on_mesh(_init, made, params, queue)
-  state, told = sharding.on_mesh(_advance, made, params, queue, turns, state)
+    state = sharding.on_mesh(begin, made, params, queue)
+  state, told = sharding.on_mesh(go_on, made, params, queue, turns, state)
   return state, hosts.replicated(told)
 
 
@@ -168,8 +168,9 @@ def _turns(made, params, queue, turns, state):
   return state, jax.tree.map(jnp.copy, told)
 
 
-_init = jax.jit(slots.init, static_argnums=0)
-_advance = jax.jit(_turns, static_argnums=0, donate_argnums=4)
+# The programs of `advance`.
+begin = jax.jit(slots.init, static_argnums=0)
+go_on = jax.jit(_turns, static_argnums=0, donate_argnums=4)
 
 
 def _of_any_branch(fault_B):

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from speccascade import sharding
+from speccascade.models import tiles
 
 _CHUNK = 1024  # Tokens of a prompt's chunk, over all rows,
 _SHORT = 32  # and of a row at least.
@@ -93,8 +94,8 @@ def put(cache, row, other, other_row, rows, filled, *, shared=False):
     size = L, rows, K, S if ring else min(S, filled), H
     part = lax.dynamic_slice(y, (zero, out_of, zero, zero, zero), size)
     at = (zero, to, zero, zero, zero)
-    part = sharding.constrain(sharding.in_order(part), sharding.STORE)
-    x = sharding.in_order(lax.dynamic_update_slice(x, part, at))
+    part = sharding.constrain(tiles.in_tiles(part, S), sharding.STORE)
+    x = tiles.in_tiles(lax.dynamic_update_slice(x, part, at), S)
     return sharding.constrain(x, sharding.STORE if shared else sharding.CACHE)
 
   def all_of(xs, ys, rings):
@@ -214,9 +215,10 @@ def fill(stack_LxBxKxSxH, layer, new_BxKxTxH, start, live_B, ring):
 
   def at_once(stack_LxBxKxSxH, new_BxKxTxH, start):
     at = (layer, zero, zero, start, zero)
-    new_1xBxKxTxH = sharding.in_order(new_BxKxTxH)[None]
-    return sharding.in_order(
-      lax.dynamic_update_slice(stack_LxBxKxSxH, new_1xBxKxTxH, at)
+    slots = stack_LxBxKxSxH.shape[3]
+    new_1xBxKxTxH = tiles.in_tiles(new_BxKxTxH, slots)[None]
+    return tiles.in_tiles(
+      lax.dynamic_update_slice(stack_LxBxKxSxH, new_1xBxKxTxH, at), slots
     )
 
   return lax.platform_dependent(
@@ -258,7 +260,8 @@ def _write(stack_LxBxKxSxH, new_BxKxTxH, start_B, *, layer):
   write = jax.vmap(write, in_axes=(1, 0, 0), out_axes=1)
   # In order, lest one write wants another order than the next: each then copies
   # the stack.
-  return sharding.in_order(write(stack_LxBxKxSxH, new_BxKxTxH, start_B))
+  written = write(stack_LxBxKxSxH, new_BxKxTxH, start_B)
+  return tiles.in_tiles(written, stack_LxBxKxSxH.shape[3])
 
 
 def _write_by_row(stack_LxBxKxSxH, new_BxKxTxH, start_B, *, layer):
@@ -292,11 +295,12 @@ def read(function, stacks, layer, length):
   Returns:
     What `function` returns.
   """
-  options = widths(stacks[0].shape[3])
+  slots = stacks[0].shape[3]
+  options = widths(slots)
 
   def run(width, stacks):
     parts = (_first(x, layer, width) for x in stacks)
-    return function(*map(sharding.in_order, parts))
+    return function(*(tiles.in_tiles(part, slots) for part in parts))
 
   def choose(options, length, stacks):
     if len(options) == 1:

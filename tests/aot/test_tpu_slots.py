@@ -14,24 +14,28 @@ pytestmark = [
   ),
   pytest.mark.usefixtures('libtpu'),
 ]
-S = 512
+S = 4096
 
 
 @pytest.fixture(
   scope='module',
   params=[
-    ('fixed', 'token_v3', 4),  # Branches.
-    pytest.param(('fixed', 'token_v3', 1), marks=pytest.mark.thorough),
+    (small._gemma, 'fixed', 'token_v3', 4),  # Branches.
+    (small._t5, 'fixed', 'token_v3', 1),  # Heads narrower than tiles.
+    pytest.param(
+      (small._gemma, 'fixed', 'token_v3', 1), marks=pytest.mark.thorough
+    ),
     # Where it does not draft, a drafter's cache lags and catches up.
-    pytest.param(('load', 'strict', 1), marks=pytest.mark.large),
+    pytest.param((small._gemma, 'load', 'strict', 1), marks=pytest.mark.large),
   ],
-  ids=lambda x: '-'.join(map(str, x)),
+  ids=lambda x: '-'.join([x[0].__name__, *map(str, x[1:])]),
 )
 def loop(libtpu, request):
   """(cell, its program, the loop's body)."""
   del libtpu
-  cell = dataclasses.replace(small._cell(small._gemma, 1), prompt=S)
-  lowered = program.served(cell, 32, *request.param)
+  make, *asked = request.param
+  cell = dataclasses.replace(small._cell(make, 1), prompt=S)
+  lowered = program.served(cell, 32, *asked)
   own = traffic.Program(fit.compiled(lowered)[1])
   return cell, own, own.body(fit.main_loop(own))
 
@@ -41,17 +45,31 @@ def test_no_transfer_to_the_host(loop):
 
 
 def test_slots_are_written_in_place(loop):
-  """No layer of a slot is copied, in any loop within."""
+  """No layer of a slot is copied, in any loop within; nor is as much else."""
   cell, own, body = loop
-  heads, width = cell.verifier.num_kv_heads, cell.verifier.head_dim
-  assert own.copies(2 * S * heads * width // 2, body) == []
+  assert own.copies(2 * S * _numbers(cell.verifier) // 2, body) == []
+
+
+def test_slots_are_handed_to_the_next_call_as_they_lie(loop):
+  """No layer is copied where a call begins or ends."""
+  cell, own, _ = loop
+  size = 2 * S * _numbers(cell.drafter) // 4
+  assert own.copies(size, own.module.entry) == []
+
+
+def _numbers(model):
+  """Of a layer's keys of a token."""
+  return getattr(model, 'num_kv_heads', model.num_heads) * model.head_dim
 
 
 def test_slots_stay_where_they_are(loop):
   """What is gathered is of prompts that are read, not of the slots."""
   cell, own, body = loop
-  heads, width = cell.drafter.num_kv_heads, cell.drafter.head_dim
-  slots = 2 * 2 * cell.drafter.num_layers * cell.batch * heads * S * width
+  layers, rows = cell.drafter.num_layers, cell.batch
+  slots = 2 * 2 * layers * rows * S * _numbers(cell.drafter)
   moved = own.of(body).collectives
   assert 0 < moved['all-gather'] < 2 * slots
-  assert 0 < moved['all-to-all'] < 2 * slots
+  assert moved['all-to-all'] < 2 * slots
+  # Rows are divided, too, where heads are too few.
+  few = getattr(cell.drafter, 'num_kv_heads', 4) < 4
+  assert few == (moved['all-to-all'] > 0)

@@ -106,10 +106,10 @@ def test_one_program_serves_all_calls(name):
   made = queue.Slots(loop, 3, tiny.S, 4, 8, 3)
   wanted = _queue(GEMMA, (_answers([(p, (), 0.0) for p in range(P)], 0),))
   costs = GAMMA + 1 + (schedule.begin is not None)
-  before, state = serving._advance._cache_size(), None
+  before, state = serving.go_on._cache_size(), None
   for dear in (1.0, 1e3, 1e-3):
     if schedule.measured:  # The first is what drafts nothing costs, of `load`.
       cost_A = np.array([dear, *np.arange(1.0, costs)])
       wanted = wanted.replace(schedule_parameter=cost_A)
     state, _ = serving.step(made, GEMMA.params, wanted, 2, state)
-  assert serving._advance._cache_size() <= before + 1
+  assert serving.go_on._cache_size() <= before + 1

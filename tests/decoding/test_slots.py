@@ -291,7 +291,7 @@ def test_few_of_many_slots_wait_for_the_next_turn(rows, idle, read):
   made = queue.Slots(_loop(GEMMA, (group,)), rows, tiny.S, 1, 2, rows)
   items = [(p, (), 1.0) for p in range(P)]
   asked = jax.tree.map(jnp.asarray, _queue(GEMMA, (_answers(items, 0),)))
-  state = serving._init(made, GEMMA.params, asked)
+  state = serving.begin(made, GEMMA.params, asked)
   id_B = np.where(np.arange(rows) < idle, queue.FREE, 0).astype(np.int32)
   own = state.rows.replace(done_B=jnp.asarray(id_B == queue.FREE))
   state = jax.jit(slots._fill, static_argnums=0)(

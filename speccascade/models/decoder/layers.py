@@ -15,7 +15,7 @@ from jax import lax
 
 from speccascade import sharding
 from speccascade.models import cache as cache_lib
-from speccascade.models import common, stacking
+from speccascade.models import common, stacking, tiles
 from speccascade.models.decoder import config as config_lib
 from speccascade.models.decoder import partition
 
@@ -297,7 +297,7 @@ class _Attention(nn.Module):
     def projected(name):
       y_BxTxNxH = next(products)
       if context.of_prompts:  # Else kernels are copied to another order.
-        y_BxTxNxH = sharding.in_order(y_BxTxNxH)
+        y_BxTxNxH = tiles.in_order(y_BxTxNxH)
       if not cfg.qkv_bias:
         return y_BxTxNxH
       shape = y_BxTxNxH.shape[2:]
