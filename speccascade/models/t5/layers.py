@@ -17,7 +17,7 @@ from speccascade.models import common, stacking
 from speccascade.models.t5 import config as config_lib
 from speccascade.models.t5 import partition, positions
 
-_LOGITS = 2**27  # Of an encoder's block: 512 MiB in float32, over all heads,
+_LOGITS = 2**25  # Of an encoder's block: 128 MiB in float32, over all heads,
 _SHORT = 32  # and so many queries at least.
 
 
@@ -90,7 +90,7 @@ def read(
 
   own = params['decoder']
   stacks = [
-    jax.vmap(project)(stacked['cross_attention'])
+    lax.map(project, stacked['cross_attention'])
     for stacked in stacking.stacks_of(own)
   ]
   for _, layer_params in stacking.tail(own):

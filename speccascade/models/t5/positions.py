@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from speccascade.models import tiles
 from speccascade.models.t5 import config as config_lib
 
 
@@ -94,4 +95,4 @@ def skewed(bias_NxR, queries):
   row = lambda first: lax.dynamic_slice(  # noqa: E731
     bias_NxR, (0, first), (N, R + 1 - queries)
   )
-  return jax.vmap(row, out_axes=1)(first_T)
+  return tiles.in_order(jax.vmap(row, out_axes=1)(first_T))
