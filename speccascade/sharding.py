@@ -145,6 +145,27 @@ def constrain(x, spec):
   return jax.lax.with_sharding_constraint(x, own)
 
 
+def held(state, rows, stacks=CACHE):
+  """Divides what a program hands to its next call, inside `jax.set_mesh`.
+
+  Left to the compiler, the second call would be given what is divided otherwise
+  than what the first was given, and would compile anew.
+
+  Args:
+    state: pytree of arrays.
+    rows: B; arrays of so many rows are divided by them, others are not.
+    stacks: PartitionSpec of keys and values.
+  """
+
+  def divide(x):
+    if x.ndim == len(stacks):
+      return constrain(x, stacks)
+    axes = BATCH if x.shape[:1] == (rows,) else P()
+    return constrain(x, P(*axes, *[None] * (x.ndim - len(axes))))
+
+  return jax.tree.map(divide, state)
+
+
 def own_shape(shape, spec):
   """Returns what a device holds of a shape that `constrain` divides."""
   mesh = jax_sharding.get_abstract_mesh()

@@ -165,11 +165,23 @@ def _turns(made, params, queue, turns, state):
   """(the next state, what the host reads of it: a copy, as it is spent)."""
   state = slots.advance(made, params, queue, turns, state)
   told = state.table, state.turn, state.busy, state.next_G, state.id_B
-  return state, jax.tree.map(jnp.copy, told)
+  return _held(made, state), jax.tree.map(jnp.copy, told)
 
 
-# The programs of `advance`.
-begin = jax.jit(slots.init, static_argnums=0)
+def _first(made, params, queue):
+  return _held(made, slots.init(made, params, queue))
+
+
+def _held(made, state):
+  own = sharding.held(state.replace(reader=(), store=()), made.rows)
+  return own.replace(
+    reader=sharding.held(state.reader, made.reading),
+    store=sharding.held(state.store, made.stored, sharding.STORE),
+  )
+
+
+# The programs of `advance`, on the mesh of the parameters.
+begin = jax.jit(_first, static_argnums=0)
 go_on = jax.jit(_turns, static_argnums=0, donate_argnums=4)
 
 

@@ -69,7 +69,7 @@ def init(slots: Slots, params: tuple[Any, ...], queue: Queue) -> State:
     page=jnp.int32(0),
     chunk=jnp.int32(0),
     wanted=wanted,
-    reader=caches(slots.reading, shared=True),
+    reader=caches(slots.reading),
     store=caches(slots.stored, shared=True),
     has_read=tuple(
       x if x is None else jnp.zeros(slots.stored, bool) for x in wanted

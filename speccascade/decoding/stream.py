@@ -49,7 +49,7 @@ def stream(
 
 @functools.partial(jax.jit, static_argnums=0)
 def _init(loop, params, request):
-  return loop_lib.init(loop, params, request)
+  return _held(request, loop_lib.init(loop, params, request))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=4)
@@ -62,4 +62,9 @@ def _step(loop, iterations, params, request, state):
 
   goes_on = lambda x: (x[0] < iterations) & ~jnp.all(x[1].done_B)  # noqa: E731
   _, state = lax.while_loop(goes_on, step, (0, state))
+  state = _held(request, state)
   return state, loop_lib.result(loop, state), jnp.all(state.done_B)
+
+
+def _held(request, state):
+  return sharding.held(state, len(state.length_B))

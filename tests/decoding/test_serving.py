@@ -6,9 +6,10 @@ import jax
 import numpy as np
 import pytest
 
-from speccascade import methods
+from speccascade import methods, sharding
 from speccascade.decoding import loop as loop_lib
 from speccascade.decoding import queue, schedules, serving
+from speccascade.models import registry
 from tests.decoding import tiny
 from tests.decoding.test_slots import GAMMA, GEMMA, P, _answers, _loop, _queue
 
@@ -113,3 +114,21 @@ def test_one_program_serves_all_calls(name):
       wanted = wanted.replace(schedule_parameter=cost_A)
     state, _ = serving.step(made, GEMMA.params, wanted, 2, state)
   assert serving.go_on._cache_size() <= before + 1
+
+
+@pytest.mark.skipif(jax.device_count() < 4, reason='needs 4 devices')
+def test_one_program_serves_all_calls_on_a_mesh():
+  """What a call leaves is divided as what the first was given."""
+  mesh = sharding.make_mesh(2, 2, jax.devices()[:4])
+  partition = registry.family_of(GEMMA.drafter.config).partition
+  params = tuple(
+    jax.device_put(x, sharding.parameter_shardings(x, mesh, partition))
+    for x in GEMMA.params
+  )
+  group = loop_lib.Group(methods.STRICT, 4)
+  made = queue.Slots(_loop(GEMMA, (group,)), 4, tiny.S, 4, 8, 4)
+  wanted = _queue(GEMMA, (_answers([(p, (), 0.0) for p in range(P)], 0),))
+  before, state = serving.go_on._cache_size(), None
+  for _ in range(3):
+    state, _ = serving.step(made, params, wanted, 2, state)
+  assert serving.go_on._cache_size() == before + 1

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from speccascade import methods
+from speccascade import methods, sharding
 from speccascade.decoding import loop as loop_lib
 from speccascade.decoding import results, schedules, stream
 from speccascade.sampling import keys
@@ -52,6 +52,16 @@ def test_the_last_step_has_what_decode_returns_and_others_its_beginning():
     np.testing.assert_array_equal(step.token_BxN, want_BxN)
     before = length_B
   assert (before == whole.length_B).all()
+
+
+@pytest.mark.skipif(jax.device_count() < 4, reason='needs 4 devices')
+def test_one_program_makes_all_steps_on_a_mesh():
+  """What a step leaves is divided as what the first was given."""
+  mesh = sharding.make_mesh(4, 1, jax.devices()[:4])
+  params = jax.device_put(tiny.params(), jax.NamedSharding(mesh, sharding.P()))
+  before = stream._step._cache_size()
+  assert len(list(stream.stream(_loop(), params, _request(), 2))) > 2
+  assert stream._step._cache_size() == before + 1
 
 
 def test_a_step_copies_no_cache():
