@@ -258,8 +258,8 @@ def _write(stack_LxBxKxSxH, new_BxKxTxH, start_B, *, layer):
     )
 
   write = jax.vmap(write, in_axes=(1, 0, 0), out_axes=1)
-  # In order, lest one write wants another order than the next: each then copies
-  # the stack.
+  # As it lies, lest one write wants another order than the next: each then
+  # copies the stack.
   written = write(stack_LxBxKxSxH, new_BxKxTxH, start_B)
   return tiles.in_tiles(written, stack_LxBxKxSxH.shape[3])
 

@@ -1,9 +1,9 @@
-"""How kernels of attention, keys and values lie in a TPU's memory.
+"""How the arrays of attention lie in a TPU's memory.
 
 It keeps the last two axes of an array in tiles of 8 by 128 numbers, and fills
 the rest of a tile with nothing. Heads of fewer than 128 would take as much as
-heads of 128, and as long to read: they lie across tiles, and another axis along
-them.
+heads of 128, and as long to read: kernels, keys and values lie with another
+axis along the tiles, where that fills them better.
 
 Shape letters are those of `speccascade.models`.
 """
@@ -15,6 +15,11 @@ from jax.experimental import layout as jax_layout
 
 _ROWS, _LANES = 8, 128  # Of a tile.
 _BY_HEAD = ('query', 'key', 'value')  # Kernels DxNxH.
+
+
+def narrow(width: int) -> bool:
+  """Whether heads of so many numbers fill a part of a tile."""
+  return width < _LANES
 
 
 def in_order(x: jax.Array) -> jax.Array:
@@ -70,8 +75,7 @@ def laid_out(name: str, x: Any, platform: str = 'tpu') -> Any:
   if name not in _BY_HEAD or _platform(x) != platform:
     return x
   *stack, width, heads, head = range(x.ndim)
-  narrow = x.shape[head] < _LANES
-  within = (head, width) if narrow else (width, head)
+  within = (head, width) if narrow(x.shape[head]) else (width, head)
   order = jax_layout.Layout((*stack, heads, *within))
   placed = jax_layout.Format(order, x.sharding)
   if isinstance(x, jax.ShapeDtypeStruct):

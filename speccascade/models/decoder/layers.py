@@ -296,8 +296,8 @@ class _Attention(nn.Module):
 
     def projected(name):
       y_BxTxNxH = next(products)
-      if context.of_prompts:  # Else kernels are copied to another order.
-        y_BxTxNxH = tiles.in_order(y_BxTxNxH)
+      if context.of_prompts and not tiles.narrow(H):
+        y_BxTxNxH = tiles.in_order(y_BxTxNxH)  # Else kernels are copied.
       if not cfg.qkv_bias:
         return y_BxTxNxH
       shape = y_BxTxNxH.shape[2:]

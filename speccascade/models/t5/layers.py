@@ -17,7 +17,8 @@ from speccascade.models import common, stacking
 from speccascade.models.t5 import config as config_lib
 from speccascade.models.t5 import partition, positions
 
-_LOGITS = 2**25  # Of an encoder's block: 128 MiB in float32, over all heads,
+# Of an encoder's block: 128 MiB in float32, over all heads that a device has,
+_LOGITS = 2**25
 _SHORT = 32  # and so many queries at least.
 
 
@@ -368,7 +369,8 @@ class _CrossAttention(nn.Module):
 def _in_blocks(q_BxSxNxH, k_BxNxSxH, v_BxNxSxH, mask_Bx1xS, bias_RxN):
   """Attends to all of an input from blocks of it, whose logits are small."""
   B, S, N, _ = q_BxSxNxH.shape
-  block = min(S, max(_LOGITS // (B * N * S), _SHORT))
+  own = sharding.own_shape(q_BxSxNxH.shape, sharding.HEADS)
+  block = min(S, max(_LOGITS // (own[0] * own[2] * S), _SHORT))
   number = -(-S // block)
   padding = number * block - S
   q_BxPxNxH = jnp.pad(q_BxSxNxH, ((0, 0), (0, padding), (0, 0), (0, 0)))
