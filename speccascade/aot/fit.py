@@ -1,5 +1,6 @@
 """Compiles a cell and tells what it needs; results are kept by program."""
 
+import functools
 import hashlib
 import importlib.metadata
 import pathlib
@@ -36,7 +37,9 @@ def of(cell: program.Cell, kept: epath.PathLike) -> dict[str, Any]:
   Raises:
     ValueError: the compiler is not installed, or knows no such slice.
   """
-  found = _kept(cell, program.cascade(cell), kept)
+  found = _kept(
+    program.cascade(cell), cell.topology, kept, functools.partial(_of, cell)
+  )
   found['devices'] = len(program.devices(cell.topology))
   if found['fits']:
     found |= {
@@ -47,10 +50,34 @@ def of(cell: program.Cell, kept: epath.PathLike) -> dict[str, Any]:
   return found
 
 
-def _kept(cell, lowered, kept):
+def slots(
+  cell: program.Cell, answers: int, kept: epath.PathLike
+) -> dict[str, Any]:
+  """Returns what a call of the loop needs that serves answers in slots.
+
+  Args:
+    cell: Cell; its rows are slots, whose caches are donated arguments.
+    answers: of the queue, to as many prompts.
+    kept: as of `of`.
+
+  Returns:
+    As `memory`.
+
+  Raises:
+    ValueError: as of `of`.
+  """
+  try:
+    lowered = program.served(cell, answers)
+  except jax.errors.JaxRuntimeError as error:
+    return _refused(error)
+  return _kept(lowered, cell.topology, kept, memory)
+
+
+def _kept(lowered, topology, kept, needs_of):
+  """`needs_of` of a program, which is compiled once."""
   text = '\n'.join((
     lowered.as_text(),
-    cell.topology,
+    topology,
     importlib.metadata.version('libtpu'),
     f'form {_FORM}',
   ))  # fmt: skip
@@ -58,13 +85,17 @@ def _kept(cell, lowered, kept):
   path = epath.Path(kept) / f'{name}.json'
   if path.exists():
     return json_text.loads(path.read_text())
-  try:
-    found = read(cell, *compiled(lowered))
-  except jax.errors.JaxRuntimeError as error:
-    found = _refused(error)
+  found = needs_of(lowered)
   path.parent.mkdir(parents=True, exist_ok=True)
   files.write(path, json_text.dumps(found))
   return found
+
+
+def _of(cell, lowered):
+  try:
+    return read(cell, *compiled(lowered))
+  except jax.errors.JaxRuntimeError as error:
+    return _refused(error)
 
 
 def memory(lowered: jax.stages.Lowered) -> dict[str, Any]:

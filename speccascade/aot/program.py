@@ -168,7 +168,9 @@ def served(
 ) -> jax.stages.Lowered:
   """Lowers a call of the loop that serves so many answers to as many prompts.
 
-  Its slots are the rows of the cell, and hold what the call before left.
+  Its slots are the rows of the cell, as a sweep has them, and hold what the
+  call before left. Where that lies on the slice, the compiler tells of the
+  program that begins.
 
   Args:
     cell: Cell.
@@ -176,13 +178,13 @@ def served(
     schedule: of the drafts, fixed or load.
     method: that drafts.
     width: branches of a slot.
+
+  Raises:
+    jax.errors.JaxRuntimeError: what slots hold at first does not fit.
   """
   loop = _loop(cell, schedule, method)
   decoder = branches.Branches(loop, width) if width > 1 else loop
-  reading = max(1, 1024 // cell.prompt)
-  made = queue_lib.Slots(
-    decoder, cell.batch, cell.prompt, reading, 2 * reading, 2 * cell.batch
-  )
+  made = queue_lib.slots_of(decoder, cell.batch, cell.prompt, answers)
   own = mesh(cell.topology, cell.data)
   like = functools.partial(_like, own)
 

@@ -13,22 +13,32 @@ _HEAD = (
 )  # fmt: skip
 _NAMES = 5  # Columns before the numbers.
 _MEMORY = 'arguments', 'temporaries', 'caches', 'peak'
+_SLOTS = 'arguments', 'temporaries', 'peak'
 
 
 def markdown(rows: Sequence[dict[str, Any]], gamma: int) -> str:
   """Returns a table: GiB of a device, and predicted milliseconds.
 
-  Caches are a part of the temporaries. The last columns are milliseconds a
-  token of a row, where so many of the drafts are accepted: of `strict` and of a
-  cascade alike, which differ in how many are.
+  Caches are a part of the temporaries. Columns of accepted drafts are
+  milliseconds a token of a row, where so many are: of `strict` and of a cascade
+  alike, which differ in how many are. What a call needs that serves slots comes
+  last, where a row tells it: their caches are among its arguments.
 
   Args:
     rows: of `studies.compile_tpu`.
     gamma: draft length.
   """
-  lines = [_line(_HEAD)]
-  lines.append('|' + ':--|' * _NAMES + '--:|' * (len(_HEAD) - _NAMES))
-  lines += [_line(_cells(row, gamma)) for row in rows]
+  head = list(_HEAD)
+  if served := any('slots' in row for row in rows):
+    head += [f'slots: {name}' for name in _SLOTS]
+  lines = [_line(head)]
+  lines.append('|' + ':--|' * _NAMES + '--:|' * (len(head) - _NAMES))
+  for row in rows:
+    cells = _cells(row, gamma)
+    if served:
+      own = row.get('slots')
+      cells += [_gib(own[name]) if own else '–' for name in _SLOTS]
+    lines.append(_line(cells))
   return '\n'.join(lines)
 
 

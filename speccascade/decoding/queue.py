@@ -18,6 +18,9 @@ from speccascade.models import cache as cache_lib
 from speccascade.sampling import probabilities
 
 FREE = -1  # The answer of a slot that has none.
+# Tokens of the prompts that are read together, in chunks of half of them where
+# models read chunks: the second one only if a prompt is that long.
+PAGE = 2048
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +70,20 @@ class Slots:
   def room(self) -> int:
     """Tokens of a prompt and its answer that a slot holds at most."""
     return self.width + self.way.max_new_tokens
+
+
+def slots_of(decoder: Any, rows: int, width: int, prompts: int) -> Slots:
+  """Returns the Slots of a sweep.
+
+  Args:
+    decoder: as of `Slots`.
+    rows: of it.
+    width: of it.
+    prompts: that go through them.
+  """
+  reading = max(1, min(PAGE // width, prompts, rows))
+  stored = max(2 * reading, min(prompts, rows // 2))
+  return Slots(decoder, rows, width, reading, stored, table=2 * rows)
 
 
 @flax.struct.dataclass

@@ -38,6 +38,8 @@ class CompileTpu(config.Schema):
     drafter_devices: that split the drafters, a divisor of those that split the
       models; None is all.
     stacked: whether programs scan over layers.
+    answers: of a queue that as many slots as rows serve, as in a sweep: then
+      what a call of that needs is told, too, and must fit; None leaves it out.
   """
 
   pairs: tuple[tuple[str, str], ...] = pydantic.Field(min_length=1)
@@ -52,6 +54,7 @@ class CompileTpu(config.Schema):
   verifier_weights: config.Weights = None
   drafter_devices: config.Rows | None = None
   stacked: bool = True
+  answers: config.Rows | None = None
 
   @pydantic.field_validator('pairs')
   @classmethod
@@ -139,8 +142,14 @@ def _row(study, pair, slices, prompt, batch, kept):
       row['tried'][name] = least
       continue
     own = fit.of(cell, kept)
-    if own['fits']:
+    slots = {}
+    if own['fits'] and study.answers is not None:
+      slots = {'slots': fit.slots(cell, study.answers, kept)}
+    for told in (own, *slots.values()):
+      if not told['fits']:
+        row['tried'][name] = told.get('peak', told.get('error'))
+        break
+    else:
       times = predict.times(own, chip, study.gamma)._asdict()
-      return row | {'slice': name, 'needs': own, 'times': times}
-    row['tried'][name] = own.get('peak', own.get('error'))
+      return row | {'slice': name, 'needs': own, 'times': times} | slots
   return row

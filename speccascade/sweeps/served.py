@@ -33,9 +33,6 @@ Item = tuple[points.Setting, int]  # A setting and an example.
 Bundle = list[Item]  # Of a slot: they differ in their parameters alone.
 
 _MANY = 64  # Prompts that are worth a program of their own width.
-# Tokens of the prompts that are read together, in chunks of half of them where
-# models read chunks: the second one only if a prompt is that long.
-_PAGE = 2048
 _PAGES = 4  # Prompts of so many pages are read in the order of their lengths.
 _FEWEST = 32  # Arrays are padded to so many times a power of two.
 _BRANCHES = 32  # Most of a slot.
@@ -171,7 +168,7 @@ def ask(workload, items, plan, rows, width, divergences=True, number=1):
   Of `number` answers to each item, the ids are so many times as high.
   """
   pair, task, groups = workload.pair, workload.task, _groups(items, plan)
-  slots_of, branched = _rows(groups, rows, number), _branches(groups)
+  rows_of, branched = _rows(groups, rows, number), _branches(groups)
   setting, _ = items[0]
   if plan is None:
     models = pair.drafter, pair.verifier
@@ -182,7 +179,7 @@ def ask(workload, items, plan, rows, width, divergences=True, number=1):
     of = [own[0][0][0].of for own in groups]
     decoder = methods.make_loop(
       (pair.drafter, pair.verifier),
-      tuple(map(loop_lib.Group, of, slots_of)),
+      tuple(map(loop_lib.Group, of, rows_of)),
       plan,
       task.max_new_tokens,
       pair.eos_ids,
@@ -192,15 +189,7 @@ def ask(workload, items, plan, rows, width, divergences=True, number=1):
       decoder = branches.Branches(decoder, branched)
     params = pair.params
   examples = list(dict.fromkeys(example for _, example in items))
-  reading = max(1, min(_PAGE // width, len(examples), sum(slots_of)))
-  made = queue_lib.Slots(
-    decoder,
-    rows=sum(slots_of),
-    width=width,
-    reading=reading,
-    stored=max(2 * reading, min(len(examples), sum(slots_of) // 2)),
-    table=2 * sum(slots_of),
-  )
+  made = queue_lib.slots_of(decoder, sum(rows_of), width, len(examples))
   ordered = [bundle for own in groups for bundle in own]
   ids = iter(range(len(ordered)))
   place = {example: i for i, example in enumerate(examples)}
@@ -270,7 +259,7 @@ def _by_length(workload, items, width):
   A page is read as far as its longest prompt. What stands first stays near.
   """
   examples, place = list(dict.fromkeys(e for _, e in items)), {}
-  size = _PAGES * max(1, _PAGE // width)
+  size = _PAGES * max(1, queue_lib.PAGE // width)
   for start in range(0, len(examples), size):
     own = examples[start : start + size]
     for example in sorted(own, key=lambda e: -workload.length_E[e]):

@@ -36,7 +36,15 @@ def compiled(monkeypatch):
       ),
     }  # fmt: skip
 
+  def slots(cell, answers, kept):
+    asked.append((cell.topology, answers))
+    if cell.topology == 'v5e:2x4':
+      return {'fits': False, 'peak': 17 * _GIB}
+    sizes = {'arguments': 9 * _GIB, 'temporaries': _GIB // 16}
+    return {'fits': True, 'donated': 2 * _GIB, 'peak': 9.5 * _GIB} | sizes
+
   monkeypatch.setattr(fit, 'of', of)
+  monkeypatch.setattr(fit, 'slots', slots)
   return asked
 
 
@@ -69,6 +77,20 @@ def test_the_smallest_slice_that_fits_is_told(compiled, tmp_path):
   assert cells['bytes / floor'] == '1.01'
   assert (cells['temporaries'], cells['caches']) == ('0.25', '0.12')
   assert text == (tmp_path / 'table.md').read_text().rstrip()
+
+
+def test_slots_must_fit_too_where_they_are_asked_for(compiled, tmp_path):
+  pair = 'gemma3_1b', 'gemma3_27b'
+  text = compile_tpu.run(_study(pair, answers=200), tmp_path)
+  slots = [asked for asked in compiled if isinstance(asked, tuple)]
+  assert slots == [('v5e:2x4', 200), ('v5e:4x4', 200)]
+  (row,) = json.loads((tmp_path / 'table.json').read_text())
+  assert (row['slice'], row['tried']['v5e:2x4']) == ('v5e:4x4', 17 * _GIB)
+  head, _, line = text.splitlines()
+  assert head.split(' | ')[-3:] == [
+    'slots: arguments', 'slots: temporaries', 'slots: peak |',
+  ]  # fmt: skip
+  assert line.endswith('| 9.00 | 0.06 | 9.50 |')
 
 
 def test_weights_are_a_choice(compiled, tmp_path):
