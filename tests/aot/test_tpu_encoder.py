@@ -21,9 +21,9 @@ B, S, N, H, LAYERS = 2, 1024, 8, 64, 64
 LOGITS = 4 * B * N * S * S  # Bytes of attention, of a layer.
 
 
-@pytest.fixture(scope='module')
-def compiled(libtpu):
-  """(the program that reads inputs, its text)."""
+@pytest.fixture(scope='module', params=[1, 4])
+def compiled(libtpu, request):
+  """(the program that reads inputs, its text); in so many blocks of them."""
   del libtpu
   config = t5.T5Config(
     vocab_size=512, num_layers=8, num_decoder_layers=LAYERS, embed_dim=256,
@@ -32,13 +32,14 @@ def compiled(libtpu):
   own = program.mesh('v5e:1x1', 1)
   like = functools.partial(program._like, own, jnp.int32)
   params = program.shapes(config, own, True)
-  with jax.set_mesh(own):
+  with jax.set_mesh(own), pytest.MonkeyPatch.context() as patch:
+    patch.setattr(layers, '_LOGITS', LOGITS // 4 // request.param)
     read = jax.jit(functools.partial(layers.read, config))
     return fit.compiled(read.lower(params, like(B, S), like(B)))
 
 
-def test_nothing_is_laid_out_anew(compiled):
-  """Neither a layer's keys nor its biases, which are a row's logits."""
+def test_nothing_large_is_laid_out_anew(compiled):
+  """Neither biases, as large as a row's logits, nor keys of some layers."""
   own = traffic.Program(compiled[1])
   assert own.copies(LOGITS // B // 2, own.module.entry) == []
 
