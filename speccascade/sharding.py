@@ -124,7 +124,7 @@ def on_mesh(function, *args):
   """
   for x in jax.tree.leaves(args):
     placed = getattr(x, 'sharding', None)
-    if isinstance(placed, jax_sharding.NamedSharding) and placed.mesh.size > 1:
+    if isinstance(placed, jax_sharding.NamedSharding):
       with jax.set_mesh(placed.mesh):
         return function(*args)
   return function(*args)
@@ -145,25 +145,18 @@ def constrain(x, spec):
   return jax.lax.with_sharding_constraint(x, own)
 
 
-def held(state, rows, stacks=CACHE):
-  """Divides what a program hands to its next call, inside `jax.set_mesh`.
-
-  Left to the compiler, the second call would be given what is divided otherwise
-  than what the first was given, and would compile anew.
+def by_rows(tree, rows):
+  """Divides arrays of so many rows by them inside `jax.set_mesh`, no others.
 
   Args:
-    state: pytree of arrays.
-    rows: B; arrays of so many rows are divided by them, others are not.
-    stacks: PartitionSpec of keys and values.
+    tree: pytree of arrays.
+    rows: B; None is of no array.
   """
 
   def divide(x):
-    if x.ndim == len(stacks):
-      return constrain(x, stacks)
-    axes = BATCH if x.shape[:1] == (rows,) else P()
-    return constrain(x, P(*axes, *[None] * (x.ndim - len(axes))))
+    return constrain(x, BATCH if x.shape[:1] == (rows,) else P())
 
-  return jax.tree.map(divide, state)
+  return jax.tree.map(divide, tree)
 
 
 def own_shape(shape, spec):
@@ -216,8 +209,20 @@ def parameter_shardings(params, mesh, partition, fully=False):
   """
   specs = _specs(params, mesh, partition, fully)
   return jax.tree.map(
-    lambda spec: jax_sharding.NamedSharding(mesh, spec), specs
+    lambda spec: jax_sharding.NamedSharding(mesh, _plain(spec, mesh)), specs
   )
+
+
+def _plain(spec, mesh):
+  """The shortest spec of those that mean the same: programs hang on it."""
+  entries = []
+  for entry in spec:
+    axes = entry if isinstance(entry, tuple) else (entry,)
+    axes = [axis for axis in axes if axis and mesh.shape[axis] > 1]
+    entries.append(_entry(axes))
+  while entries and entries[-1] is None:
+    entries.pop()
+  return P(*entries)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))

@@ -70,7 +70,9 @@ def slots(
     lowered = program.served(cell, answers)
   except jax.errors.JaxRuntimeError as error:
     return _refused(error)
-  return _kept(lowered, cell.topology, kept, memory)
+  found = _kept(lowered, cell.topology, kept, memory)
+  most = chips.of(cell.topology)[1].hbm
+  return found | {'fits': found['fits'] and found['peak'] <= most}
 
 
 def _kept(lowered, topology, kept, needs_of):

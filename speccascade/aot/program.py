@@ -168,9 +168,9 @@ def served(
 ) -> jax.stages.Lowered:
   """Lowers a call of the loop that serves so many answers to as many prompts.
 
-  Its slots are the rows of the cell, as a sweep has them, and hold what the
-  call before left. Where that lies on the slice, the compiler tells of the
-  program that begins.
+  Its slots are the rows of the cell, of one group, and hold what the call
+  before left: where that lies, the compiler tells of the program that begins.
+  As many prompts are read and stored at a time as in a sweep.
 
   Args:
     cell: Cell.

@@ -189,8 +189,8 @@ def _plan(config, sources, mesh, stacked, fully=False, weights=None):
     shape = int8.scale_shape(name, wanted[name].shape)
     wanted[int8.scale_of(name)] = jax.ShapeDtypeStruct(shape, jnp.float32)
     wanted[name] = wanted[name].update(dtype=jnp.int8)
-  if mesh is None or (mesh.size == 1 and not fully):
-    return wanted, places  # On a mesh of one, what is divided is ambiguous.
+  if mesh is None:
+    return wanted, places
   shardings = sharding_lib.parameter_shardings(
     traverse_util.unflatten_dict(wanted, sep='.'),
     mesh,

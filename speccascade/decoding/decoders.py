@@ -9,8 +9,10 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 
+from speccascade import sharding
 from speccascade.decoding import autoregressive, checks, lag, results
 from speccascade.decoding import loop as loop_lib
+from speccascade.models import cache as cache_lib
 
 
 class Decoder(Protocol):
@@ -235,6 +237,33 @@ class Alone(ReadsAll):
     """See `Decoder`."""
     (cache,) = caches
     return state.replace(cache=cache)
+
+
+def divided(way: Decoder, state: Any, rows: int) -> Any:
+  """Divides a state over the mesh as a program hands it to its next call.
+
+  Left to the compiler, the second call would be given what is divided otherwise
+  than what the first was given, and would compile anew.
+
+  Args:
+    way: Decoder.
+    state: of it.
+    rows: B.
+  """
+  none = way.with_caches(state, [None] * len(way.models))
+  return way.with_caches(
+    sharding.by_rows(none, rows), divided_caches(way, way.caches(state))
+  )
+
+
+def divided_caches(
+  way: Decoder, caches: tuple[Any, ...], shared: bool = False
+) -> tuple[Any, ...]:
+  """Divides caches, one a model, each as its model does; see `cache.divide`."""
+  return tuple(
+    model.within(cache_lib.divide, cache, shared)
+    for model, cache in zip(way.models, caches, strict=True)
+  )
 
 
 def of(decoder: Any) -> Decoder:

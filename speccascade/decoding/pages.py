@@ -78,13 +78,20 @@ def read(slots, params, queue, state):
   kept_R = jnp.arange(slots.reading) < stored
   place_R = jnp.where(kept_R, at_R % slots.stored, slots.stored)
   store, has_read = [], []
-  for cache, own, of_model, has_read_N in zip(
-    state.store, reader, wanted, state.has_read, strict=True
+  for model, cache, own, of_model, has_read_N in zip(
+    slots.way.models,
+    state.store,
+    reader,
+    wanted,
+    state.has_read,
+    strict=True,
   ):
 
-    def keep(i, cache, own=own):
+    def keep(i, cache, model=model, own=own):
       at = (state.have + i) % slots.stored
-      return cache_lib.put(cache, at, own, i, 1, slots.width, shared=True)
+      return model.within(
+        cache_lib.put, cache, at, own, i, 1, slots.width, shared=True
+      )
 
     if of_model is None:
       store.append(lax.fori_loop(0, stored, keep, cache))

@@ -4,6 +4,7 @@ Letters: B slots, J answers of a group, P prompts, S prompt tokens, O rows of
 the table.
 """
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -12,9 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from speccascade import hosts, sharding
-from speccascade.decoding import checks, results, slots
+from speccascade.decoding import checks, decoders, results, slots
 from speccascade.decoding import queue as queue_lib
 from speccascade.sampling import keys, probabilities
+
+# Fields of a state that have a row a slot.
+_OF_SLOTS = 'id_B', 'begun_B', 'u_BxMxU', 'sampling', 'values'
 
 
 class Ended(NamedTuple):
@@ -173,10 +177,21 @@ def _first(made, params, queue):
 
 
 def _held(made, state):
-  own = sharding.held(state.replace(reader=(), store=()), made.rows)
-  return own.replace(
-    reader=sharding.held(state.reader, made.reading),
-    store=sharding.held(state.store, made.stored, sharding.STORE),
+  """The state, divided as each call leaves it."""
+  way = made.way
+  placed = {
+    field.name: sharding.by_rows(
+      getattr(state, field.name),
+      made.rows if field.name in _OF_SLOTS else None,
+    )
+    for field in dataclasses.fields(state)
+    if field.name not in ('rows', 'reader', 'store')
+  }
+  return state.replace(
+    rows=decoders.divided(way, state.rows, made.rows),
+    reader=decoders.divided_caches(way, state.reader),
+    store=decoders.divided_caches(way, state.store, shared=True),
+    **placed,
   )
 
 

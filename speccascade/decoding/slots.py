@@ -240,12 +240,18 @@ def _begin(slots, params, queue, state, given_B, own_B):
   at_B = prompt_B % slots.stored
   has_read = tuple(x if x is None else x[at_B] for x in state.has_read)
   caches = []
-  for cache, own, has_read_B in zip(
-    slots.way.caches(state.rows), state.store, has_read, strict=True
+  for model, cache, own, has_read_B in zip(
+    slots.way.models,
+    slots.way.caches(state.rows),
+    state.store,
+    has_read,
+    strict=True,
   ):
 
-    def copy(row, cache, own=own):
-      return cache_lib.put(cache, row, own, at_B[row], 1, slots.width)
+    def copy(row, cache, model=model, own=own):
+      return model.within(
+        cache_lib.put, cache, row, own, at_B[row], 1, slots.width
+      )
 
     wanted_B = given_B if has_read_B is None else given_B & has_read_B
     caches.append(_each(wanted_B, copy, cache))

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from speccascade import sharding
-from speccascade.decoding import checks, results
+from speccascade.decoding import checks, decoders, results
 from speccascade.decoding import loop as loop_lib
 
 
@@ -49,7 +49,7 @@ def stream(
 
 @functools.partial(jax.jit, static_argnums=0)
 def _init(loop, params, request):
-  return _held(request, loop_lib.init(loop, params, request))
+  return _held(loop, loop_lib.init(loop, params, request))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=4)
@@ -62,9 +62,9 @@ def _step(loop, iterations, params, request, state):
 
   goes_on = lambda x: (x[0] < iterations) & ~jnp.all(x[1].done_B)  # noqa: E731
   _, state = lax.while_loop(goes_on, step, (0, state))
-  state = _held(request, state)
+  state = _held(loop, state)
   return state, loop_lib.result(loop, state), jnp.all(state.done_B)
 
 
-def _held(request, state):
-  return sharding.held(state, len(state.length_B))
+def _held(loop, state):
+  return decoders.divided(decoders.of(loop), state, len(state.length_B))

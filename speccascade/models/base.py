@@ -152,6 +152,11 @@ class Model(Protocol):
       shared: as of `cache.empty`.
     """
 
+  def within(
+    self, function: Callable[..., Any], *args: Any, **named: Any
+  ) -> Any:
+    """Calls a function of its caches, where they are divided as its own are."""
+
   def begin(
     self, token_BxS: jax.Array, length_B: jax.Array
   ) -> tuple[jax.Array, jax.Array]:
@@ -209,6 +214,10 @@ class Reader:
 
   A family replaces what differs.
   """
+
+  def within(self, function, *args, **named):
+    """See `Model`."""
+    return function(*args, **named)
 
   def fuse(self, params):
     """See `Model`: all stays apart."""

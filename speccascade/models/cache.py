@@ -121,6 +121,21 @@ def put(cache, row, other, other_row, rows, filled, *, shared=False):
   return cache.replace(memory=memory)
 
 
+def divide(cache, shared=False):
+  """Divides a cache as `empty` does: a program hands it to its next call so.
+
+  Args:
+    cache: Cache.
+    shared: whether rows are copied from it, as of `empty`.
+  """
+  spec = sharding.STORE if shared else sharding.CACHE
+  lengths = sharding.P(None) if shared else sharding.BATCH
+  return jax.tree.map(
+    lambda x: sharding.constrain(x, spec if x.ndim == len(spec) else lengths),
+    cache,
+  )
+
+
 def chunks(rows, width, window=None):
   """Returns how prompts are read: (chunks, tokens of each chunk of a row).
 

@@ -18,7 +18,7 @@ _BY_HEAD = ('query', 'key', 'value')  # Kernels DxNxH.
 
 
 def narrow(width: int) -> bool:
-  """Whether heads of so many numbers fill a part of a tile."""
+  """Whether heads of so many numbers are narrower than a tile."""
   return width < _LANES
 
 

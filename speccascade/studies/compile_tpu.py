@@ -38,8 +38,9 @@ class CompileTpu(config.Schema):
     drafter_devices: that split the drafters, a divisor of those that split the
       models; None is all.
     stacked: whether programs scan over layers.
-    answers: of a queue that as many slots as rows serve, as in a sweep: then
-      what a call of that needs is told, too, and must fit; None leaves it out.
+    answers: of a queue, to as many prompts, that slots serve, one a row, as a
+      sweep has them: what a call of that needs is told, too, and must fit; None
+      leaves it out.
   """
 
   pairs: tuple[tuple[str, str], ...] = pydantic.Field(min_length=1)

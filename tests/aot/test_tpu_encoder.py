@@ -35,18 +35,20 @@ def compiled(libtpu, request):
   with jax.set_mesh(own), pytest.MonkeyPatch.context() as patch:
     patch.setattr(layers, '_LOGITS', LOGITS // 4 // request.param)
     read = jax.jit(functools.partial(layers.read, config))
-    return fit.compiled(read.lower(params, like(B, S), like(B)))
+    made, text = fit.compiled(read.lower(params, like(B, S), like(B)))
+  return made, text, LOGITS // request.param
 
 
 def test_nothing_large_is_laid_out_anew(compiled):
   """Neither biases, as large as a row's logits, nor keys of some layers."""
-  own = traffic.Program(compiled[1])
-  assert own.copies(LOGITS // B // 2, own.module.entry) == []
+  _, text, logits = compiled
+  own = traffic.Program(text)
+  assert own.copies(logits // B // 2, own.module.entry) == []
 
 
 def test_keys_and_values_are_made_in_their_place(compiled):
   """Beside them there is room for a layer's logits, in their order alone."""
-  needs = compiled[0].memory_analysis()
+  needs, logits = compiled[0].memory_analysis(), compiled[2]
   memory = 2 * 2 * LAYERS * B * S * N * H
   assert memory <= needs.output_size_in_bytes < 1.01 * memory
-  assert needs.temp_size_in_bytes < 1.5 * LOGITS < memory // 2
+  assert needs.temp_size_in_bytes < 1.5 * logits < memory // 2

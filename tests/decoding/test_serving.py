@@ -9,7 +9,7 @@ import pytest
 from speccascade import methods, sharding
 from speccascade.decoding import loop as loop_lib
 from speccascade.decoding import queue, schedules, serving
-from speccascade.models import registry
+from speccascade.models import registry, split
 from tests.decoding import tiny
 from tests.decoding.test_slots import GAMMA, GEMMA, P, _answers, _loop, _queue
 
@@ -117,18 +117,35 @@ def test_one_program_serves_all_calls(name):
 
 
 @pytest.mark.skipif(jax.device_count() < 4, reason='needs 4 devices')
-def test_one_program_serves_all_calls_on_a_mesh():
-  """What a call leaves is divided as what the first was given."""
-  mesh = sharding.make_mesh(2, 2, jax.devices()[:4])
+@pytest.mark.parametrize(
+  ('shape', 'devices'), [((2, 2), None), ((2, 2), 1), ((1, 1), None)]
+)
+def test_one_program_serves_all_calls_on_a_mesh(shape, devices):
+  """What a call leaves is divided as what the first was given.
+
+  A drafter's cache, too, which is divided as few devices split the drafter.
+  """
+  mesh = sharding.make_mesh(*shape, jax.devices()[: shape[0] * shape[1]])
   partition = registry.family_of(GEMMA.drafter.config).partition
-  params = tuple(
-    jax.device_put(x, sharding.parameter_shardings(x, mesh, partition))
-    for x in GEMMA.params
-  )
-  group = loop_lib.Group(methods.STRICT, 4)
-  made = queue.Slots(_loop(GEMMA, (group,)), 4, tiny.S, 4, 8, 4)
+
+  def place(x, devices):
+    with sharding.split_by(devices):
+      placed = sharding.parameter_shardings(x, mesh, partition)
+    return jax.device_put(x, placed)
+
+  params = place(GEMMA.params[0], devices), place(GEMMA.params[1], None)
+  loop = _loop(GEMMA, (loop_lib.Group(methods.STRICT, 4),))
+  loop = dataclasses.replace(loop, drafter=split.over(loop.drafter, devices))
+  made = queue.Slots(loop, 4, tiny.S, 4, 8, 4)
   wanted = _queue(GEMMA, (_answers([(p, (), 0.0) for p in range(P)], 0),))
   before, state = serving.go_on._cache_size(), None
   for _ in range(3):
     state, _ = serving.step(made, params, wanted, 2, state)
   assert serving.go_on._cache_size() == before + 1
+  keys_LxBxKxSxH = state.rows.drafter_cache.keys[0]
+  with sharding.split_by(devices):
+    own = sharding.fit(sharding.CACHE, keys_LxBxKxSxH.shape, mesh)
+  if mesh.size > 1:
+    assert (own[2] is None) == (devices == 1)
+  placed = jax.NamedSharding(mesh, own)
+  assert keys_LxBxKxSxH.sharding.is_equivalent_to(placed, 5)

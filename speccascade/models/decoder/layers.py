@@ -296,8 +296,10 @@ class _Attention(nn.Module):
 
     def projected(name):
       y_BxTxNxH = next(products)
+      # Else kernels are copied, but those of narrow heads: these would be
+      # turned for the cache.
       if context.of_prompts and not tiles.narrow(H):
-        y_BxTxNxH = tiles.in_order(y_BxTxNxH)  # Else kernels are copied.
+        y_BxTxNxH = tiles.in_order(y_BxTxNxH)
       if not cfg.qkv_bias:
         return y_BxTxNxH
       shape = y_BxTxNxH.shape[2:]
