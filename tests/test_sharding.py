@@ -53,6 +53,16 @@ def test_every_parameter_has_a_place():
   assert placed['stack_1']['ffw']['down'].spec == P(None, _4)
 
 
+@needs_8
+@pytest.mark.parametrize('shape', [(1, 1), (2, 1), (8, 1)])
+def test_axes_of_one_device_are_not_named(shape):
+  """Programs would be told apart by them, that are the same."""
+  mesh = sharding.make_mesh(*shape, jax.devices()[: shape[0]])
+  params = {'w': jax.ShapeDtypeStruct((8, 4), jnp.float32)}
+  placed = sharding.parameter_shardings(params, mesh, {'w': P('model', None)})
+  assert placed['w'].spec == P()
+
+
 def test_a_parameter_without_a_spec_is_named():
   mesh = sharding.make_mesh(1, 1, jax.devices()[:1])
   params = {'layer': {'up': jnp.zeros((2, 4)), 'bias': jnp.zeros(2)}}

@@ -61,7 +61,7 @@ def slots(
     kept: as of `of`.
 
   Returns:
-    As `memory`.
+    As `memory`; it fits only if its peak does.
 
   Raises:
     ValueError: as of `of`.

@@ -247,7 +247,7 @@ def divided(way: Decoder, state: Any, rows: int) -> Any:
 
   Args:
     way: Decoder.
-    state: of it.
+    state: of it; an array with B entries along its first axis is of rows.
     rows: B.
   """
   none = way.with_caches(state, [None] * len(way.models))

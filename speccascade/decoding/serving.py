@@ -17,7 +17,7 @@ from speccascade.decoding import checks, decoders, results, slots
 from speccascade.decoding import queue as queue_lib
 from speccascade.sampling import keys, probabilities
 
-# Fields of a state that have a row a slot.
+# Fields of a state that have a row a slot, or a slot of a group.
 _OF_SLOTS = 'id_B', 'begun_B', 'u_BxMxU', 'sampling', 'values'
 
 

@@ -155,7 +155,7 @@ class Model(Protocol):
   def within(
     self, function: Callable[..., Any], *args: Any, **named: Any
   ) -> Any:
-    """Calls a function of its caches, where they are divided as its own are."""
+    """Returns function(*args, **named), with caches divided as this model's."""
 
   def begin(
     self, token_BxS: jax.Array, length_B: jax.Array

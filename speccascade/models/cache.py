@@ -122,11 +122,11 @@ def put(cache, row, other, other_row, rows, filled, *, shared=False):
 
 
 def divide(cache, shared=False):
-  """Divides a cache as `empty` does: a program hands it to its next call so.
+  """Divides a cache for the next call: stacks as `empty` does, lengths by rows.
 
   Args:
     cache: Cache.
-    shared: whether rows are copied from it, as of `empty`.
+    shared: whether rows are copied from it, as of `empty`; then no lengths are.
   """
   spec = sharding.STORE if shared else sharding.CACHE
   lengths = sharding.P(None) if shared else sharding.BATCH
