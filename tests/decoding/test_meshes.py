@@ -22,6 +22,13 @@ _GAMMA, _NEW = 3, 24
 _OTHERS = tuple(m for m in methods.METHODS if m not in tiny.DRAFTING)
 
 
+@pytest.fixture(autouse=True)
+def programs_of_a_test_alone():
+  """With those of several models, the compiler has ended a process."""
+  yield
+  jax.clear_caches()
+
+
 def _pair(family, example):
   """Two models of a family, alike but not equal."""
   config = dataclasses.replace(family.examples[example], dtype='float64')
