@@ -194,7 +194,7 @@ def whole(x):
 
 
 def parameter_shardings(params, mesh, partition, fully=False):
-  """Returns a NamedSharding for each parameter, of as few entries as do.
+  """Returns a NamedSharding for each parameter, its spec as short as may be.
 
   Args:
     params: nested dict of arrays or ShapeDtypeStructs.

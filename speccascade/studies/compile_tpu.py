@@ -142,15 +142,12 @@ def _row(study, pair, slices, prompt, batch, kept):
     if least > chip.hbm:
       row['tried'][name] = least
       continue
-    own = fit.of(cell, kept)
-    slots = {}
+    last = own = fit.of(cell, kept)
+    told = {'slice': name, 'needs': own}
     if own['fits'] and study.answers is not None:
-      slots = {'slots': fit.slots(cell, study.answers, kept)}
-    for told in (own, *slots.values()):
-      if not told['fits']:
-        row['tried'][name] = told.get('peak', told.get('error'))
-        break
-    else:
+      last = told['slots'] = fit.slots(cell, study.answers, kept)
+    if last['fits']:
       times = predict.times(own, chip, study.gamma)._asdict()
-      return row | {'slice': name, 'needs': own, 'times': times} | slots
+      return row | told | {'times': times}
+    row['tried'][name] = last.get('peak', last.get('error'))
   return row
