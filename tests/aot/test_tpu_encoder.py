@@ -23,7 +23,7 @@ LOGITS = 4 * B * N * S * S  # Bytes of attention, of a layer.
 
 @pytest.fixture(scope='module', params=[1, 4])
 def compiled(libtpu, request):
-  """(the program that reads inputs, its text); in so many blocks of them."""
+  """(the program that reads inputs in blocks, its text, logits of a block)."""
   del libtpu
   config = t5.T5Config(
     vocab_size=512, num_layers=8, num_decoder_layers=LAYERS, embed_dim=256,

@@ -197,6 +197,27 @@ def test_what_was_compiled_is_kept(monkeypatch, tmp_path):
   assert len(made) == 2
 
 
+def test_slots_fit_if_their_peak_does(monkeypatch, tmp_path):
+  """Not if it is over the memory of a chip, nor if what they begin with is."""
+  cell = _cell(_gemma, 2)
+  lowered = jax.jit(jnp.sin).lower(1.0)
+  most = chips.CHIPS['v5e'].hbm
+  found = {'fits': True, 'peak': most}
+  monkeypatch.setattr(program, 'served', lambda *_: lowered)
+  monkeypatch.setattr(fit, 'memory', lambda _: found)
+  assert fit.slots(cell, 32, tmp_path) == found
+  found = {'fits': True, 'peak': most + 1}
+  assert fit.slots(cell, 32, tmp_path)['fits']  # As it was kept.
+  assert not fit.slots(cell, 32, tmp_path / 'other')['fits']
+
+  def served(*_):
+    raise jax.errors.JaxRuntimeError('(19.5G) exceeds available HBM (15.75G)')
+
+  monkeypatch.setattr(program, 'served', served)
+  found = fit.slots(cell, 32, tmp_path)
+  assert found == {'fits': False, 'peak': 19.5 * 2**30}
+
+
 def test_flops_of_products_count_loops_and_the_largest_branch():
   x = jnp.ones((8, 16))
 

@@ -124,6 +124,7 @@ def test_one_program_serves_all_calls_on_a_mesh(shape, devices):
   """What a call leaves is divided as what the first was given.
 
   A drafter's cache, too, which is divided as few devices split the drafter.
+  Tokens are those of one device.
   """
   mesh = sharding.make_mesh(*shape, jax.devices()[: shape[0] * shape[1]])
   partition = registry.family_of(GEMMA.drafter.config).partition
@@ -135,13 +136,19 @@ def test_one_program_serves_all_calls_on_a_mesh(shape, devices):
 
   params = place(GEMMA.params[0], devices), place(GEMMA.params[1], None)
   loop = _loop(GEMMA, (loop_lib.Group(methods.STRICT, 4),))
-  loop = dataclasses.replace(loop, drafter=split.over(loop.drafter, devices))
   made = queue.Slots(loop, 4, tiny.S, 4, 8, 4)
-  wanted = _queue(GEMMA, (_answers([(p, (), 0.0) for p in range(P)], 0),))
-  before, state = serving.go_on._cache_size(), None
-  for _ in range(3):
-    state, _ = serving.step(made, params, wanted, 2, state)
+  wanted = _queue(GEMMA, (_answers([(p, (), 1.0) for p in range(P)], 0),))
+  want = _tokens(serving.serve(made, GEMMA.params, wanted))
+  loop = dataclasses.replace(loop, drafter=split.over(loop.drafter, devices))
+  made = dataclasses.replace(made, decoder=loop)
+  before, state, ended = serving.go_on._cache_size(), None, []
+  while state is None or not serving.idle(state, wanted):
+    state, own = serving.step(made, params, wanted, 2, state)
+    ended.append(own)
+  assert len(ended) > 2
   assert serving.go_on._cache_size() == before + 1
+  assert _tokens(ended) == want
+  assert len(want) == P
   keys_LxBxKxSxH = state.rows.drafter_cache.keys[0]
   with sharding.split_by(devices):
     own = sharding.fit(sharding.CACHE, keys_LxBxKxSxH.shape, mesh)
@@ -149,3 +156,14 @@ def test_one_program_serves_all_calls_on_a_mesh(shape, devices):
     assert (own[2] is None) == (devices == 1)
   placed = jax.NamedSharding(mesh, own)
   assert keys_LxBxKxSxH.sharding.is_equivalent_to(placed, 5)
+
+
+def _tokens(ended):
+  """{id: what was written} of all answers."""
+  return {
+    id_: token_N[:length].tolist()
+    for x in ended
+    for id_, token_N, length in zip(
+      x.ids.tolist(), x.result.token_BxN, x.result.length_B, strict=True
+    )
+  }
