@@ -8,21 +8,15 @@ import functools
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from speccascade import sharding
-from speccascade.models import fusing, int8
+from speccascade.models import lone, products
+from speccascade.models.products import wide
 
 _LOOKED_UP = 2**22  # Numbers of a gather, or of so many tokens:
 _PART = 1024
-_ROWS = 8  # Of a lone token, on a GPU.
 MASKED = -2.3819763e38  # Finite, so that a fully masked row gives no NaN.
-
-
-def wide(dtype):
-  """Returns float32, or `dtype` if that is wider."""
-  return jnp.promote_types(dtype, jnp.float32)
 
 
 def softcap(x, cap):
@@ -56,92 +50,52 @@ def rms_norm(x, epsilon, scale=1.0, offset=0):
   return (y * (offset + jnp.asarray(scale, y.dtype))).astype(x.dtype)
 
 
-def by_token(function, x_BxT):
-  """Returns function(x_BxT...), which treats tokens alike and alone.
+class Scale(nn.Module):
+  """The scale of a norm whose sum `join` takes.
 
-  A GPU is given a lone token eight times. Of one row XLA makes no matrix
-  product but a sum, which reads the matrix more slowly; and of a lookup a
-  slice, for which it gathers a table that devices divide.
+  Attributes:
+    offset: as of `RMSNorm`, as whose parameter it starts and is named.
   """
-  if x_BxT.shape[:2] != (1, 1):
-    return function(x_BxT)
 
-  def widened(x_1x1):
-    x_1x8 = jnp.broadcast_to(x_1x1, (1, _ROWS, *x_1x1.shape[2:]))
-    return function(x_1x8)[:, :1]
+  offset: int
 
-  return lax.platform_dependent(
-    x_BxT, cuda=widened, rocm=widened, default=function
-  )
+  @nn.compact
+  def __call__(self, width):
+    """Returns scale_D of that width."""
+    init = nn.initializers.constant(1 - self.offset)
+    return self.param('scale', init, (width,))
 
 
-def weight(module, name, init, shape):
-  """Returns (w, scale) of parameter `name` of `module`; None if w is float.
-
-  See `int8` for the shape of the scale.
-  """
-  w = module.param(name, init, shape)
-  if w.dtype != jnp.int8:
-    return w, None
-  return w, module.variables['params'][int8.scale_of(name)]
-
-
-def scaled(y, scale):
-  """Returns a product with int8 times the scale, None of a float product."""
-  if scale is None:
-    return y
-  return (y * scale.astype(wide(y.dtype))).astype(y.dtype)
-
-
-def factors(x, w):
-  """Returns x and a weight in the type of x, which are to be multiplied.
-
-  XLA would cast an int8 weight before a loop, and hold and read it in that
-  type, on all but a TPU. Here it must wait for x, which the loop makes.
-  """
-  if w.dtype == jnp.int8:
-    x, w = lax.platform_dependent(
-      x,
-      w,
-      tpu=lambda *both: both,
-      default=lambda *x: lax.optimization_barrier(x),
-    )
-  return x, w.astype(x.dtype)
-
-
-def _times(x, weight, axes):
-  """Sums over the last axes of x and the first ones of a weight."""
-  w, scale = weight
-  return scaled(jnp.tensordot(*factors(x, w), axes), scale)
-
-
-def project(module, x_BxTxD, name, shape, init=None):
-  """Multiplies by parameter `name` of `module`, of `shape` (D, ...)."""
-  init = init or nn.initializers.lecun_normal(0, tuple(range(1, len(shape))))
-  w = weight(module, name, init, shape)
-  return by_token(lambda x: _times(x, w, 1), x_BxTxD)
-
-
-def project_each(module, x_BxTxD, shapes):
-  """Yields products with several parameters, of one product if they are fused.
-
-  Each is made when it is asked for: its random start depends on how many
-  parameters `module` has by then.
+def join(x, y, after, before, *, epsilon, offset, kept):
+  """Adds a branch to the residual stream, and takes the norm of the sum.
 
   Args:
-    module: that has them.
-    x_BxTxD: what is multiplied.
-    shapes: {name: (D, ...)}, alike but for the second axis.
+    x: BxTxD.
+    y: the branch, or None.
+    after: scale_D of the norm of the branch; None if it has none.
+    before: scale_D of the norm of the sum; None if none is asked for.
+    epsilon: added to mean squares.
+    offset: added to scales.
+    kept: whether a cache keeps what the layer makes of x.
+
+  Returns:
+    (the sum, its norm or None).
   """
-  fused = fusing.name_of(shapes)
-  if not module.has_variable('params', fused):
-    for name, shape in shapes.items():
-      yield project(module, x_BxTxD, name, shape)
-    return
-  sizes = [shape[1] for shape in shapes.values()]
-  D, _, *rest = next(iter(shapes.values()))
-  y = project(module, x_BxTxD, fused, (D, sum(sizes), *rest))
-  yield from jnp.split(y, np.cumsum(sizes)[:-1], axis=2)
+  norms = {'epsilon': epsilon, 'offset': offset}
+
+  def plain(x, y, after, before):
+    if after is not None:
+      y = rms_norm(y, scale=after, **norms)
+    if y is not None:
+      x += y
+    return x, before if before is None else rms_norm(x, scale=before, **norms)
+
+  args = x, y, after, before
+  # To add alone is left to the product that makes y.
+  if not kept or not lone.is_lone(x) or after is before is None:
+    return plain(*args)
+  cuda = functools.partial(lone.join, **norms)
+  return lax.platform_dependent(*args, cuda=cuda, default=plain)
 
 
 def attend(q_BxTxNxH, k_BxKxSxH, v_BxKxSxH, mask_BxTxS, adjust=lambda x: x):
@@ -178,14 +132,6 @@ def attend(q_BxTxNxH, k_BxKxSxH, v_BxKxSxH, mask_BxTxS, adjust=lambda x: x):
   )
   mixed_BxTxNxH = mixed_BxKxQTxH.reshape(B, N, T, H).swapaxes(1, 2)
   return sharding.constrain(mixed_BxTxNxH, sharding.HEADS)
-
-
-def merge_heads(module, x_BxTxNxH, width):
-  """Multiplies by parameter `out` of `module`: BxTxD, D of that width."""
-  init = nn.initializers.lecun_normal((0, 1))
-  w = weight(module, 'out', init, (*x_BxTxNxH.shape[2:], width))
-  y_BxTxD = by_token(lambda x: _times(x, w, 2), x_BxTxNxH)
-  return sharding.constrain(y_BxTxD, sharding.HIDDEN)
 
 
 def uncached(run, partition, again):
@@ -245,7 +191,9 @@ def embed(token_BxT, table_VxD, dtype, scale_V=None):
   B, T = sharding.own_shape(token_BxT.shape, sharding.BATCH)  # Of a device.
   part = max(_LOOKED_UP // table_VxD.shape[1], _PART)
   if B * T <= part:
-    return sharding.constrain(by_token(look_up, token_BxT), sharding.HIDDEN)
+    return sharding.constrain(
+      products.by_token(look_up, token_BxT), sharding.HIDDEN
+    )
   if B == len(token_BxT):
     # Token by token, in batches: gathers of rows from a table of some 8 MB a
     # chip did not fit libtpu's fast memory.
@@ -273,15 +221,21 @@ def unembed(x_BxTxD, table_VxD, scale_V=None):
   table = {'table_VxD': table_VxD}
   table = sharding.gather(table, {'table_VxD': sharding.TABLE})
 
-  def times(x_BxTxD):
+  def times(x_BxTxD, table_VxD):
     logits_BxTxV = jnp.einsum(
       'BTD,VD->BTV',
-      *factors(x_BxTxD, table['table_VxD']),
+      *products.factors(x_BxTxD, table_VxD),
       preferred_element_type=wide(x_BxTxD.dtype),
     )
-    return scaled(logits_BxTxV, scale_V)
+    return products.scaled(logits_BxTxV, scale_V)
 
-  logits_BxTxV = by_token(times, x_BxTxD)
+  if x_BxTxD.shape[:2] == (1, 1):
+    sums = lambda x, w: products.sums(x, (w, scale_V), 1)  # noqa: E731
+    logits_BxTxV = lax.platform_dependent(
+      x_BxTxD, table['table_VxD'], cuda=sums, rocm=sums, default=times
+    )
+  else:
+    logits_BxTxV = times(x_BxTxD, table['table_VxD'])
   return sharding.constrain(logits_BxTxV, sharding.LOGITS)
 
 
@@ -312,9 +266,9 @@ class FeedForward(nn.Module):
     activate = ACTIVATIONS[self.activation]
     if self.gated:
       shapes = {'up': (D, F), 'gate': (D, F)}
-      h_BxTxF, gate_BxTxF = project_each(self, x_BxTxD, shapes)
+      h_BxTxF, gate_BxTxF = products.project_each(self, x_BxTxD, shapes)
       h_BxTxF *= activate(gate_BxTxF)
     else:
-      h_BxTxF = activate(project(self, x_BxTxD, 'up', (D, F)))
-    y_BxTxD = project(self, h_BxTxF, 'down', (F, D))
+      h_BxTxF = activate(products.project(self, x_BxTxD, 'up', (D, F)))
+    y_BxTxD = products.project(self, h_BxTxF, 'down', (F, D))
     return sharding.constrain(y_BxTxD, sharding.HIDDEN)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from speccascade.models import base, common
+from speccascade.models import base, products
 
 # Bytes of logits that a device makes at a time, at most. Each time the table of
 # V tokens is gathered and its gradient summed over 'data'.
@@ -65,7 +65,7 @@ def hidden(
 def logits(model: base.Model, params: Any, x_BxTxD: jax.Array) -> jax.Array:
   """Returns logits_BxTxV, float32 or wider."""
   logits_BxTxV = model.logits(params, x_BxTxD)
-  return logits_BxTxV.astype(common.wide(logits_BxTxV.dtype))
+  return logits_BxTxV.astype(products.wide(logits_BxTxV.dtype))
 
 
 def sum_over_tokens(

@@ -8,7 +8,8 @@ from speccascade.models import fusing, registry
 from speccascade.studies import shapes
 from tests.models import test_families as contract
 
-FUSED = {'query_key_value', 'up_gate'}
+FUSED = {'query_key_value_rows', 'up_gate_rows'}
+TURNED = {'out_rows', 'down_rows'}
 APART = {'query', 'key', 'value', 'up', 'gate'}
 
 make_case = contract.make_case
@@ -69,6 +70,23 @@ def test_what_is_fused_lies_side_by_side():
   np.testing.assert_array_equal(gate, up + 1)
 
 
+def test_weights_of_an_output_lie_in_a_row():
+  """Of each layer of a stack; scales of int8 are those of outputs already."""
+  out, down = _normal(7, 4, 3, 5), _normal(7, 6, 5)
+  scale = _normal(7, 5)
+  own = {'attention': {'out': out}, 'ffw': {'down': down, 'down_scale': scale}}
+  made = fusing.by_rows(own)
+  assert made is own
+  np.testing.assert_array_equal(
+    made['attention'].pop('out_rows'), np.moveaxis(out, 3, 1)
+  )
+  np.testing.assert_array_equal(
+    made['ffw'].pop('down_rows'), np.moveaxis(down, 2, 1)
+  )
+  np.testing.assert_array_equal(made['ffw'].pop('down_rows_scale'), scale)
+  assert made == {'attention': {}, 'ffw': {}}
+
+
 @pytest.mark.parametrize('narrow', [False, True])
 @pytest.mark.parametrize('stacked', [False, True])
 @contract.for_some_families
@@ -81,7 +99,8 @@ def test_fused_kernels_give_the_same(family, make_case, stacked, narrow):
   assert fused is own
   if 'gate' in names:
     assert not {'up', 'gate', 'up_scale', 'gate_scale'} & _names(fused)
-    assert ('up_scale' in names) == ('up_gate_scale' in _names(fused))
+    assert ('up_scale' in names) == ('up_gate_rows_scale' in _names(fused))
+  assert not {'out', 'down', 'out_scale', 'down_scale'} & _names(fused)
   if not family.encodes_input:
     assert not {'query', 'key', 'value', 'query_scale'} & _names(fused)
   assert sum(x.size for x in jax.tree.leaves(fused)) == size
@@ -118,8 +137,8 @@ def test_a_pair_is_fused_where_it_is_asked_for(request):
     names = lambda pair, role=role: _names(getattr(pair, f'{role}_params'))  # noqa: E731
     assert names(fused) == names(chosen)
     assert names(apart) == names(trained)
-    assert names(fused) - names(apart) <= FUSED
-    assert not names(fused) & {'up', 'gate'}
+    assert names(fused) - names(apart) <= FUSED | TURNED
+    assert not names(fused) & {'up', 'gate', 'out', 'down'}
     assert names(apart) & APART
   assert fused.digests == apart.digests
   token = np.random.default_rng(0).integers(2, 90, (3, 7), np.int32)

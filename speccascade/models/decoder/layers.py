@@ -15,7 +15,7 @@ from jax import lax
 
 from speccascade import sharding
 from speccascade.models import cache as cache_lib
-from speccascade.models import common, stacking, tiles
+from speccascade.models import common, lone, products, stacking, tiles
 from speccascade.models.decoder import config as config_lib
 from speccascade.models.decoder import partition
 
@@ -259,16 +259,25 @@ class Layer(nn.Module):
       context: what all layers share.
     """
     cfg = self.config
-    norm = functools.partial(common.RMSNorm, cfg.norm_epsilon, cfg.norm_offset)
-    after = lambda name, y: norm(name=name)(y) if cfg.post_norms else y  # noqa: E731
-    y_BxTxD = norm(name='pre_attention_norm')(x_BxTxD)
+    join = functools.partial(
+      common.join, epsilon=cfg.norm_epsilon, offset=cfg.norm_offset,
+      kept=cached is not None,
+    )  # fmt: skip
+
+    def scale(name):
+      if name.startswith('post') and not cfg.post_norms:
+        return None
+      return common.Scale(cfg.norm_offset, name=name)(cfg.embed_dim)
+
+    _, y_BxTxD = join(x_BxTxD, None, None, scale('pre_attention_norm'))
     y_BxTxD, kv = _Attention(cfg, self.kind, self.ring, name='attention')(
       y_BxTxD, cached, layer, context
     )
-    x_BxTxD += after('post_attention_norm', y_BxTxD)
-    y_BxTxD = norm(name='pre_ffw_norm')(x_BxTxD)
+    scales = scale('post_attention_norm'), scale('pre_ffw_norm')
+    x_BxTxD, y_BxTxD = join(x_BxTxD, y_BxTxD, *scales)
     ffw = common.FeedForward(cfg.hidden_dim, cfg.activation, name='ffw')
-    x_BxTxD += after('post_ffw_norm', ffw(y_BxTxD))
+    y_BxTxD = ffw(y_BxTxD)
+    x_BxTxD, _ = join(x_BxTxD, y_BxTxD, scale('post_ffw_norm'), None)
     if cfg.layer_scalar:
       scalar_1 = self.param('scalar', nn.initializers.ones, (1,))
       x_BxTxD *= scalar_1.astype(x_BxTxD.dtype)
@@ -283,19 +292,18 @@ class _Attention(nn.Module):
   @nn.compact
   def __call__(self, x_BxTxD, cached, layer, context):
     """Attends over the block, or over the cache after appending it."""
-    cfg, window = self.config, self.kind.window
+    cfg = self.config
     D, N = cfg.embed_dim, cfg.num_heads
     K, H = self.kind.num_kv_heads, self.kind.head_dim
-    position_BxT = context.position_BxT
 
     heads = {'query': N, 'key': K}
     if not self.kind.keys_as_values:
       heads['value'] = K
     shapes = {name: (D, number, H) for name, number in heads.items()}
-    products = common.project_each(self, x_BxTxD, shapes)
+    made = products.project_each(self, x_BxTxD, shapes)
 
     def projected(name):
-      y_BxTxNxH = next(products)
+      y_BxTxNxH = next(made)
       # Else kernels are copied, but those of narrow heads: these would be
       # turned for the cache.
       if context.of_prompts and not tiles.narrow(H):
@@ -306,25 +314,41 @@ class _Attention(nn.Module):
       bias_NxH = self.param(f'{name}_bias', nn.initializers.zeros, shape)
       return y_BxTxNxH + bias_NxH.astype(y_BxTxNxH.dtype)
 
-    def rotated(name, y_BxTxNxH):
-      if cfg.qk_norm:
-        init = nn.initializers.constant(1 - cfg.norm_offset)
-        scale_H = self.param(f'{name}_norm', init, (H,))
-        y_BxTxNxH = common.rms_norm(
-          y_BxTxNxH, cfg.norm_epsilon, scale_H, cfg.norm_offset
-        )
-      return _rotate(y_BxTxNxH, context.rotations[self.kind])
+    def normed(name, y_BxTxNxH):
+      if not cfg.qk_norm:
+        return y_BxTxNxH
+      init = nn.initializers.constant(1 - cfg.norm_offset)
+      scale_H = self.param(f'{name}_norm', init, (H,))
+      return common.rms_norm(
+        y_BxTxNxH, cfg.norm_epsilon, scale_H, cfg.norm_offset
+      )
 
-    # Divided by heads until they are stored or compared with what is.
-    by_head = functools.partial(sharding.constrain, spec=sharding.HEADS)
-    q_BxTxNxH = rotated('query', projected('query')) * cfg.query_scale
+    q_BxTxNxH = normed('query', projected('query'))
     k_BxTxKxH = v_BxTxKxH = projected('key')
     if not self.kind.keys_as_values:
       v_BxTxKxH = projected('value')
     if cfg.value_norm:
       v_BxTxKxH = common.rms_norm(v_BxTxKxH, cfg.norm_epsilon)
-    q_BxTxNxH = by_head(q_BxTxNxH)
-    kv = map(by_head, (rotated('key', k_BxTxKxH), v_BxTxKxH))
+    k_BxTxKxH = normed('key', k_BxTxKxH)
+    inputs = q_BxTxNxH, k_BxTxKxH, v_BxTxKxH, cached
+    by_default = functools.partial(self._attend, layer, context)
+    if self._is_lone(x_BxTxD, cached):
+      alone = functools.partial(self._attend_alone, context)
+      y_BxTxNxH, kv = lax.platform_dependent(
+        *inputs, cuda=alone, default=by_default
+      )
+    else:
+      y_BxTxNxH, kv = by_default(*inputs)
+    return products.merge_heads(self, y_BxTxNxH, D), kv
+
+  def _attend(self, layer, context, q_BxTxNxH, k_BxTxKxH, v_BxTxKxH, cached):
+    """Returns (mixed_BxTxNxH, (keys, values) of the stack, or None)."""
+    cfg, position_BxT = self.config, context.position_BxT
+    rotated = functools.partial(_rotate, rotation=context.rotations[self.kind])
+    # Divided by heads until they are stored or compared with what is.
+    by_head = functools.partial(sharding.constrain, spec=sharding.HEADS)
+    q_BxTxNxH = by_head(rotated(q_BxTxNxH) * cfg.query_scale)
+    kv = map(by_head, (rotated(k_BxTxKxH), v_BxTxKxH))
     kv = tuple(x_BxTxKxH.swapaxes(1, 2) for x_BxTxKxH in kv)
     adjust = lambda x: x  # noqa: E731
     if cfg.attention_cap is not None:
@@ -336,18 +360,39 @@ class _Attention(nn.Module):
       if self.ring:
         end_B, slots = position_BxT[:, -1] + 1, cached[0].shape[3]
         key_BxS = cache_lib.slot_positions(end_B, slots, S)
-      mask_BxTxS = cache_lib.causal_mask(position_BxT, key_BxS, window)
+      mask_BxTxS = cache_lib.causal_mask(
+        position_BxT, key_BxS, self.kind.window
+      )
       return common.attend(q_BxTxNxH, k_BxKxSxH, v_BxKxSxH, mask_BxTxS, adjust)
 
     if cached is None:
-      y_BxTxNxH, kv = attend(*kv), None
-    else:
-      kv = tuple(
-        context.write(old, layer, new, self.ring)
-        for old, new in zip(cached, kv, strict=True)
-      )
-      y_BxTxNxH = cache_lib.read(attend, kv, layer, context.longest)
-    return common.merge_heads(self, y_BxTxNxH, D), kv
+      return attend(*kv), None
+    kv = tuple(
+      context.write(old, layer, new, self.ring)
+      for old, new in zip(cached, kv, strict=True)
+    )
+    return cache_lib.read(attend, kv, layer, context.longest), kv
+
+  def _is_lone(self, x_BxTxD, cached):
+    """Whether a GPU attends by a kernel of ours, in a stack of this layer."""
+    if cached is None or not lone.is_lone(x_BxTxD):
+      return False
+    heads = self.config.num_heads // self.kind.num_kv_heads
+    return lone.attends(heads, self.kind.head_dim, len(cached[0]))
+
+  def _attend_alone(self, context, q_1x1xNxH, k_1x1xKxH, v_1x1xKxH, cached):
+    """The same of a lone token."""
+    mixed_NxH, kv = lone.attend(
+      *(x[0, 0] for x in (q_1x1xNxH, k_1x1xKxH, v_1x1xKxH)),
+      [x[0, 0, 0] for x in context.rotations[self.kind]],
+      cached,
+      context.position_BxT[0, 0],
+      scale=self.config.query_scale,
+      cap=self.config.attention_cap,
+      window=self.kind.window,
+      ring=self.ring,
+    )
+    return mixed_NxH[None, None], tuple(kv)
 
 
 def _rope(position_BxT, kind):
@@ -366,7 +411,7 @@ def _rope(position_BxT, kind):
 
 
 def _rotate(x_BxTxNxH, rotation):
-  sin, cos = (r.astype(common.wide(x_BxTxNxH.dtype)) for r in rotation)
+  sin, cos = (r.astype(products.wide(x_BxTxNxH.dtype)) for r in rotation)
   a, b = jnp.split(x_BxTxNxH, 2, axis=-1)
   y = jnp.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
   return y.astype(x_BxTxNxH.dtype)

@@ -40,7 +40,8 @@ class Decoder(base.Reader):
 
   def fuse(self, params):
     """Returns the parameters with what reads the same input side by side."""
-    return fusing.fuse(params, fusing.ATTENTION + fusing.FEED_FORWARD)
+    groups = fusing.ATTENTION + fusing.FEED_FORWARD
+    return fusing.by_rows(fusing.fuse(params, groups))
 
   def forward(self, params, token_BxT):
     """Runs an uncached, causal pass: logits_BxTxV, float32 or wider."""

@@ -11,8 +11,12 @@ PARTITION = int8.partition(
     'query': P(None, 'model', None),  # DxNxH
     'key': P(None, 'model', None),  # DxKxH
     'value': P(None, 'model', None),  # DxKxH
-    'query_key_value': P(None, None, None),  # Dx(N+2K)xH, of one part.
-    'query_key': P(None, None, None),  # Dx(N+K)xH
+    # What is fused and by rows lies whole on a device.
+    'query_key_value_rows': P(None, None, None),  # (N+2K)xHxD
+    'query_key_rows': P(None, None, None),  # (N+K)xHxD
+    'out_rows': P(None, None, None),  # DxNxH
+    'up_gate_rows': P(None, None),  # 2FxD
+    'down_rows': P(None, None),  # DxF
     'query_bias': P('model', None),  # NxH
     'key_bias': P('model', None),  # KxH
     'value_bias': P('model', None),  # KxH
@@ -21,7 +25,6 @@ PARTITION = int8.partition(
     'out': P('model', None, None),  # NxHxD
     'gate': P(None, 'model'),  # DxF
     'up': P(None, 'model'),  # DxF
-    'up_gate': P(None, None),  # Dx2F
     'down': P('model', None),  # FxD
     'scale': P(None),  # D
     'scalar': P(None),  # 1

@@ -13,7 +13,7 @@ from jax import lax
 
 from speccascade import sharding
 from speccascade.models import cache as cache_lib
-from speccascade.models import common, stacking
+from speccascade.models import common, products, stacking
 from speccascade.models.t5 import config as config_lib
 from speccascade.models.t5 import partition, positions
 
@@ -290,7 +290,7 @@ class _SelfAttention(nn.Module):
     shape = (cfg.embed_dim, cfg.num_heads, cfg.head_dim)
     q_BxTxNxH = _queries(self, x_BxTxD, shape)
     k_BxNxTxH, v_BxNxTxH = (
-      common.project(self, x_BxTxD, name, shape).swapaxes(1, 2)
+      products.project(self, x_BxTxD, name, shape).swapaxes(1, 2)
       for name in ('key', 'value')
     )
 
@@ -325,7 +325,7 @@ class _SelfAttention(nn.Module):
       mixed_BxTxNxH = cache_lib.read(
         attend_first, cached, layer, context.longest
       )
-    return common.merge_heads(self, mixed_BxTxNxH, cfg.embed_dim), cached
+    return products.merge_heads(self, mixed_BxTxNxH, cfg.embed_dim), cached
 
 
 class _CrossAttention(nn.Module):
@@ -337,16 +337,16 @@ class _CrossAttention(nn.Module):
     shape = (cfg.embed_dim, cfg.num_heads, cfg.head_dim)
     init = nn.initializers.lecun_normal(0, (1, 2))
     self.kernels = [
-      common.weight(self, name, init, shape) for name in ('key', 'value')
+      products.weight(self, name, init, shape) for name in ('key', 'value')
     ]
 
   def read(self, x_BxSxD):
     """Returns (keys, values) of an encoded input, each BxNxSxH."""
 
     def times(w_DxNxH, scale_NxH):
-      factors = common.factors(x_BxSxD, w_DxNxH)
+      factors = products.factors(x_BxSxD, w_DxNxH)
       y_BxNxSxH = jnp.einsum('BSD,DNH->BNSH', *factors)
-      return common.scaled(
+      return products.scaled(
         y_BxNxSxH, None if scale_NxH is None else scale_NxH[:, None]
       )
 
@@ -363,7 +363,7 @@ class _CrossAttention(nn.Module):
       return common.attend(q_BxTxNxH, k_BxNxSxH, v_BxNxSxH, mask_Bx1xS)
 
     mixed_BxTxNxH = cache_lib.read(attend, memory, layer, length_B.max())
-    return common.merge_heads(self, mixed_BxTxNxH, cfg.embed_dim)
+    return products.merge_heads(self, mixed_BxTxNxH, cfg.embed_dim)
 
 
 def _in_blocks(q_BxSxNxH, k_BxNxSxH, v_BxNxSxH, mask_Bx1xS, bias_RxN):
@@ -395,4 +395,4 @@ def _queries(module, x_BxTxD, shape):
   # Attention is unscaled: the queries' initial width holds the scale.
   D, _, H = shape
   init = nn.initializers.normal((D * H) ** -0.5)
-  return common.project(module, x_BxTxD, 'query', shape, init)
+  return products.project(module, x_BxTxD, 'query', shape, init)

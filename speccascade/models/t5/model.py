@@ -42,7 +42,7 @@ class T5(base.Reader):
 
   def fuse(self, params):
     """Returns the parameters with what reads the same input side by side."""
-    return fusing.fuse(params, fusing.FEED_FORWARD)
+    return fusing.by_rows(fusing.fuse(params, fusing.FEED_FORWARD))
 
   def forward(self, params, input_BxS, length_B, token_BxT):
     """Runs an uncached pass, causal in the decoder.

@@ -15,7 +15,10 @@ PARTITION = int8.partition(
     'out': P('model', None, None),  # NxHxD
     'gate': P(None, 'model'),  # DxF
     'up': P(None, 'model'),  # DxF
-    'up_gate': P(None, None),  # Dx2F, of one part.
+    # What is fused and by rows lies whole on a device.
+    'out_rows': P(None, None, None),  # DxNxH
+    'up_gate_rows': P(None, None),  # 2FxD
+    'down_rows': P(None, None),  # DxF
     'down': P('model', None),  # FxD
     'scale': P(None),  # D
   }

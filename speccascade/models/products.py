@@ -1,0 +1,160 @@
+"""Products with parameters: projections, and of one token on a GPU.
+
+Shape letters are those of `speccascade.models`.
+"""
+
+import functools
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from speccascade import sharding
+from speccascade.models import fusing, int8
+
+_EIGHT = 8  # Rows that a GPU is given of a lone token.
+
+
+def wide(dtype):
+  """Returns float32, or `dtype` if that is wider."""
+  return jnp.promote_types(dtype, jnp.float32)
+
+
+def by_token(function, x_BxT):
+  """Returns function(x_BxT...), which treats tokens alike and alone.
+
+  A GPU is given a lone token eight times. Of one row XLA makes no matrix
+  product but a sum, which reads the matrix more slowly; and of a lookup a
+  slice, for which it gathers a table that devices divide.
+  """
+  if x_BxT.shape[:2] != (1, 1):
+    return function(x_BxT)
+
+  def widened(x_1x1):
+    x_1x8 = jnp.broadcast_to(x_1x1, (1, _EIGHT, *x_1x1.shape[2:]))
+    return function(x_1x8)[:, :1]
+
+  return lax.platform_dependent(
+    x_BxT, cuda=widened, rocm=widened, default=function
+  )
+
+
+def weight(module, name, init, shape):
+  """Returns (w, scale) of parameter `name` of `module`; None if w is float.
+
+  See `int8` for the shape of the scale.
+  """
+  w = module.param(name, init, shape)
+  if w.dtype != jnp.int8:
+    return w, None
+  return w, module.variables['params'][int8.scale_of(name)]
+
+
+def scaled(y, scale):
+  """Returns a product with int8 times the scale, None of a float product."""
+  if scale is None:
+    return y
+  return (y * scale.astype(wide(y.dtype))).astype(y.dtype)
+
+
+def factors(x, w):
+  """Returns x and a weight in the type of x, which are to be multiplied.
+
+  XLA would cast an int8 weight before a loop, and hold and read it in that
+  type, on all but a TPU. Here it must wait for x, which the loop makes.
+  """
+  if w.dtype == jnp.int8:
+    x, w = lax.platform_dependent(
+      x,
+      w,
+      tpu=lambda *both: both,
+      default=lambda *x: lax.optimization_barrier(x),
+    )
+  return x, w.astype(x.dtype)
+
+
+def _times(x, weight, inputs, by_rows):
+  """Sums over the last axes of x and the first ones of a weight.
+
+  Or the last ones, if the weights of an output lie in a row.
+  """
+  w, scale = weight
+  axes = inputs
+  if by_rows:
+    axes = (tuple(range(-inputs, 0)),) * 2
+  return scaled(jnp.tensordot(*factors(x, w), axes), scale)
+
+
+def sums(x, weight, inputs):
+  """Multiplies a lone token by weights that lie by rows, as a sum.
+
+  XLA so reads a matrix faster on a GPU than by a product.
+
+  Args:
+    x: 1x1x..., of as many more axes as are summed over.
+    weight: (w, scale) of outputs by inputs.
+    inputs: how many axes are summed over, the last ones of both.
+
+  Returns:
+    1x1x..., float32 or wider.
+  """
+  w, scale = weight
+  own = wide(x.dtype)
+  x, w = (y.astype(own) for y in factors(x, w))
+  return scaled((x[0, 0] * w).sum(tuple(range(-inputs, 0))), scale)[None, None]
+
+
+def _multiply(module, x, name, shape, inputs, init):
+  """Multiplies by a parameter; sums over the first axes of `shape`."""
+  rows = fusing.rows_of(name)
+  by_rows = module.has_variable('params', rows)
+  if not by_rows:
+    w = weight(module, name, init, shape)
+    return by_token(lambda x: _times(x, w, inputs, False), x)
+  w = weight(module, rows, init, (*shape[inputs:], *shape[:inputs]))
+  times = functools.partial(_times, weight=w, inputs=inputs, by_rows=True)
+  if x.shape[:2] != (1, 1):
+    return times(x)
+
+  def lone(x):
+    return sums(x, w, inputs).astype(x.dtype)
+
+  return lax.platform_dependent(x, cuda=lone, rocm=lone, default=times)
+
+
+def project(module, x_BxTxD, name, shape, init=None):
+  """Multiplies by parameter `name` of `module`, of `shape` (D, ...)."""
+  init = init or nn.initializers.lecun_normal(0, tuple(range(1, len(shape))))
+  return _multiply(module, x_BxTxD, name, shape, 1, init)
+
+
+def project_each(module, x_BxTxD, shapes):
+  """Yields products with several parameters, of one product if they are fused.
+
+  Each is made when it is asked for: its random start depends on how many
+  parameters `module` has by then.
+
+  Args:
+    module: that has them.
+    x_BxTxD: what is multiplied.
+    shapes: {name: (D, ...)}, alike but for the second axis.
+  """
+  fused = fusing.name_of(shapes)
+  names = fused, fusing.rows_of(fused)
+  if not any(module.has_variable('params', name) for name in names):
+    for name, shape in shapes.items():
+      yield project(module, x_BxTxD, name, shape)
+    return
+  sizes = [shape[1] for shape in shapes.values()]
+  D, _, *rest = next(iter(shapes.values()))
+  y = project(module, x_BxTxD, fused, (D, sum(sizes), *rest))
+  yield from jnp.split(y, np.cumsum(sizes)[:-1], axis=2)
+
+
+def merge_heads(module, x_BxTxNxH, width):
+  """Multiplies by parameter `out` of `module`: BxTxD, D of that width."""
+  init = nn.initializers.lecun_normal((0, 1))
+  shape = *x_BxTxNxH.shape[2:], width
+  y_BxTxD = _multiply(module, x_BxTxNxH, 'out', shape, 2, init)
+  return sharding.constrain(y_BxTxD, sharding.HIDDEN)
