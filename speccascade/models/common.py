@@ -229,13 +229,7 @@ def unembed(x_BxTxD, table_VxD, scale_V=None):
     )
     return products.scaled(logits_BxTxV, scale_V)
 
-  if x_BxTxD.shape[:2] == (1, 1):
-    sums = lambda x, w: products.sums(x, (w, scale_V), 1)  # noqa: E731
-    logits_BxTxV = lax.platform_dependent(
-      x_BxTxD, table['table_VxD'], cuda=sums, rocm=sums, default=times
-    )
-  else:
-    logits_BxTxV = times(x_BxTxD, table['table_VxD'])
+  logits_BxTxV = products.by_rows(times, x_BxTxD, table['table_VxD'], scale_V)
   return sharding.constrain(logits_BxTxV, sharding.LOGITS)
 
 

@@ -3,8 +3,6 @@
 Shape letters are those of `speccascade.models`.
 """
 
-import functools
-
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +12,7 @@ from speccascade import sharding
 from speccascade.models import fusing, int8
 
 _EIGHT = 8  # Rows that a GPU is given of a lone token.
+_SUMMED = 1  # Tokens of a row that it sums instead of multiplying, at most.
 
 
 def wide(dtype):
@@ -74,53 +73,52 @@ def factors(x, w):
   return x, w.astype(x.dtype)
 
 
-def _times(x, weight, inputs, by_rows):
-  """Sums over the last axes of x and the first ones of a weight.
-
-  Or the last ones, if the weights of an output lie in a row.
-  """
+def _times(x, weight, axes):
+  """Sums over axes as `tensordot` does."""
   w, scale = weight
-  axes = inputs
-  if by_rows:
-    axes = (tuple(range(-inputs, 0)),) * 2
   return scaled(jnp.tensordot(*factors(x, w), axes), scale)
 
 
-def sums(x, weight, inputs):
-  """Multiplies a lone token by weights that lie by rows, as a sum.
+def by_rows(product, x, w, scale=None, inputs=1, dtype=None):
+  """Multiplies by a weight of outputs by inputs, each output's in a row.
 
-  XLA so reads a matrix faster on a GPU than by a product.
+  A lone token is summed by a GPU, which so reads the weight faster than by one
+  of XLA's products.
 
   Args:
-    x: 1x1x..., of as many more axes as are summed over.
-    weight: (w, scale) of outputs by inputs.
+    product: (x, w) -> the product, scaled.
+    x: BxTx..., of as many more axes as are summed over.
+    w: float, or int8.
+    scale: of an int8 weight.
     inputs: how many axes are summed over, the last ones of both.
-
-  Returns:
-    1x1x..., float32 or wider.
+    dtype: of the product; None is float32 or wider.
   """
-  w, scale = weight
+  if len(x) > 1 or x.shape[1] > _SUMMED:
+    return product(x, w)
   own = wide(x.dtype)
-  x, w = (y.astype(own) for y in factors(x, w))
-  return scaled((x[0, 0] * w).sum(tuple(range(-inputs, 0))), scale)[None, None]
+
+  def sums(x, w):
+    x, w = (y.astype(own) for y in factors(x, w))
+    axes = tuple(range(-inputs, 0))
+    made = [scaled((token * w).sum(axes), scale) for token in x[0]]
+    return jnp.stack(made)[None].astype(dtype or own)
+
+  return lax.platform_dependent(x, w, cuda=sums, rocm=sums, default=product)
 
 
 def _multiply(module, x, name, shape, inputs, init):
   """Multiplies by a parameter; sums over the first axes of `shape`."""
   rows = fusing.rows_of(name)
-  by_rows = module.has_variable('params', rows)
-  if not by_rows:
-    w = weight(module, name, init, shape)
-    return by_token(lambda x: _times(x, w, inputs, False), x)
-  w = weight(module, rows, init, (*shape[inputs:], *shape[:inputs]))
-  times = functools.partial(_times, weight=w, inputs=inputs, by_rows=True)
-  if x.shape[:2] != (1, 1):
-    return times(x)
+  if not module.has_variable('params', rows):
+    own = weight(module, name, init, shape)
+    return by_token(lambda x: _times(x, own, inputs), x)
+  w, scale = weight(module, rows, init, (*shape[inputs:], *shape[:inputs]))
+  last = tuple(range(-inputs, 0))
 
-  def lone(x):
-    return sums(x, w, inputs).astype(x.dtype)
+  def product(x, w):
+    return _times(x, (w, scale), (last, last))
 
-  return lax.platform_dependent(x, cuda=lone, rocm=lone, default=times)
+  return by_rows(product, x, w, scale, inputs, x.dtype)
 
 
 def project(module, x_BxTxD, name, shape, init=None):
