@@ -27,9 +27,12 @@ _SUMMED = {
   'query': (-3,),  # DxNxH
   'key': (-3,),  # DxKxH
   'value': (-3,),  # DxKxH
+  'query_key_value': (-3,),  # Dx(N+2K)xH
+  'query_key': (-3,),  # Dx(N+K)xH
   'out': (-3, -2),  # NxHxD
   'gate': (-2,),  # DxF
   'up': (-2,),  # DxF
+  'up_gate': (-2,),  # Dx2F
   'down': (-2,),  # FxD
   'query_key_value_rows': (-1,),  # (N+2K)xHxD
   'query_key_rows': (-1,),  # (N+K)xHxD

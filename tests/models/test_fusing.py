@@ -87,6 +87,15 @@ def test_weights_of_an_output_lie_in_a_row():
   assert made == {'attention': {}, 'ffw': {}}
 
 
+def test_large_kernels_stay_by_columns(monkeypatch):
+  """What reads a block as well is what takes longest of a large model."""
+  own = {'down': _normal(6, 5), 'out': _normal(4, 3, 5)}
+  monkeypatch.setattr(fusing, '_LARGE', own['out'].nbytes)
+  assert set(fusing.by_rows(dict(own))) == {'down_rows', 'out'}
+  monkeypatch.undo()
+  assert set(fusing.by_rows(dict(own))) == {'down_rows', 'out_rows'}
+
+
 @pytest.mark.parametrize('narrow', [False, True])
 @pytest.mark.parametrize('stacked', [False, True])
 @contract.for_some_families

@@ -11,7 +11,10 @@ PARTITION = int8.partition(
     'query': P(None, 'model', None),  # DxNxH
     'key': P(None, 'model', None),  # DxKxH
     'value': P(None, 'model', None),  # DxKxH
-    # What is fused and by rows lies whole on a device.
+    # What is fused or by rows lies whole on a device.
+    'query_key_value': P(None, None, None),  # Dx(N+2K)xH
+    'query_key': P(None, None, None),  # Dx(N+K)xH
+    'up_gate': P(None, None),  # Dx2F
     'query_key_value_rows': P(None, None, None),  # (N+2K)xHxD
     'query_key_rows': P(None, None, None),  # (N+K)xHxD
     'out_rows': P(None, None, None),  # DxNxH

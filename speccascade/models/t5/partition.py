@@ -15,7 +15,8 @@ PARTITION = int8.partition(
     'out': P('model', None, None),  # NxHxD
     'gate': P(None, 'model'),  # DxF
     'up': P(None, 'model'),  # DxF
-    # What is fused and by rows lies whole on a device.
+    # What is fused or by rows lies whole on a device.
+    'up_gate': P(None, None),  # Dx2F
     'out_rows': P(None, None, None),  # DxNxH
     'up_gate_rows': P(None, None),  # 2FxD
     'down_rows': P(None, None),  # DxF
