@@ -64,7 +64,7 @@ class Model(Protocol):
     """
 
   def fuse(self, params: dict[str, Any]) -> dict[str, Any]:
-    """Returns the parameters with groups side by side, as `fusing.fuse` does.
+    """Returns the parameters as `fusing` lays them out for a GPU.
 
     Of these all functions compute the same. `params` is consumed.
     """

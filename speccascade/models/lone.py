@@ -4,8 +4,8 @@ XLA makes a kernel of each sum: a norm takes two or three, attention over a
 cache seven. Of a lone token each takes longer to start than to run. Shape
 letters are those of `speccascade.models`.
 
-The kernels are Pallas's for Triton. A version of JAX without it leaves all to
-XLA, as other platforms do.
+The kernels are Pallas's for Triton. GPUs that have not run them, and a version
+of JAX without them, leave all to XLA, as other platforms do.
 """
 
 import functools
@@ -23,8 +23,10 @@ except ImportError:
 _INTERPRET = False
 # Of float32 Triton's products would take but the leading bits.
 _TYPES = (jnp.bfloat16,)
+_CAPABILITIES = ('9.0',)  # Of GPUs that have run them: H100 and H200.
 _WARPS = 4
-_PART = 1024  # Numbers of a norm that are summed at a time, at most.
+_PART = 1024  # Numbers of a norm that are taken at a time, at most,
+_TIMES = 32  # and how often, as code that is not looped over.
 _PARTS = 32  # Of the keys, each by a block of threads.
 _TILE = 2**14  # Numbers of the keys that a block reads at a time,
 _KEYS = 64  # and keys.
@@ -34,9 +36,23 @@ _NEVER = -1e30
 
 
 def is_lone(x_BxTxD: jax.Array) -> bool:
-  """Whether a block is one token of one row, in a type that kernels take."""
-  own = x_BxTxD.shape[:2] == (1, 1) and x_BxTxD.dtype in _TYPES
-  return own and triton is not None
+  """Whether a block is a token of one row that the kernels take."""
+  B, T, D = x_BxTxD.shape
+  fits = x_BxTxD.dtype in _TYPES and D // _part(D) <= _TIMES
+  return B == T == 1 and fits and _has_run()
+
+
+def _has_run():
+  """Whether this GPU has; platforms without one ask for nothing."""
+  if triton is None or jax.default_backend() != 'gpu':
+    return triton is not None
+  device = jax.local_devices()[0]
+  return getattr(device, 'compute_capability', None) in _CAPABILITIES
+
+
+def _part(width):
+  """Numbers that are taken at a time: a power of two that divides all."""
+  return min(width & -width, _PART)
 
 
 def attends(heads: int, width: int, layers: int) -> bool:
@@ -66,7 +82,7 @@ def join(x_1x1xD, y_1x1xD, after_D, before_D, *, epsilon, offset):
     (the sum, its norm), x and None where they are not asked for.
   """
   D, dtype = x_1x1xD.shape[-1], x_1x1xD.dtype
-  part = min(D & -D, _PART)
+  part = _part(D)
   starts = range(0, D, part)
   given = [x_1x1xD, y_1x1xD, after_D, before_D]
   asked = y_1x1xD is not None, before_D is not None
@@ -164,12 +180,15 @@ def _attend(
   qkv, rotation, position, _, __, mixed, largest, total, keys_of, values_of,
   *, queries, keys, scale, cap, window, ring,
 ):  # fmt: skip
-  """Mixes a part of the keys of one head; of part 0 is the token's own, too."""
+  """Mixes a part of the keys of one head; of part 0 is the token's own, too.
+
+  Part 0 writes the token's slot, which no part reads: it is masked.
+  """
   head, part = pl.program_id(0), pl.program_id(1)
   K, S, H = keys_of.shape
   N, half, dtype = queries * K, H // 2, qkv.dtype
   now = position[0]
-  slot = now % S if ring else now
+  slot = now % S if ring else jnp.minimum(now, S - 1)
   low = pl.ds(0, half), pl.ds(half, half)
   sin, cos = rotation[0, :], rotation[1, :]
 
@@ -177,17 +196,18 @@ def _attend(
     a, b = a.astype(jnp.float32), b.astype(jnp.float32)
     return (a * cos - b * sin).astype(dtype), (b * cos + a * sin).astype(dtype)
 
-  own = jnp.arange(_ROWS) < queries
-  row = head * queries + jnp.arange(_ROWS)
+  own = _upto(_ROWS) < queries
+  row = head * queries + _upto(_ROWS)
 
   def of_queries(at, width):
-    return (row[:, None], at + jnp.arange(width)[None])
+    """Where numbers of the queries lie, and which are of this head."""
+    column = at + _upto(width)[None]
+    return (row[:, None], column), own[:, None] & (column >= 0)
 
-  mask = own[:, None] & (jnp.arange(half) >= 0)[None]
-  halves = [
-    triton.load(qkv.at[of_queries(i, half)], mask=mask, other=0)
-    for i in (0, half)
-  ]
+  halves = []
+  for at in (0, half):
+    index, mask = of_queries(at, half)
+    halves.append(triton.load(qkv.at[index], mask=mask, other=0))
   q = [x * jnp.asarray(scale, dtype) for x in rotated(*halves, sin[None], cos)]
   k = rotated(*(qkv[N + head, i] for i in low), sin, cos)
   v = qkv[N + K + head, :]
@@ -214,19 +234,19 @@ def _attend(
   )
 
   # Slots from `begin` to `end`, of which the parts have tiles one by one.
-  begin, end = 0, jnp.minimum(now, S) if ring else now
+  begin, end = 0, jnp.minimum(now, S)
   if window is not None and not ring:
     begin = jnp.maximum(now - window + 1, 0)
-  tiles = pl.cdiv(end - begin, keys)
-  each = pl.cdiv(tiles, pl.num_programs(1))
+  tiles = (end - begin + keys - 1) // keys
+  each = (tiles + _PARTS - 1) // _PARTS
 
   def step(i, carry):
     most, sum_, mix = carry
-    slots = begin + i * keys + jnp.arange(keys)
+    slots = begin + i * keys + _upto(keys)
     live = slots < end
     if ring:
       age = (now - slots) % S
-      live &= (age > 0) & (age <= now) & (age < window)
+      live &= (age > 0) & (age < window)
     at, seen = pl.ds(begin + i * keys, keys), live[:, None]
     parts = [
       triton.load(keys_of.at[head, at, i], mask=seen, other=0) for i in low
@@ -244,10 +264,14 @@ def _attend(
 
   last = jnp.minimum((part + 1) * each, tiles)
   most, sum_, mix = lax.fori_loop(part * each, last, step, begun)
-  everything = own[:, None] & (jnp.arange(H) >= 0)[None]
-  triton.store(mixed.at[(part, *of_queries(0, H))], mix, mask=everything)
+  index, mask = of_queries(0, H)
+  triton.store(mixed.at[part, *index], mix, mask=mask)
   triton.store(largest.at[part, row], most, mask=own)
   triton.store(total.at[part, row], sum_, mask=own)
+
+
+def _upto(number):
+  return jnp.arange(number, dtype=jnp.int32)
 
 
 def _merge(mixed, largest, total, out, *, width):

@@ -89,7 +89,7 @@ def load(
     stacked: whether layers are stacked, for programs that scan over them; None
       is on a TPU only.
     fully: whether both axes of the mesh split the parameters, for training.
-    fused: whether kernels that read the same input lie side by side, as
+    fused: whether kernels lie as a GPU reads them, side by side and by rows, as
       `models.fusing` describes; None is on a GPU that has whole models, unless
       their layers are stacked.
     drafter_weights: 'int8' for kernels and tables of the drafter in int8, which

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from speccascade import sharding
-from speccascade.models import base, int8, registry
+from speccascade.models import base, fusing, int8, registry
 from speccascade.models import cache as cache_lib
 from tests.models import test_int8
 
@@ -317,15 +317,18 @@ def test_the_partition_names_every_parameter(family, config):
     assert len(family.partition[path[-1].key]) <= x.ndim
 
 
-def test_the_partitions_name_nothing_else():
-  """Families of decoders share one."""
+def test_the_partitions_name_nothing_else(monkeypatch):
+  """Families of decoders share one; large kernels are not laid by rows."""
   named = set().union(*(family.partition for family in FAMILIES))
   models = [registry.make_model(config) for _, config in EXAMPLES]
   narrow = [jax.eval_shape(int8.quantised, _shapes(model)) for model in models]
-  fused = [
-    jax.eval_shape(model.fuse, x)
-    for model, x in zip(models, narrow, strict=True)
-  ]
+  fused = []
+  for large in (fusing._LARGE, 0):
+    monkeypatch.setattr(fusing, '_LARGE', large)
+    fused += [
+      jax.eval_shape(lambda x, model=model: model.fuse(x), x)
+      for model, x in zip(models, narrow, strict=True)
+    ]
   assert named == set().union(*map(_names, narrow + fused))
 
 

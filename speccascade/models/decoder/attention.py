@@ -157,8 +157,11 @@ class Attention(nn.Module):
     """Whether a GPU attends by a kernel of ours, in a stack of this layer."""
     if cached is None or not lone.is_lone(x_BxTxD):
       return False
+    shape = cached[0].shape
+    # Devices that divide a cache would gather it for a kernel.
+    whole = sharding.own_shape(shape, sharding.CACHE) == shape
     heads = self.config.num_heads // self.kind.num_kv_heads
-    return lone.attends(heads, self.kind.head_dim, len(cached[0]))
+    return whole and lone.attends(heads, self.kind.head_dim, len(cached[0]))
 
   def _attend_alone(self, context, q_1x1xNxH, k_1x1xKxH, v_1x1xKxH, cached):
     """The same of a lone token."""

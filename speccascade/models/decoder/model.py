@@ -39,7 +39,7 @@ class Decoder(base.Reader):
     return stacking.stack(params, len(self.config.kinds))
 
   def fuse(self, params):
-    """Returns the parameters with what reads the same input side by side."""
+    """Returns the parameters laid out for a GPU: side by side, and by rows."""
     groups = fusing.ATTENTION + fusing.FEED_FORWARD
     return fusing.by_rows(fusing.fuse(params, groups))
 

@@ -41,7 +41,7 @@ class T5(base.Reader):
     return stacking.stack(params, 1)
 
   def fuse(self, params):
-    """Returns the parameters with what reads the same input side by side."""
+    """Returns the parameters laid out for a GPU: side by side, and by rows."""
     return fusing.by_rows(fusing.fuse(params, fusing.FEED_FORWARD))
 
   def forward(self, params, input_BxS, length_B, token_BxT):
