@@ -18,19 +18,35 @@ if 'PYTEST_XDIST_WORKER' not in os.environ:  # Workers share it.
   _CACHE = tempfile.TemporaryDirectory(prefix='speccascade-tests-')
   os.environ['XDG_CACHE_HOME'] = _CACHE.name
 os.environ['XLA_FLAGS'] = ' '.join((os.environ.get('XLA_FLAGS', ''), *_FLAGS))
+os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] = '1'  # Of processes below, too.
 
 import jax  # noqa: E402
 import pytest  # noqa: E402
+from jax._src import compiler  # noqa: E402
 
 _MAPS = 40_000  # Of 65,530, as Linux is set up; each program takes some.
 _BYTES = 3 << 30  # Of a process: there are two.
 _FAST = 'jax_disable_most_optimizations'
+# Passes that take a fifth of the time and save none in a program this small.
+_PASSES = 'while-loop-invariant-code-motion,simplify-while-loops'
 
-jax.config.update(_FAST, True)
 # Where each operation was traced is told to nobody here.
 jax.config.update('jax_traceback_in_locations_limit', 0)
 # Tracing makes millions of objects, of which few are garbage.
 gc.set_threshold(200_000, 20, 100)
+
+
+def _options(*args, make=compiler.get_compile_options, **more):
+  made = make(*args, **more)
+  backend = more.get('backend')
+  if jax.config.read(_FAST) and getattr(backend, 'platform', None) == 'cpu':
+    debug = made.executable_build_options.debug_options
+    debug.xla_disable_hlo_passes = _PASSES
+  return made
+
+
+if importlib.metadata.version('jaxlib').startswith('0.10.'):
+  compiler.get_compile_options = _options
 
 
 @pytest.fixture(scope='module')
