@@ -64,6 +64,29 @@ def optimised():
   jax.config.update(_FAST, True)
 
 
+@pytest.fixture(scope='module')
+def few_widths():
+  """Of all widths of blocks, the narrowest and the widest.
+
+  Each takes as long to compile as the first.
+  """
+  from speccascade.decoding import blocks, serving
+  from speccascade.decoding import loop as loop_lib
+
+  def few(*args, widths=blocks.widths):
+    found = widths(*args)
+    return tuple(sorted({found[0], found[-1]}))
+
+  programs = loop_lib._decode, serving.begin, serving.go_on
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(blocks, 'widths', few)
+    for program in programs:
+      program.clear_cache()
+    yield
+  for program in programs:
+    program.clear_cache()
+
+
 @pytest.fixture
 def short_chunks(monkeypatch):
   """Prompts in slots are read two tokens at a time: a page takes some turns."""
