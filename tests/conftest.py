@@ -87,18 +87,22 @@ def few_widths():
     program.clear_cache()
 
 
-@pytest.fixture
-def short_chunks(monkeypatch):
-  """Prompts in slots are read two tokens at a time: a page takes some turns."""
+@pytest.fixture(scope='module')
+def short_chunks():
+  """Prompts in slots are read two tokens at a time: a page takes some turns.
+
+  From here on in a module.
+  """
   from speccascade.decoding import serving
   from speccascade.models import cache
 
-  for name in ('_CHUNK', '_SHORT'):
-    monkeypatch.setattr(cache, name, 2)
   programs = serving.begin, serving.go_on
-  for program in programs:
-    program.clear_cache()
-  yield
+  with pytest.MonkeyPatch.context() as patch:
+    for name in ('_CHUNK', '_SHORT'):
+      patch.setattr(cache, name, 2)
+    for program in programs:
+      program.clear_cache()
+    yield
   for program in programs:
     program.clear_cache()
 

@@ -22,7 +22,7 @@ from speccascade.rules import base
 from speccascade.sampling import keys, probabilities
 from tests.decoding import test_slots, tiny
 
-pytestmark = pytest.mark.usefixtures('float64')
+pytestmark = pytest.mark.usefixtures('float64', 'few_widths')
 
 W = 8  # Branches of a slot; some have fewer.
 P = test_slots.P

@@ -283,12 +283,11 @@ def test_an_accelerator_has_no_width_that_is_no_faster(rows, want, monkeypatch):
 
 def test_fewer_widths_change_no_token(monkeypatch):
   """Where a block is as wide as the program goes, whatever was drafted."""
+  loop = tiny.make_loop(3, ('strict',), schedule=schedules.ADAPTIVE)
+  model = table_model.TableModel(32)
+  loop = dataclasses.replace(loop, drafter=model, verifier=model)
   decode = lambda: jax.device_get(  # noqa: E731
-    loop_lib.decode(
-      tiny.make_loop(3, ('strict',), schedule=schedules.ADAPTIVE),
-      tiny.params(),
-      tiny.request(('strict',)),
-    )
+    loop_lib.decode(loop, _tables(), tiny.request(('strict',)))
   )
   want = decode()
   monkeypatch.setattr(sharding, 'platform', lambda: 'gpu')
@@ -327,6 +326,7 @@ def test_a_block_is_no_wider_than_needed():
     np.testing.assert_array_equal(told_BxG[:, width:], 0)
 
 
+@pytest.mark.usefixtures('optimised')
 def test_a_width_that_is_not_chosen_costs_nothing():
   """What a block or a draft decides is computed in the loop of its width."""
 

@@ -13,7 +13,7 @@ from speccascade.models import registry, split
 from tests.decoding import tiny
 from tests.decoding.test_slots import GAMMA, GEMMA, P, _answers, _loop, _queue
 
-pytestmark = pytest.mark.usefixtures('float64')
+pytestmark = pytest.mark.usefixtures('float64', 'few_widths')
 
 _OTHERS = 'fixed', 'adaptive'
 

@@ -26,8 +26,9 @@ _DIP = [1.0, 1.3, 1.1, 1.4, 1.2]  # As clocks tell it that are not exact.
     (60, 30, _DIP, [1.0, 1.2, 1.2, 1.3, 1.3]),
   ],
 )
+@pytest.mark.usefixtures('float64', 'short_chunks')
 def test_each_number_of_drafted_tokens_is_timed(
-  float64, short_chunks, monkeypatch, tokens, served, told_A, cost_A
+  monkeypatch, tokens, served, told_A, cost_A
 ):
   """A turn takes what is told of its longest draft; no longer one is cheaper.
 
