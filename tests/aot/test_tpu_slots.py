@@ -26,10 +26,9 @@ def _narrow(layers):
   scope='module',
   params=[
     (small._gemma, 'fixed', 'token_v3', 4),  # Branches.
-    (small._t5, 'fixed', 'token_v3', 1),  # Of narrow heads, too.
-    *(
+    *(  # Of narrow heads, too.
       pytest.param((x, 'fixed', 'token_v3', 1), marks=pytest.mark.thorough)
-      for x in (small._gemma, _narrow)
+      for x in (small._t5, small._gemma, _narrow)
     ),
     # Where it does not draft, a drafter's cache lags and catches up.
     pytest.param((small._gemma, 'load', 'strict', 1), marks=pytest.mark.large),

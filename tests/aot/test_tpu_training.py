@@ -19,7 +19,7 @@ pytestmark = [
 
 
 _SMALL = dict(
-  vocab_size=2**15, num_layers=4, embed_dim=512, num_heads=4, num_kv_heads=2,
+  vocab_size=2**15, num_layers=2, embed_dim=512, num_heads=4, num_kv_heads=2,
   hidden_dim=2048,
 )  # fmt: skip
 
