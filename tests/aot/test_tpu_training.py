@@ -19,8 +19,8 @@ pytestmark = [
 
 
 _SMALL = dict(
-  vocab_size=2**15, num_layers=2, embed_dim=512, num_heads=4, num_kv_heads=2,
-  hidden_dim=2048,
+  vocab_size=2**13, num_layers=2, embed_dim=256, num_heads=4, num_kv_heads=2,
+  hidden_dim=1024,
 )  # fmt: skip
 
 

@@ -78,12 +78,17 @@ def _shares(weight):
   return counts.reshape(weight.shape).astype(jnp.float32) / GRID
 
 
-def _law(weight_V):
-  """P(draw = v) over both grids, float64."""
+def _both(weight_V):
+  """The shares of blocks, and of the words of each, float64."""
   blocks_KxW = draws.split(jnp.asarray(weight_V))
   share_K, share_KxW = _shares(blocks_KxW.sum(-1)), _shares(blocks_KxW)
-  law_KxW = np.asarray(share_K, float)[:, None] * np.asarray(share_KxW, float)
-  return law_KxW.ravel()[:V]
+  return np.asarray(share_K, float), np.asarray(share_KxW, float)
+
+
+def _law(shares):
+  """P(draw = v) over both grids, float64."""
+  share_K, share_KxW = shares
+  return (share_K[:, None] * share_KxW).ravel()[:V]
 
 
 def _apart(law, weight):
@@ -104,18 +109,17 @@ def _apart(law, weight):
 )
 def test_a_draw_follows_its_weights(name):
   weight = WEIGHTS[name]()
-  law = _law(weight)
+  law = _law(_both(weight))
   np.testing.assert_allclose(law.sum(), 1, rtol=0, atol=1e-9)
   assert _apart(law, weight) < TOLERANCE
   assert (law > 0).all()  # Every word can be drawn.
 
 
-def _word(weight, u_Rx2):
+def _word(shares, u_Rx2):
   """The words of grid points, by the bounds that bisection found."""
-  blocks_KxW = draws.split(jnp.asarray(weight))
-  W = blocks_KxW.shape[1]
-  bound_K = np.cumsum(np.asarray(_shares(blocks_KxW.sum(-1)), float))
-  bound_KxW = np.cumsum(np.asarray(_shares(blocks_KxW), float), 1)
+  share_K, share_KxW = shares
+  W = share_KxW.shape[1]
+  bound_K, bound_KxW = share_K.cumsum(), share_KxW.cumsum(1)
   words = []
   for first, second in u_Rx2:
     block = np.searchsorted(bound_K, first, side='right')
@@ -132,7 +136,7 @@ def _grid(rows, columns, seed=0):
 def test_draws_are_at_the_bounds_that_bisection_finds():
   weight, u_Rx2 = _zipf(1.0, _shuffled(1)), _grid(64, 2)
   drawn = jax.jit(jax.vmap(draws.draw, (None, 0)))(weight, u_Rx2)
-  np.testing.assert_array_equal(drawn, _word(weight, u_Rx2))
+  np.testing.assert_array_equal(drawn, _word(_both(weight), u_Rx2))
 
 
 @jax.jit
@@ -178,8 +182,9 @@ def test_an_iteration_follows_its_target():
   target = jax.jit(functools.partial(_target, rule, values))
   q, p, q_raw, p_raw, pi = target(_logits(1), _logits(2))
   assert pi.dtype == jnp.float32
-  drafted, kept = _law(q[0, 0]), np.asarray(_kept(q[0, 0], pi[0, 0]), float)
-  residual = draws.residual(pi[0, 0], q[0, 0])
+  shares, kept = _both(q[0, 0]), np.asarray(_kept(q[0, 0], pi[0, 0]), float)
+  drafted = _law(shares)
+  residual = _both(draws.residual(pi[0, 0], q[0, 0]))
   rejected = 1 - (drafted * kept).sum()
   emitted = drafted * kept + rejected * _law(residual)
   with jax.enable_x64(True):
@@ -191,7 +196,7 @@ def test_an_iteration_follows_its_target():
   R = 8
   u_RxU = _grid(R, keys.U, seed=3)
   tile = lambda x: jnp.tile(x, (R, 1, 1))  # noqa: E731
-  token_R = _word(q[0, 0], u_RxU[:, keys.DRAFT])
+  token_R = _word(shares, u_RxU[:, keys.DRAFT])
   outcome = jax.jit(ratio.Ratio(rule).defer)(
     draft_lib.Draft(
       jnp.asarray(token_R)[:, None],
