@@ -32,7 +32,7 @@ def test_the_device_does_not_wait_for_who_reads(monkeypatch):
   )
   items = [(p, (), 1.0) for p in range(P)]
   group = loop_lib.Group(methods.STRICT, 3)
-  made = queue.Slots(_loop(GEMMA, (group,)), 3, tiny.S, 4, 8, 6)
+  made = queue.Slots(_loop(GEMMA, (group,)), 3, tiny.S, 4, 8, 3)
   wanted = _queue(GEMMA, (_answers(items, 0),))
   ended = list(serving.serve(made, GEMMA.params, wanted, 7))
   assert len(ended) > 2
