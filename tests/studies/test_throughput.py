@@ -12,6 +12,8 @@ from speccascade.storage import lines
 from speccascade.studies import throughput
 from tests.runs import entry_point
 
+pytestmark = pytest.mark.usefixtures('few_widths')
+
 
 def _study(folder, **fields):
   fields = {
