@@ -11,6 +11,7 @@ import pytest
 from speccascade import sharding
 from speccascade.models import cache as cache_lib
 from speccascade.models import common, lone, registry
+from tests.models import test_families as contract
 
 # Tiles of 16 keys, of which two parts have several each: float32 in both.
 H, S, NEW, V = 32, 21, 60, 19
@@ -92,7 +93,13 @@ def _logits(family):
   return jnp.concatenate([first_TxV, last_TxV]), cache
 
 
-@pytest.mark.parametrize('family', _OWN)
+@pytest.mark.parametrize(
+  'family',
+  [
+    pytest.param(x, marks=[pytest.mark.thorough] * (x in contract._ALIKE))
+    for x in _OWN
+  ],
+)
 def test_tokens_one_by_one_are_what_xla_makes_of_them(
   family, request, monkeypatch
 ):
