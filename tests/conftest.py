@@ -22,7 +22,6 @@ os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] = '1'  # Of processes below, too.
 
 import jax  # noqa: E402
 import pytest  # noqa: E402
-from jax._src import compiler  # noqa: E402
 
 _MAPS = 40_000  # Of 65,530, as Linux is set up; each program takes some.
 _BYTES = 3 << 30  # Of a process: there are two.
@@ -36,16 +35,17 @@ jax.config.update('jax_traceback_in_locations_limit', 0)
 gc.set_threshold(200_000, 20, 100)
 
 
-def _options(*args, make=compiler.get_compile_options, **more):
-  made = make(*args, **more)
-  backend = more.get('backend')
-  if jax.config.read(_FAST) and getattr(backend, 'platform', None) == 'cpu':
-    debug = made.executable_build_options.debug_options
-    debug.xla_disable_hlo_passes = _PASSES
-  return made
-
-
 if importlib.metadata.version('jaxlib').startswith('0.10.'):
+  from jax._src import compiler
+
+  def _options(*args, make=compiler.get_compile_options, **more):
+    made = make(*args, **more)
+    backend = more.get('backend')
+    if jax.config.read(_FAST) and getattr(backend, 'platform', None) == 'cpu':
+      debug = made.executable_build_options.debug_options
+      debug.xla_disable_hlo_passes = _PASSES
+    return made
+
   compiler.get_compile_options = _options
 
 
