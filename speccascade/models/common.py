@@ -229,7 +229,9 @@ def unembed(x_BxTxD, table_VxD, scale_V=None):
     )
     return products.scaled(logits_BxTxV, scale_V)
 
-  logits_BxTxV = products.by_rows(times, x_BxTxD, table['table_VxD'], scale_V)
+  logits_BxTxV = products.times_rows(
+    times, x_BxTxD, table['table_VxD'], scale_V
+  )
   return sharding.constrain(logits_BxTxV, sharding.LOGITS)
 
 

@@ -43,7 +43,7 @@ def is_lone(x_BxTxD: jax.Array) -> bool:
 
 
 def _has_run():
-  """Whether this GPU has; platforms without one ask for nothing."""
+  """Whether this GPU has. Without one they are traced, and never compiled."""
   if triton is None or jax.default_backend() != 'gpu':
     return triton is not None
   device = jax.local_devices()[0]

@@ -78,7 +78,7 @@ def _times(x, weight, axes):
   return scaled(jnp.tensordot(*factors(x, w), axes), scale)
 
 
-def by_rows(product, x, w, scale=None, inputs=1, dtype=None):
+def times_rows(product, x, w, scale=None, inputs=1, dtype=None):
   """Multiplies by a weight of outputs by inputs, each output's in a row.
 
   A lone token is summed by a GPU, which so reads the weight faster than by one
@@ -117,7 +117,7 @@ def _multiply(module, x, name, shape, inputs, init):
   def product(x, w):
     return _times(x, (w, scale), (last, last))
 
-  return by_rows(product, x, w, scale, inputs, x.dtype)
+  return times_rows(product, x, w, scale, inputs, x.dtype)
 
 
 def project(module, x_BxTxD, name, shape, init=None):
