@@ -8,9 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from speccascade import sharding
+from speccascade import methods, sharding
+from speccascade.decoding import loop as loop_lib
+from speccascade.decoding import results
 from speccascade.models import cache as cache_lib
 from speccascade.models import common, lone, registry
+from speccascade.sampling import keys, probabilities
 from tests.models import test_families as contract
 
 # Tiles of 16 keys, of which two parts have several each: float32 in both.
@@ -125,6 +128,38 @@ def test_tokens_one_by_one_are_what_xla_makes_of_them(
   for x, y in zip(made.keys + made.values, cache.keys + cache.values,
                   strict=True):  # fmt: skip
     np.testing.assert_allclose(x, y, rtol=0, atol=1e-4)
+
+
+def _decoded(gamma):
+  """A row, drafted by another family, under strict at temperature 1."""
+  loop_lib._decode.clear_cache()
+  (drafter, own), (verifier, other) = _model('qwen3'), _model('gemma2')
+  group = loop_lib.Group(methods.STRICT, 1)
+  loop = loop_lib.Loop(drafter, verifier, gamma, NEW, (V - 1,), (group,))
+  token_1xS = np.random.default_rng(2).integers(0, V - 1, (1, S))
+  request = results.Request(
+    results.Prompts(token_1xS.astype(np.int32), np.array([S]), np.arange(1)),
+    probabilities.Sampling(np.ones(1), np.ones(1)),
+    ((),),
+    keys.make(0),
+  )
+  return jax.device_get(loop_lib.decode(loop, (own, other), request))
+
+
+def test_a_loop_writes_the_same_tokens_by_kernels(request):
+  """Their caches go through its loops, and are rewound."""
+  want = _decoded(3)
+  request.getfixturevalue('as_on_gpu')
+  found = _decoded(3)
+  loop_lib._decode.clear_cache()
+  np.testing.assert_array_equal(found.token_BxN, want.token_BxN)
+  assert want.length_B > 20  # Past the window.
+  assert min(want.counts.accepted_B, want.counts.rejected_B) > 3
+  jax.tree.map(
+    lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4),
+    found.counts,
+    want.counts,
+  )
 
 
 @pytest.mark.usefixtures('as_on_gpu')

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from speccascade import sharding
 from speccascade.models import common, fusing, int8, products
 
 D, F = 5, 7
@@ -31,9 +32,11 @@ def as_on_gpu(monkeypatch):
 
 
 class _Project(nn.Module):
+  shape: tuple[int, int] = (D, F)
+
   @nn.compact
   def __call__(self, x_BxTxD):
-    return products.project(self, x_BxTxD, 'down', (D, F))
+    return products.project(self, x_BxTxD, 'down', self.shape)
 
 
 class _Out(nn.Module):
@@ -118,12 +121,28 @@ def test_of_weights_by_rows_a_gpu_sums_a_lone_token(of, narrow, request):
 def test_a_lone_token_is_summed_in_float32():
   """Of bfloat16, whose sum of many ones would end at 256."""
   ones = functools.partial(jnp.ones, dtype=jnp.bfloat16)
-  rows = {'down_rows': ones((1, 1000))}
-  module = type(
-    'M', (nn.Module,),
-    {'__call__': nn.compact(
-      lambda self, x: products.project(self, x, 'down', (1000, 1)))},
-  )  # fmt: skip
-  found = module().apply({'params': rows}, ones((1, 1, 1000)))
+  params = {'down_rows': ones((1, 1000))}
+  found = _Project((1000, 1)).apply({'params': params}, ones((1, 1, 1000)))
   assert found.dtype == jnp.bfloat16
   assert float(found[0, 0, 0]) == 1000
+
+
+@pytest.mark.usefixtures('as_on_gpu')
+@pytest.mark.parametrize('narrow', [False, True])
+def test_devices_that_divide_a_table_sum_their_own_words(narrow):
+  params = {'embedding': _normal(4 * F, D)}
+  if narrow:
+    params = int8.quantised(params)
+  x = _normal(1, 1, D)
+  want = common.unembed(x, *params.values())
+  mesh = sharding.make_mesh(2, 4, jax.devices()[:8])
+  with jax.set_mesh(mesh):
+    words = {2: jax.P('model', None), 1: jax.P('model')}
+    table = [jax.device_put(w, words[w.ndim]) for w in params.values()]
+    made = jax.jit(common.unembed)
+    text = made.lower(x, *table).compile().as_text()
+    found = made(x, *table)
+  assert 'all-gather' not in text
+  assert ' dot(' not in text
+  assert found.sharding.shard_shape(found.shape) == (1, 1, F)
+  np.testing.assert_allclose(found, want, rtol=1e-13)
