@@ -126,7 +126,7 @@ def project(module, x_BxTxD, name, shape, init=None):
   return _multiply(module, x_BxTxD, name, shape, 1, init)
 
 
-def project_each(module, x_BxTxD, shapes):
+def project_each(module, x_BxTxD, shapes, biased=False, arranged=None):
   """Yields products with several parameters, of one product if they are fused.
 
   Each is made when it is asked for: its random start depends on how many
@@ -136,17 +136,30 @@ def project_each(module, x_BxTxD, shapes):
     module: that has them.
     x_BxTxD: what is multiplied.
     shapes: {name: (D, ...)}, alike but for the second axis.
+    biased: whether a parameter `<name>_bias` is added to each.
+    arranged: y -> y, what is done to a product before; None for nothing.
   """
+
+  def made(name, names):
+    D, _, *rest = shapes[names[0]]
+    size = sum(shapes[n][1] for n in names)
+    y = project(module, x_BxTxD, name, (D, size, *rest))
+    if arranged is not None:
+      y = arranged(y)
+    if not biased:
+      return y
+    zeros = nn.initializers.zeros
+    each = [module.param(f'{n}_bias', zeros, shapes[n][1:]) for n in names]
+    return y + jnp.concatenate(each).astype(y.dtype)
+
   fused = fusing.name_of(shapes)
   names = fused, fusing.rows_of(fused)
   if not any(module.has_variable('params', name) for name in names):
-    for name, shape in shapes.items():
-      yield project(module, x_BxTxD, name, shape)
+    for name in shapes:
+      yield made(name, [name])
     return
-  sizes = [shape[1] for shape in shapes.values()]
-  D, _, *rest = next(iter(shapes.values()))
-  y = project(module, x_BxTxD, fused, (D, sum(sizes), *rest))
-  yield from jnp.split(y, np.cumsum(sizes)[:-1], axis=2)
+  ends = np.cumsum([shape[1] for shape in shapes.values()])
+  yield from jnp.split(made(fused, [*shapes]), ends[:-1], axis=2)
 
 
 def merge_heads(module, x_BxTxNxH, width):

@@ -99,12 +99,16 @@ def test_large_kernels_stay_by_columns(monkeypatch):
 
 
 def _fused_cases():
-  """Each family both ways or neither; one family one way as well."""
+  """Each family both ways or neither; one family one way as well.
+
+  Of those alike qwen2 alone, which has biases.
+  """
   alike, cases = contract._ALIKE, []
   for family in contract.FAMILIES:
     for stacked, narrow in itertools.product((False, True), repeat=2):
       few = family.name == 'gemma2' or stacked == narrow
-      marks = [pytest.mark.thorough] * (family.name in alike or not few)
+      few &= family.name not in alike or (family.name == 'qwen2' and narrow)
+      marks = [pytest.mark.thorough] * (not few)
       name = f'{family.name}-{stacked}-{narrow}'
       cases.append(pytest.param(family, stacked, narrow, id=name, marks=marks))
   return cases

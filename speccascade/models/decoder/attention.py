@@ -80,19 +80,11 @@ class Attention(nn.Module):
     if not self.kind.keys_as_values:
       heads['value'] = K
     shapes = {name: (D, number, H) for name, number in heads.items()}
-    made = products.project_each(self, x_BxTxD, shapes)
-
-    def projected(name):
-      y_BxTxNxH = next(made)
-      # Else kernels are copied, but those of narrow heads: these would be
-      # turned for the cache.
-      if context.of_prompts and not tiles.narrow(H):
-        y_BxTxNxH = tiles.in_order(y_BxTxNxH)
-      if not cfg.qkv_bias:
-        return y_BxTxNxH
-      shape = y_BxTxNxH.shape[2:]
-      bias_NxH = self.param(f'{name}_bias', nn.initializers.zeros, shape)
-      return y_BxTxNxH + bias_NxH.astype(y_BxTxNxH.dtype)
+    # Else kernels are copied, but those of narrow heads: these would be turned
+    # for the cache.
+    keeps = context.of_prompts and not tiles.narrow(H)
+    arranged = tiles.in_order if keeps else None
+    made = products.project_each(self, x_BxTxD, shapes, cfg.qkv_bias, arranged)
 
     def normed(name, y_BxTxNxH):
       if not cfg.qk_norm:
@@ -103,17 +95,17 @@ class Attention(nn.Module):
         y_BxTxNxH, cfg.norm_epsilon, scale_H, cfg.norm_offset
       )
 
-    q_BxTxNxH = normed('query', projected('query'))
-    k_BxTxKxH = v_BxTxKxH = projected('key')
+    q_BxTxNxH = normed('query', next(made))
+    k_BxTxKxH = v_BxTxKxH = next(made)
     if not self.kind.keys_as_values:
-      v_BxTxKxH = projected('value')
+      v_BxTxKxH = next(made)
     if cfg.value_norm:
       v_BxTxKxH = common.rms_norm(v_BxTxKxH, cfg.norm_epsilon)
     k_BxTxKxH = normed('key', k_BxTxKxH)
     inputs = q_BxTxNxH, k_BxTxKxH, v_BxTxKxH, cached
     by_default = functools.partial(self._attend, layer, context)
-    if self._is_lone(x_BxTxD, cached):
-      alone = functools.partial(self._attend_alone, context)
+    if self._is_short(x_BxTxD, cached, context):
+      alone = functools.partial(self._attend_short, context)
       y_BxTxNxH, kv = lax.platform_dependent(
         *inputs, cuda=alone, default=by_default
       )
