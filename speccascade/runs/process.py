@@ -25,6 +25,7 @@ _TOLD = {
 # Of jax for NVIDIA GPUs, and of XLA.
 _PLUGINS = 'jax_cuda12_plugin', 'jax_cuda13_plugin'
 _GRAPHS = '--xla_gpu_enable_command_buffer'
+_UNROLLED = '--xla_gpu_command_buffer_unroll_loops'
 
 number: int | None = None  # Of this process in a job of several; set by `job`.
 
@@ -90,12 +91,17 @@ def loop_on_gpus() -> None:
   """Has XLA make graphs of loops and choices on NVIDIA GPUs, unless it is told.
 
   Else the host runs them: it waits for the device at each turn of a loop, and
-  at each choice. XLA reads its flags once, before anything is computed.
+  at each choice. Loops of a known length, such as a draft's, are unrolled in
+  their graph: of one that copies what each turn makes into a row of its own
+  XLA makes no graph else, nor of the loop around it. XLA reads its flags once,
+  before anything is computed.
   """
   flags = os.environ.get('XLA_FLAGS', '')
   has_plugin = any(importlib.util.find_spec(name) for name in _PLUGINS)
   if has_plugin and _GRAPHS not in flags:
     flags = f'{flags} {_GRAPHS}=+WHILE,+CONDITIONAL'
+    if _UNROLLED not in flags:
+      flags = f'{flags} {_UNROLLED}=true'
     os.environ['XLA_FLAGS'] = flags.strip()
 
 

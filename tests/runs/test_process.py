@@ -11,6 +11,8 @@ from speccascade.storage import lines
 from tests.runs import entry_point
 
 _GRAPHS = '--xla_gpu_enable_command_buffer'
+_UNROLLED = '--xla_gpu_command_buffer_unroll_loops'
+_ASKED = f'{_GRAPHS}=+WHILE,+CONDITIONAL {_UNROLLED}=true'
 _ENTRY = """
 from speccascade.runs import process
 import multiprocessing, os, sys, time
@@ -140,8 +142,13 @@ def test_a_signal_ends_a_process_and_its_workers_in_one_line(
 @pytest.mark.parametrize(
   ('plugin', 'given', 'want'),
   [
-    ('jax_cuda12_plugin', None, f'{_GRAPHS}=+WHILE,+CONDITIONAL'),
-    ('jax_cuda13_plugin', '--a=1', f'--a=1 {_GRAPHS}=+WHILE,+CONDITIONAL'),
+    ('jax_cuda12_plugin', None, _ASKED),
+    ('jax_cuda13_plugin', '--a=1', f'--a=1 {_ASKED}'),
+    (
+      'jax_cuda13_plugin',
+      f'{_UNROLLED}=false',
+      f'{_UNROLLED}=false {_GRAPHS}=+WHILE,+CONDITIONAL',
+    ),
     ('jax_cuda12_plugin', f'{_GRAPHS}=', f'{_GRAPHS}='),
     ('another_plugin', None, None),
   ],
@@ -158,12 +165,11 @@ def test_loops_are_graphs_on_gpus_unless_told(plugin, given, want, monkeypatch):
     assert os.environ.get('XLA_FLAGS') == want
 
 
-def test_xla_knows_the_flag_that_it_is_given():
-  flags = f'{_GRAPHS}=+WHILE,+CONDITIONAL'
+def test_xla_knows_the_flags_that_it_is_given():
   code = 'import jax; print(jax.jit(lambda x: x + 1)(1))'
   done = subprocess.run(
     [sys.executable, '-c', code],
-    env=os.environ | {'XLA_FLAGS': flags, 'JAX_PLATFORMS': 'cpu'},
+    env=os.environ | {'XLA_FLAGS': _ASKED, 'JAX_PLATFORMS': 'cpu'},
     capture_output=True,
     text=True,
   )
