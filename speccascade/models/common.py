@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from speccascade import sharding
-from speccascade.models import lone, products
+from speccascade.models import products, short
 from speccascade.models.products import wide
 
 _LOOKED_UP = 2**22  # Numbers of a gather, or of so many tokens:
@@ -92,9 +92,9 @@ def join(x, y, after, before, *, epsilon, offset, kept):
 
   args = x, y, after, before
   # To add alone is left to the product that makes y.
-  if not kept or not lone.is_lone(x) or after is before is None:
+  if not kept or not short.takes(x) or after is before is None:
     return plain(*args)
-  cuda = functools.partial(lone.join, **norms)
+  cuda = functools.partial(short.join, **norms)
   return lax.platform_dependent(*args, cuda=cuda, default=plain)
 
 

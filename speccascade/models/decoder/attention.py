@@ -14,7 +14,7 @@ from jax import lax
 
 from speccascade import sharding
 from speccascade.models import cache as cache_lib
-from speccascade.models import common, lone, products, tiles
+from speccascade.models import common, products, short, tiles
 from speccascade.models.decoder import config as config_lib
 
 
@@ -145,29 +145,33 @@ class Attention(nn.Module):
     )
     return cache_lib.read(attend, kv, layer, context.longest), kv
 
-  def _is_lone(self, x_BxTxD, cached):
+  def _is_short(self, x_BxTxD, cached, context):
     """Whether a GPU attends by a kernel of ours, in a stack of this layer."""
-    if cached is None or not lone.is_lone(x_BxTxD):
+    if cached is None or context.of_prompts or not short.takes(x_BxTxD):
       return False
     shape = cached[0].shape
     # Devices that divide a cache would gather it for a kernel.
     whole = sharding.own_shape(shape, sharding.CACHE) == shape
     heads = self.config.num_heads // self.kind.num_kv_heads
-    return whole and lone.attends(heads, self.kind.head_dim, len(cached[0]))
+    return whole and short.attends(
+      x_BxTxD.shape[1], heads, self.kind.head_dim, len(cached[0])
+    )
 
-  def _attend_alone(self, context, q_1x1xNxH, k_1x1xKxH, v_1x1xKxH, cached):
-    """The same of a lone token."""
-    mixed_NxH, kv = lone.attend(
-      *(x[0, 0] for x in (q_1x1xNxH, k_1x1xKxH, v_1x1xKxH)),
-      [x[0, 0, 0] for x in context.rotations[self.kind]],
+  def _attend_short(self, context, q_BxTxNxH, k_BxTxKxH, v_BxTxKxH, cached):
+    """The same of a short block."""
+    mixed_BxTxNxH, kv = short.attend(
+      q_BxTxNxH,
+      k_BxTxKxH,
+      v_BxTxKxH,
+      [x[:, :, 0] for x in context.rotations[self.kind]],
       cached,
-      context.position_BxT[0, 0],
+      context.position_BxT[:, 0],
       scale=self.config.query_scale,
       cap=self.config.attention_cap,
       window=self.kind.window,
       ring=self.ring,
     )
-    return mixed_NxH[None, None], tuple(kv)
+    return mixed_BxTxNxH, tuple(kv)
 
 
 def _rope(position_BxT, kind):
