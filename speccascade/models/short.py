@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from speccascade import sharding
+
 try:
   from jax.experimental import pallas as pl
   from jax.experimental.pallas import triton
@@ -39,10 +41,14 @@ _NEVER = -1e30
 
 
 def takes(x_BxTxD: jax.Array) -> bool:
-  """Whether the kernels take a block: few tokens in a type of theirs."""
-  B, T, D = x_BxTxD.shape
+  """Whether the kernels take a block: few tokens in a type of theirs.
+
+  Devices that divide its rows would gather them for a kernel.
+  """
+  B, T, D = shape = x_BxTxD.shape
   fits = x_BxTxD.dtype in _TYPES and D // _part(D) <= _TIMES
-  return B * T <= _TOKENS and fits and _has_run()
+  whole = sharding.own_shape(shape, sharding.HIDDEN) == shape
+  return B * T <= _TOKENS and fits and whole and _has_run()
 
 
 def _has_run():

@@ -326,7 +326,7 @@ def _asked(rows, mesh=None):
 
 @pytest.mark.usefixtures('has_run')
 def test_a_decoder_asks_for_kernels_on_an_nvidia_gpu_alone(monkeypatch):
-  """For few tokens; and not to attend where devices divide a cache."""
+  """For few tokens that no devices divide; to attend, over a whole cache."""
   monkeypatch.setattr(short, '_call', _marked)
   none = {'cpu': set(), 'tpu': set()}
   assert _asked(1) == none | {'cuda': {1, 2, 3}}
@@ -334,6 +334,9 @@ def test_a_decoder_asks_for_kernels_on_an_nvidia_gpu_alone(monkeypatch):
   assert _asked(65) == none | {'cuda': set()}
   mesh = sharding.make_mesh(1, 2, jax.devices()[:2])
   assert _asked(1, mesh) == none | {'cuda': {1}}
+  mesh = sharding.make_mesh(2, 1, jax.devices()[:2])
+  assert _asked(2, mesh) == none | {'cuda': set()}
+  assert _asked(1, mesh) == none | {'cuda': {1, 2, 3}}
 
 
 @pytest.mark.skipif(
