@@ -27,7 +27,7 @@ _INTERPRET = False
 _TYPES = (jnp.bfloat16,)
 _CAPABILITIES = ('9.0',)  # Of GPUs that have run them: H100 and H200.
 _WARPS = 4
-_TOKENS = 64  # Of all rows, at most.
+_TOKENS = 48  # Of all rows, at most: of more none was timed.
 _PART = 1024  # Numbers of a norm that are taken at a time, at most,
 _TIMES = 32  # and how often, as code that is not looped over.
 _PARTS = 32  # Of the keys, each by a block of threads, at most,
@@ -35,7 +35,7 @@ _BLOCKS = 512  # and about as many blocks of threads.
 _TILE = 2**14  # Numbers of the keys that a block reads at a time,
 _KEYS = 64  # and keys.
 _LEAST = 16  # Rows of a product, at least.
-_MOST = 2**14  # Numbers of its result, at most.
+_MOST = 2**13  # Numbers of its result, at most: of more none was timed.
 _MIXED = 64  # Numbers of a head that are mixed at a time.
 _NEVER = -1e30
 
@@ -74,12 +74,14 @@ def attends(tokens: int, heads: int, width: int, layers: int) -> bool:
     layers: L of the stack that holds the keys.
   """
   even = width & (width - 1) == 0 and width >= 2 * _LEAST
-  return even and _power(tokens * heads) * width <= _MOST and layers == 1
+  rows = _power(tokens * heads)
+  return even and rows * max(width, _KEYS) <= _MOST and layers == 1
 
 
 def _parts(pairs):
   """Parts of the keys of so many heads of all rows: a power of two."""
-  return max(1, min(_PARTS, 1 << (_BLOCKS // pairs).bit_length() - 1))
+  most = max(_BLOCKS // pairs, 1)
+  return min(_PARTS, 1 << most.bit_length() - 1)
 
 
 def join(x_BxTxD, y_BxTxD, after_D, before_D, *, epsilon, offset):
@@ -159,7 +161,8 @@ def attend(
     v_BxTxKxH: values.
     rotations: sin_BxTxH/2 and cos_BxTxH/2, float32.
     stacks: keys and values of the cache, each 1xBxKxSxH.
-    start_B: position of each row's first token.
+    start_B: position of each row's first token. The cache has slots for all
+      that follow.
     scale: of queries.
     cap: of logits, or None.
     window: tokens that are attended to, the token itself among them, or None.
@@ -287,7 +290,7 @@ def _attend(
     )
   else:
     age = token[:, None] - new[None]
-    seen = (age >= 0) & there[None] & first
+    seen = (age >= 0) & first
     if window is not None:
       seen &= age < window
     begun = add((never, none, zeros), k, v, seen)
@@ -307,7 +310,7 @@ def _attend(
       age = (start + T - 1 - slots) % S
       position = start + T - 1 - age
       live &= age >= T
-    seen = live[None] & (position >= 0)[None]
+    seen = live[None]
     if window is not None:
       seen &= (start + token)[:, None] - position[None] < window
     at, there = pl.ds(begin + i * keys, keys), live[:, None]

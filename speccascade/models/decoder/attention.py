@@ -105,9 +105,9 @@ class Attention(nn.Module):
     inputs = q_BxTxNxH, k_BxTxKxH, v_BxTxKxH, cached
     by_default = functools.partial(self._attend, layer, context)
     if self._is_short(x_BxTxD, cached, context):
-      alone = functools.partial(self._attend_short, context)
+      by_kernels = functools.partial(self._attend_short, context)
       y_BxTxNxH, kv = lax.platform_dependent(
-        *inputs, cuda=alone, default=by_default
+        *inputs, cuda=by_kernels, default=by_default
       )
     else:
       y_BxTxNxH, kv = by_default(*inputs)
