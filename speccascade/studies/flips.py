@@ -140,9 +140,11 @@ def measure(
         (methods.STRICT, schedules.Plan(study.gamma)),
       )
     )
-    given = plain[0] if answers is None else answers.token_ExN[index_P]
+    given = plain
+    if answers is not None:
+      given = answers.token_ExN[index_P], answers.length_E[index_P]
     told = [
-      (*decoded, *_read(workload, prompts, given, block))
+      (*decoded, *_read(workload, prompts, *given, block))
       for decoded, block in ((plain, 1), (strict, study.gamma + 1))
     ]
     part = jax.device_get(hosts.replicated(told))
@@ -168,20 +170,21 @@ def _quality(workload, token_ExN, length_E):
   )
 
 
-def _read(workload, prompts, token_BxN, block):
+def _read(workload, prompts, token_BxN, length_B, block):
   pair = workload.pair
   params = pair.verifier_params
   return sharding.on_mesh(
-    read, pair.verifier, params, prompts, token_BxN, block
+    read, pair.verifier, params, prompts, token_BxN, length_B, block
   )
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4))
+@functools.partial(jax.jit, static_argnums=(0, 5))
 def read(
   model: models_base.Model,
   params: Any,
   prompts: results.Prompts,
   token_BxN: jax.Array,
+  length_B: jax.Array,
   block: int,
 ) -> tuple[jax.Array, jax.Array]:
   """Reads answers that are given, a block of tokens at a time.
@@ -191,11 +194,13 @@ def read(
     params: its parameters.
     prompts: Prompts that the answers follow.
     token_BxN: answers, padded.
+    length_B: their tokens.
     block: T.
 
   Returns:
     (best_BxN, margin_BxN): the token of the largest logit in place of each of
-    the answer, and by how much it is ahead of the second.
+    the answer, and by how much it is ahead of the second; 0 past the block that
+    ends the longest.
   """
   prompts = jax.tree.map(lambda x: jnp.asarray(x, jnp.int32), prompts)
   B, N = token_BxN.shape
@@ -205,15 +210,21 @@ def read(
   )
   fed_BxN = jnp.concatenate([first_B[:, None], token_BxN[:, :-1]], 1)
   fed_BxN = jnp.pad(fed_BxN, ((0, 0), (0, steps * block - N)))
+  blocks_SxBxT = fed_BxN.reshape(B, steps, block).swapaxes(0, 1)
 
-  def step(cache, token_BxT):
-    logits_BxTxV, cache = model.extend(params, cache, token_BxT)
+  def step(s, carry):
+    cache, *told = carry
+    logits_BxTxV, cache = model.extend(params, cache, blocks_SxBxT[s])
     value_BxTx2, index_BxTx2 = lax.top_k(logits_BxTxV, 2)
     margin_BxT = value_BxTx2[..., 0] - value_BxTx2[..., 1]
-    return cache, (index_BxTx2[..., 0], margin_BxT)
+    new = index_BxTx2[..., 0], margin_BxT
+    return cache, *(x.at[s].set(y) for x, y in zip(told, new, strict=True))
 
-  blocks_SxBxT = fed_BxN.reshape(B, steps, block).swapaxes(0, 1)
-  _, told = lax.scan(step, cache, blocks_SxBxT)
+  # Of a number that the program does not know: a GPU's would hold each block.
+  number = -(-length_B.max() // block)
+  logits = jax.eval_shape(model.extend, params, cache, blocks_SxBxT[0])[0]
+  nothing = (jnp.zeros_like(blocks_SxBxT, t) for t in (jnp.int32, logits.dtype))
+  _, *told = lax.fori_loop(0, number, step, (cache, *nothing))
   whole = lambda x_SxBxT: x_SxBxT.swapaxes(0, 1).reshape(B, -1)[:, :N]  # noqa: E731
   return tuple(map(whole, told))
 
