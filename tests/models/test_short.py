@@ -86,7 +86,7 @@ def _logits(family):
   prefill = functools.partial(model.prefill, new_tokens=NEW, block=4)
   cache, _ = prefill(params, rng.integers(0, V, (3, S)), LENGTH_B)
   extend, found = jax.jit(model.extend), []
-  for T in (4, 1, 3) * 5:
+  for T in (4, 1) * 8:
     logits, cache = extend(params, cache, rng.integers(0, V, (3, T)))
     found.append(logits)
     back_B = rng.integers(0, T, 3)
@@ -372,7 +372,7 @@ def test_a_decoder_asks_for_kernels_on_an_nvidia_gpu_alone(monkeypatch):
   not jax.__version__.startswith('0.10.'), reason='Later ones ask for a GPU.'
 )
 @pytest.mark.parametrize('width', [32, 64, 128, 256, 512])
-@pytest.mark.parametrize(('rows', 'tokens'), [(1, 1), (1, 6), (8, 1), (8, 6)])
+@pytest.mark.parametrize(('rows', 'tokens'), [(1, 1), (8, 6)])
 def test_triton_takes_the_kernels(rows, tokens, width):
   """Real sizes, of heads and of what they are made of."""
   shape = functools.partial(jax.ShapeDtypeStruct, dtype=jnp.bfloat16)
