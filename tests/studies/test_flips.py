@@ -53,6 +53,19 @@ def test_answers_that_are_read_again_choose_their_own_tokens(ways):
   assert one_ExN.min() > 0
 
 
+def test_answers_are_read_no_further_than_the_longest(ways):
+  study, wide, _ = ways
+  cut = wide.plain._replace(length_E=np.minimum(wide.plain.length_E, 5))
+  for block, way in zip((1, 4), flips.measure(
+    study, study.workload('float32'), cut
+  ), strict=True):  # fmt: skip
+    end = -(-5 // block) * block
+    np.testing.assert_allclose(
+      way.margin_ExN[:, :end], wide.plain.margin_ExN[:, :end], atol=1e-4
+    )
+    assert not way.margin_ExN[:, end:].any()
+
+
 def test_bfloat16_flips_near_ties_alone(ways):
   _, wide, narrow = ways
   held_ExN = flips.held(wide.plain)
