@@ -3,6 +3,7 @@
 Letters: B rows, T tokens of a block.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -88,43 +89,49 @@ def _size(x):
   return x.size * x.dtype.itemsize
 
 
-def _cache(cell, config):
-  model = registry.make_model(config)
-
-  def fill(params, token_BxS, length_B):
-    return model.prefill(
-      params,
-      token_BxS,
-      length_B,
-      new_tokens=cell.new_tokens,
-      block=cell.gamma + 1,
-    )
-
-  token_BxS = jax.ShapeDtypeStruct((cell.batch, cell.prompt), jnp.int32)
-  length_B = jax.ShapeDtypeStruct((cell.batch,), jnp.int32)
-  params = program.initial(config, cell.stacked)
-  return jax.eval_shape(fill, params, token_BxS, length_B)[0]
-
-
 def _caches(cell, config):
   """Shapes LxBxKxSxH of keys and values."""
-  return [x for x in jax.tree.leaves(_cache(cell, config)) if x.ndim == 5]
+  cache = _filled(config, *_shape(cell))
+  return [x for x in jax.tree.leaves(cache) if x.ndim == 5]
+
+
+def _shape(cell):
+  """What does not depend on the slice, so that one trace serves all."""
+  return cell.stacked, cell.batch, cell.prompt, cell.new_tokens, cell.gamma + 1
+
+
+@functools.cache
+def _filled(config, stacked, batch, prompt, new_tokens, block):
+  """Shapes of a cache that holds the prompts."""
+  fill = functools.partial(
+    registry.make_model(config).prefill, new_tokens=new_tokens, block=block
+  )
+  token_BxS = jax.ShapeDtypeStruct((batch, prompt), jnp.int32)
+  length_B = jax.ShapeDtypeStruct((batch,), jnp.int32)
+  params = program.initial(config, stacked)
+  return jax.eval_shape(fill, params, token_BxS, length_B)[0]
 
 
 def flops(cell: program.Cell) -> dict[str, float]:
   """Flops of all devices: a drafter step, and blocks of 1 and gamma + 1."""
-  found = {}
-  for name, config, T in (
-    ('drafter_step', cell.drafter, 1),
-    ('verifier_step', cell.verifier, 1),
-    ('block', cell.verifier, cell.gamma + 1),
-  ):
-    model = registry.make_model(config)
-    params = program.initial(config, cell.stacked)
-    cache = _cache(cell, config)
-    block = jax.ShapeDtypeStruct((cell.batch, T), jnp.int32)
-    found[name] = of_products(model.extend, params, cache, block)
-  return found
+  return {
+    name: _of_block(T, config, *_shape(cell))
+    for name, config, T in (
+      ('drafter_step', cell.drafter, 1),
+      ('verifier_step', cell.verifier, 1),
+      ('block', cell.verifier, cell.gamma + 1),
+    )
+  }
+
+
+@functools.cache
+def _of_block(T, config, stacked, batch, *shape):
+  """Flops of a block of T tokens."""
+  params = program.initial(config, stacked)
+  cache = _filled(config, stacked, batch, *shape)
+  block = jax.ShapeDtypeStruct((batch, T), jnp.int32)
+  extend = registry.make_model(config).extend
+  return of_products(extend, params, cache, block)
 
 
 def of_products(function: Callable, *args: Any) -> float:
