@@ -142,3 +142,21 @@ def test_an_unrolled_layer_is_traced_once_a_kind(name):
     return decode.lower(params, tokens, lengths).as_text().count('dot_general')
 
   assert products(2 * period) == products(5 * period) > 0
+
+
+def test_a_stacked_layer_is_traced_once_a_kind():
+  """However many layers of a period are alike."""
+  config = registry.FAMILIES['gemma3'].examples[0]
+
+  def products(period):
+    sizes = {'period': period, 'num_layers': 2 * period}
+    model = registry.make_model(dataclasses.replace(config, **sizes))
+    params = jax.eval_shape(
+      lambda k: model.stack(model.init(k)), jax.random.key(0)
+    )
+    block = jax.ShapeDtypeStruct((3, 4), jnp.int32)
+    lengths = jax.ShapeDtypeStruct((3,), jnp.int32)
+    decode = jax.jit(functools.partial(_decode, model, 2))
+    return decode.lower(params, block, lengths).as_text().count('dot_general')
+
+  assert products(3) == products(6) > 0

@@ -149,13 +149,16 @@ def _scan(cfg, params, x_BxTxD, old, context):
   rings = old[2] if old else (False,) * len(stacked)
   layers = [Layer(cfg, *x) for x in zip(cfg.kinds, rings, strict=True)]
 
+  @functools.partial(jax.jit, static_argnums=0)  # Traced once a kind.
+  def run(layer, params, x_BxTxD, cached, index):
+    return _runner(layer, cached, index, context, True)(params, x_BxTxD)
+
   def step(carry, inputs):
     (x_BxTxD, cached), (own, index) = carry, inputs
     made = []
     for j, layer in enumerate(layers):
       mine = cached and (cached[0][j], cached[1][j])
-      run = _runner(layer, mine, index, context, True)
-      x_BxTxD, new = run(own[j], x_BxTxD)
+      x_BxTxD, new = run(layer, own[j], x_BxTxD, mine, index)
       made.append(new)
     return (x_BxTxD, cached and tuple(zip(*made, strict=True))), None
 
