@@ -294,7 +294,7 @@ def _write_by_row(stack_LxBxKxSxH, new_BxKxTxH, start_B, *, layer):
   return lax.fori_loop(zero, turns, write_row, stack_LxBxKxSxH)
 
 
-def read(function, stacks, layer, length):
+def read(function, stacks, layer, length, least=1):
   """Calls `function` with the slots of one layer that are live.
 
   Shapes are static, so a program has a branch for each of a few numbers of
@@ -306,34 +306,36 @@ def read(function, stacks, layer, length):
     stacks: LxBxKxSxH arrays of the same S.
     layer: which of the L.
     length: tokens of the longest row.
+    least: of which it has so many at least.
 
   Returns:
     What `function` returns.
   """
   slots = stacks[0].shape[3]
-  options = widths(slots)
+  *some, every = (x for x in widths(slots) if x >= min(least, slots))
 
+  @functools.partial(jax.jit, static_argnums=0)  # Traced once a width.
   def run(width, stacks):
     parts = (_first(x, layer, width) for x in stacks)
     return function(*(tiles.in_tiles(part, slots) for part in parts))
 
-  def choose(options, length, stacks):
-    if len(options) == 1:
-      return run(*options, stacks)
-    chosen = (length > jnp.array(options[:-1])).sum()
-    branches = [functools.partial(run, width) for width in options]
+  def choose(some, length, stacks):
+    if not some:
+      return run(every, stacks)
+    chosen = (length > jnp.array(some)).sum()
+    branches = [functools.partial(run, width) for width in (*some, every)]
     return lax.switch(chosen, branches, stacks)
 
-  if len(options) == 1:
-    return run(*options, stacks)
+  if not some:
+    return run(every, stacks)
   size = sum(map(_slot_size, stacks))
-  worth = [width for width in options[:-1] if size * width > _WAIT]
+  worth = [width for width in some if size * width > _WAIT]
   return lax.platform_dependent(
     length,
     stacks,
-    cuda=functools.partial(choose, [*worth, options[-1]]),
-    rocm=functools.partial(choose, [*worth, options[-1]]),
-    default=functools.partial(choose, options),
+    cuda=functools.partial(choose, worth),
+    rocm=functools.partial(choose, worth),
+    default=functools.partial(choose, some),
   )
 
 

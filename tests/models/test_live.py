@@ -39,6 +39,54 @@ def test_widths():
     assert all(32 <= n < slots / 2 for n in widths(slots)[:-1])
 
 
+@pytest.mark.parametrize(
+  ('least', 'want'),
+  [
+    (1, (32, 128, 512, 2048)),
+    (32, (32, 128, 512, 2048)),
+    (33, (128, 512, 2048)),
+    (1024, (2048,)),
+    (4096, (2048,)),
+  ],
+)
+def test_no_branch_is_shorter_than_what_a_row_has_at_least(least, want):
+  """What is read is what the shortest branch that is left holds."""
+
+  def run(stack, length):
+    count = lambda x: (x != 0).sum()  # noqa: E731
+    return cache_lib.read(count, [stack], 0, length, least)
+
+  stack = jnp.ones((1, 1, 1, 2048, 8))
+  lowered = jax.jit(run).lower(stack, jnp.int32(9))
+  text = lowered.as_text()
+  slots = (
+    want[-1],
+    *(w for w in cache_lib.widths(2048)[:-1] if f'x{w}x8x' in text),
+  )
+  assert sorted(slots) == sorted(want)
+  made = lowered.compile()
+  for longest in range(least, 2048, 301):
+    width = next(w for w in want if w >= longest)
+    assert made(stack, jnp.int32(longest)) == 8 * width
+
+
+def test_a_chunk_of_prompts_has_no_branch_that_cannot_hold_it():
+  """A row alone is read at once, four of them a quarter at a time."""
+  model = registry.make_model(CONFIGS['qwen2'])
+  params = jax.eval_shape(model.init, jax.random.key(0))
+  read = functools.partial(model.prefill, new_tokens=NEW, block=BLOCK)
+
+  def branches(rows):
+    """Which widths there are branches of, for prompts of 1024 tokens."""
+    tokens = jax.ShapeDtypeStruct((rows, 1024), jnp.int32)
+    lowered = jax.jit(read).lower(params, tokens, tokens.update(shape=(rows,)))
+    (cache, _), text = lowered.out_info, lowered.as_text()
+    *_, K, S, H = cache.keys[0].shape
+    return [w for w in cache_lib.widths(S) if f'{rows}x{K}x{w}x{H}x' in text]
+
+  assert [len(branches(1)), len(branches(4))] == [1, 2]
+
+
 @functools.partial(jax.jit, static_argnums=0)
 def _prefill(model, params, prompt_BxS):
   return model.prefill(

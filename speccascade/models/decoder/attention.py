@@ -143,7 +143,8 @@ class Attention(nn.Module):
       context.write(old, layer, new, self.ring)
       for old, new in zip(cached, kv, strict=True)
     )
-    return cache_lib.read(attend, kv, layer, context.longest), kv
+    T = q_BxTxNxH.shape[1]
+    return cache_lib.read(attend, kv, layer, context.longest, T), kv
 
   def _is_short(self, x_BxTxD, cached, context):
     """Whether a GPU attends by a kernel of ours, in a stack of this layer."""
