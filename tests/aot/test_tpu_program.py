@@ -70,12 +70,21 @@ def _cell(make, data):
   ],
   ids=['gemma', 'gemma-wide', 'gemma-int8', 't5'],
 )
-def compiled(libtpu, request):
-  """(cell, its program, the text of that)."""
+def compiled(libtpu, request, tmp_path_factory):
+  """(cell, its program, the text of that, what the cell needs)."""
   del libtpu
   make, data, changes = request.param
   cell = dataclasses.replace(_cell(make, data), **changes)
-  return cell, *fit.compiled(program.cascade(cell))
+  made, compile_ = [], fit.compiled
+
+  def kept(lowered):
+    made.extend(compile_(lowered))
+    return made
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(fit, 'compiled', kept)
+    found = fit.of(cell, tmp_path_factory.mktemp('programs'))
+  return cell, *made, found
 
 
 def _loop(text):
@@ -90,7 +99,7 @@ def test_no_transfer_to_the_host(compiled):
 
 def test_no_copy_of_a_cache(compiled):
   """Nor of any layer of one: a layer of a row is the least that is told."""
-  cell, _, text = compiled
+  cell, _, text, _ = compiled
   own, body = _loop(text)
   heads, width = cell.verifier.num_heads, cell.verifier.head_dim
   layer = 2 * S * heads * width // 2
@@ -99,7 +108,7 @@ def test_no_copy_of_a_cache(compiled):
 
 def test_a_program_does_not_begin_with_copies_of_its_weights(compiled):
   """The least kernel of all layers counts that attention reads, of a device."""
-  cell, _, text = compiled
+  cell, _, text, _ = compiled
   own, _ = _loop(text)
   for model in (cell.drafter, cell.verifier):
     heads = getattr(model, 'num_kv_heads', model.num_heads)
@@ -111,7 +120,7 @@ def test_a_program_does_not_begin_with_copies_of_its_weights(compiled):
 
 def test_no_gather_of_the_vocabulary(compiled):
   """Rows of logits stay where they were computed."""
-  cell, _, text = compiled
+  cell, _, text, _ = compiled
   own, body = _loop(text)
   moved = own.of(body)
   assert moved.numbers['all-reduce'] > 0
@@ -123,7 +132,7 @@ def test_no_gather_of_the_vocabulary(compiled):
 
 def test_caches_are_divided(compiled):
   """Over heads as far as they go, and over rows: nothing is held twice."""
-  cell, _, text = compiled
+  cell, _, text, _ = compiled
   own, _ = _loop(text)
   carried = [
     x.dims
@@ -149,22 +158,25 @@ def test_weights_take_what_their_shapes_do(libtpu, make):
   assert own <= made.argument_size_in_bytes < 1.01 * own
 
 
-def test_what_it_needs(compiled):
+def test_what_it_needs(compiled, monkeypatch):
   """An iteration moves what it must and little more, of int8 weights too.
 
   They are cast where they are read.
   """
-  cell, made, text = compiled
-  found = fit.read(cell, made, text)
+  cell, made, text, found = compiled
   assert found['fits']
-  assert found['peak'] >= found['arguments']
+  held = sum(map(needs._share, jax.tree.leaves(cell.params())))
+  assert found['peak'] >= found['arguments'] >= held
+  assert found['caches'] <= found['temporaries']
   assert 0.9 < found['iteration'] / needs.floor(cell) < 1.1
   assert found['drafter_step'] * (GAMMA + 1) < found['iteration']
   assert found['host_transfers'] == found['copies'] == []
   assert needs.memory(cell) < chips.CHIPS['v5e'].hbm
-  found |= {'devices': 4, 'flops': needs.flops(cell)}
   times = predict.times(found, chips.CHIPS['v5e'], GAMMA)
   assert 0 < times.drafter_step < times.verifier_token < times.iteration
+  less = dataclasses.replace(chips.CHIPS['v5e'], hbm=found['peak'] - 1)
+  monkeypatch.setitem(chips.CHIPS, 'v5e', less)
+  assert not fit.read(cell, made, text)['fits']
 
 
 @pytest.mark.parametrize('make', [_gemma, _t5])
