@@ -235,6 +235,17 @@ def unembed(x_BxTxD, table_VxD, scale_V=None):
   return sharding.constrain(logits_BxTxV, sharding.LOGITS)
 
 
+def made_once(x):
+  """Returns x, which a TPU does not compute again for each of its uses.
+
+  Where memory is scarce its compiler would, of logits by reading the whole
+  table each time.
+  """
+  return lax.platform_dependent(
+    x, tpu=lax.optimization_barrier, default=lambda x: x
+  )
+
+
 ACTIVATIONS = {
   'gelu': functools.partial(jax.nn.gelu, approximate=True),
   'relu': jax.nn.relu,

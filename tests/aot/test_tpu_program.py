@@ -14,6 +14,7 @@ import pytest
 from speccascade import sharding
 from speccascade.aot import chips, fit, needs, predict, program, traffic
 from speccascade.decoding import blocks, schedules
+from speccascade.models import presets
 from speccascade.models.gemma2 import config as gemma2
 from speccascade.models.t5 import config as t5
 
@@ -235,6 +236,18 @@ def test_slots_fit_if_their_peak_does(monkeypatch, tmp_path):
   monkeypatch.setattr(program, 'served', served)
   found = fit.slots(cell, 32, tmp_path)
   assert found == {'fits': False, 'peak': 19.5 * 2**30}
+
+
+@pytest.mark.large
+def test_logits_are_made_once_where_a_chip_is_nearly_full(tmp_path):
+  """Of those that are made for each use, the table is read each time."""
+  pair = [presets.get(x, dtype='bfloat16') for x in ('qwen3_0_6b', 'qwen3_14b')]
+  cell = program.Cell(
+    *pair, 'v6e:1x1', 1, batch=8, prompt=1024, new_tokens=128, gamma=5
+  )
+  found = fit.of(cell, tmp_path)
+  assert found['peak'] > 0.95 * chips.of(cell.topology)[1].hbm
+  assert found['iteration'] < 1.02 * found['floor']
 
 
 def test_flops_of_products_count_loops_and_the_largest_branch():

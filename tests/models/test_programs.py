@@ -126,6 +126,24 @@ def test_a_decode_loop_copies_nothing_large(name, stacked):
       assert x.size not in sizes
 
 
+@pytest.mark.parametrize('name', ['gemma2', 't5'])
+def test_a_tpu_computes_the_logits_of_a_block_once(name):
+  """Its compiler makes nothing again that such a barrier returned."""
+  model = registry.make_model(registry.FAMILIES[name].examples[0])
+  params = jax.eval_shape(model.init, jax.random.key(0))
+  token_BxS = jax.ShapeDtypeStruct((3, 5), jnp.int32)
+  prefill = functools.partial(model.prefill, new_tokens=4, block=2)
+  cache, last_B = jax.eval_shape(
+    prefill, params, token_BxS, jax.ShapeDtypeStruct((3,), jnp.int32)
+  )
+  token_BxT = jax.ShapeDtypeStruct((3, 2), last_B.dtype)
+  traced = jax.jit(model.extend).trace(params, cache, token_BxT)
+  barrier = rf'optimization_barrier .*tensor<3x2x{model.vocab_size}xf32>'
+  for platform, number in {'tpu': 1, 'cuda': 0, 'cpu': 0}.items():
+    text = traced.lower(lowering_platforms=(platform,)).as_text()
+    assert len(re.findall(barrier, text)) == number
+
+
 @pytest.mark.parametrize('name', ['gemma2', 'gemma3', 'qwen2', 't5'])
 def test_an_unrolled_layer_is_traced_once_a_kind(name):
   """However deep a model is: a layer more is a call more."""

@@ -102,4 +102,5 @@ class Decoder(base.Reader):
     cache = cache.replace(
       length_B=cache.length_B + token_BxT.shape[1], keys=keys, values=values
     )
-    return self.logits(params, common.chosen(x_BxTxD, at_B)), cache
+    logits_BxTxV = self.logits(params, common.chosen(x_BxTxD, at_B))
+    return common.made_once(logits_BxTxV), cache
