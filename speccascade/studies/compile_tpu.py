@@ -1,11 +1,12 @@
 """Compiles pairs for slices of TPU: what fits, and what an iteration costs."""
 
 import dataclasses
+import functools
 import itertools
 import math
+import os
 from collections.abc import Iterator
-from concurrent import futures
-from typing import Any
+from typing import Annotated, Any
 
 import pydantic
 import tqdm
@@ -14,9 +15,11 @@ from etils import epath
 from speccascade import config, sharding
 from speccascade.aot import chips, fit, needs, predict, program, table
 from speccascade.models import presets
+from speccascade.runs import workdir as workdir_lib
+from speccascade.runs import workers
 from speccascade.storage import files, json_text
 
-_SIDE_BY_SIDE = 2  # Programs: the compiler itself uses several cores.
+_LEAST = 2  # Processes: one a core, of some 1.2 GB each.
 
 
 class CompileTpu(config.Schema):
@@ -48,7 +51,7 @@ class CompileTpu(config.Schema):
   batch_sizes: tuple[config.Rows, ...] = pydantic.Field((1,), min_length=1)
   prompts: tuple[config.Tokens, ...] = pydantic.Field((1024,), min_length=1)
   new_tokens: config.Tokens = 128
-  gamma: config.Gamma = 5
+  gamma: Annotated[config.Gamma, pydantic.Field(ge=1)] = 5
   data: config.Rows = 1
   dtype: config.Dtype = 'bfloat16'
   drafter_weights: config.Weights = None
@@ -79,10 +82,13 @@ def run(study: CompileTpu, workdir: epath.PathLike) -> str:
     The table.
 
   Raises:
-    ValueError: libtpu is not installed or knows no such slice, or `data` or
-      `drafter_devices` does not divide its devices.
+    ValueError: libtpu is not installed or knows no such slice, `data` or
+      `drafter_devices` does not divide its devices, or another process works
+      in `workdir`.
+    OSError: `workdir` cannot be written.
+    futures.BrokenExecutor: a process was killed, or the compiler ended it.
   """
-  workdir, rows = epath.Path(workdir), []
+  rows = []
   wanted = list(
     itertools.product(
       study.pairs,
@@ -94,20 +100,24 @@ def run(study: CompileTpu, workdir: epath.PathLike) -> str:
   for name in itertools.chain.from_iterable(map(_slices, study.topologies)):
     data, *model = program.mesh(name, study.data).devices.shape
     sharding.check_splits(study.drafter_devices, (data, math.prod(model)))
-  with tqdm.tqdm(total=len(wanted), unit='cell') as bar:
-    for row in _rows(study, wanted, workdir / 'programs'):
+  with (
+    workdir_lib.sole(workdir) as folder,
+    tqdm.tqdm(total=len(wanted), unit='cell') as bar,
+  ):
+    for row in _rows(study, wanted, folder / 'programs'):
       rows.append(row)
-      files.write(workdir / 'table.json', json_text.dumps(rows, indent=1))
+      files.write(folder / 'table.json', json_text.dumps(rows, indent=1))
       bar.update()
-  text = table.markdown(rows, study.gamma)
-  files.write(workdir / 'table.md', f'{text}\n')
+    text = table.markdown(rows, study.gamma)
+    files.write(folder / 'table.md', f'{text}\n')
   return text
 
 
 def _rows(study, wanted, kept) -> Iterator[dict[str, Any]]:
   """The row of each cell, in order."""
-  with futures.ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
-    yield from pool.map(lambda x: _row(study, *x, kept), wanted)
+  number = max(_LEAST, os.cpu_count())
+  row = functools.partial(_row, study, kept)
+  yield from workers.each(row, wanted, min(number, len(wanted)))
 
 
 def _models(pair, dtype):
@@ -125,8 +135,9 @@ def _slices(topology):
   return [f'{version}:{name}' for name in chip.slices]
 
 
-def _row(study, pair, slices, prompt, batch, kept):
+def _row(study, kept, wanted):
   """What the smallest of the slices that fits needs."""
+  pair, slices, prompt, batch = wanted
   models = _models(pair, study.dtype)
   version, chip = chips.of(slices[0])
   row = {'pair': list(pair), 'version': version, 'gamma': study.gamma}

@@ -3,19 +3,15 @@
 Worker processes import this module, so it does not import JAX.
 """
 
-import contextlib
 import dataclasses
 import functools
 import hashlib
-import multiprocessing
 import os
-import signal
-import threading
-from concurrent import futures
 from typing import Any
 
 import numpy as np
 
+from speccascade.runs import workers
 from speccascade.tasks import base
 
 _CHUNK = 4096  # Examples that a worker tokenises at a time.
@@ -109,29 +105,11 @@ def tokenize(
   if num_workers <= 1:
     parts = list(map(chunk, chunks))
   else:
-    # A forked child of a process that has started JAX can deadlock.
-    context = multiprocessing.get_context('spawn')
-    with futures.ProcessPoolExecutor(num_workers, context) as pool:
-      with _uninterrupted():
-        results = pool.map(chunk, chunks)
-      parts = list(results)
+    parts = list(workers.each(chunk, chunks, num_workers))
   arrays = zip(*parts, strict=True)
   return Examples(
     *(None if a[0] is None else np.concatenate(a) for a in arrays)
   )
-
-
-@contextlib.contextmanager
-def _uninterrupted():
-  """Ignores Ctrl-C, for good in processes that start here."""
-  if threading.current_thread() is not threading.main_thread():
-    yield  # Signals are the main thread's.
-    return
-  before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-  try:
-    yield
-  finally:
-    signal.signal(signal.SIGINT, before)
 
 
 def _tokenize_chunk(task, tokenizer, split, length, input_length, chunk):

@@ -6,12 +6,14 @@ import pytest
 
 from speccascade import config as config_lib
 from speccascade.aot import fit
+from speccascade.runs import workers
 from speccascade.studies import compile_tpu
 
 pytestmark = pytest.mark.skipif(
   importlib.util.find_spec('libtpu') is None, reason='needs libtpu'
 )
 _GIB = 2**30
+_EACH = workers.each
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +32,8 @@ def compiled(monkeypatch):
     return {
       'fits': True, 'devices': 8, 'arguments': 7 * _GIB, 'peak': 8 * _GIB,
       'temporaries': _GIB // 4, 'iteration': 10e9, 'drafter_step': 1e9,
-      'collectives': {'all-reduce': [10, 2e6]}, 'host_transfers': [],
+      'collectives': {'all-reduce': [10, 2e6]}, 'drafter_collectives': {},
+      'host_transfers': [],
       'caches': _GIB // 8, 'copies': [], 'floor': 9.9e9, 'flops': dict.fromkeys(
         ('drafter_step', 'verifier_step', 'block'), 1e9
       ),
@@ -45,6 +48,8 @@ def compiled(monkeypatch):
 
   monkeypatch.setattr(fit, 'of', of)
   monkeypatch.setattr(fit, 'slots', slots)
+  here = lambda row, cells, number: map(row, cells)  # noqa: E731
+  monkeypatch.setattr(workers, 'each', here)  # As what stands for it is.
   return asked
 
 
@@ -93,6 +98,16 @@ def test_slots_must_fit_too_where_they_are_asked_for(compiled, tmp_path):
   assert line.endswith('| 9.00 | 0.06 | 9.50 |')
 
 
+def test_cells_are_shared_out_to_processes(tmp_path, monkeypatch):
+  """Of those that fit no slice by their shapes nothing is compiled."""
+  pair = 'gemma2_2b', 'gemma2_27b'
+  study = _study(pair, topologies=('v5e:1x1',), batch_sizes=(1, 8))
+  want = compile_tpu.run(study, tmp_path / 'here')
+  assert want.count('none: ') == 2
+  monkeypatch.setattr(workers, 'each', _EACH)
+  assert compile_tpu.run(study, tmp_path / 'there') == want
+
+
 def test_weights_are_a_choice(compiled, tmp_path):
   study = _study(topologies=('v5e:2x4',), verifier_weights='int8')
   text = compile_tpu.run(study, tmp_path)
@@ -114,7 +129,10 @@ def test_what_fits_no_slice_is_told_with_how_near_it_came(tmp_path):
 @pytest.mark.parametrize(
   ('fields', 'line'),
   [
-    ({'topologies': ('v5e:2x4', 'v5e:9x9')}, 'topology v5e:9x9: '),
+    (
+      {'topologies': ('v5e:2x4', 'v5e:9x9')},
+      'topology v5e:9x9: .* name a slice of v5e, such as 1x1, 2x2, 2x4, 4x4',
+    ),
     ({'data': 3}, 'data=3 must divide the 1 devices of v5e:1x1'),
   ],
 )
@@ -131,8 +149,19 @@ def test_bad_slices_are_told_before_anything_is_compiled(
   [
     ({'pairs': (('gemma2_2b', 'gemma2_28b'),)}, 'gemma2_28b'),
     ({'topologies': ('v9',)}, "'v9:' must be a version"),
+    ({'gamma': 0}, 'gamma'),
   ],
 )
 def test_unknown_names_are_told(fields, line):
   with pytest.raises(ValueError, match=line):
     _study(**fields)
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_compiled(
+  compiled, tmp_path
+):
+  file = tmp_path / 'file'
+  file.write_text('')
+  with pytest.raises(OSError, match='file'):
+    compile_tpu.run(_study(), file)
+  assert compiled == []

@@ -1,8 +1,4 @@
 import dataclasses
-import signal
-import subprocess
-import sys
-from concurrent import futures
 
 import numpy as np
 import pytest
@@ -142,17 +138,3 @@ def test_batches_resume_at_the_very_next_one():
     got = next(resumed)
     for name in ('token_BxT', 'weight_BxT'):
       np.testing.assert_array_equal(got[name], batch[name])
-
-
-def test_processes_that_tokenise_leave_ctrl_c_to_the_one_that_started_them():
-  before = signal.getsignal(signal.SIGINT)
-  code = 'import signal as s; print(s.getsignal(s.SIGINT) is s.SIG_IGN)'
-
-  def ignores():
-    with data._uninterrupted():
-      return subprocess.check_output([sys.executable, '-c', code], text=True)
-
-  assert ignores() == 'True\n'
-  assert signal.getsignal(signal.SIGINT) is before
-  with futures.ThreadPoolExecutor() as pool:  # Where signals do not arrive.
-    pool.submit(ignores).result()

@@ -1,0 +1,38 @@
+import math
+import os
+import signal
+import subprocess
+import sys
+from concurrent import futures
+
+import pytest
+
+from speccascade.runs import workers
+
+
+def test_results_come_in_the_order_of_the_items():
+  assert [*workers.each(math.sqrt, [9.0, 4.0, 1.0], 2)] == [3, 2, 1]
+
+
+def test_what_one_raises_is_raised_here():
+  with pytest.raises(ValueError, match='math domain error'):
+    [*workers.each(math.sqrt, [1.0, -1.0], 1)]
+
+
+def test_one_that_ends_is_told():
+  with pytest.raises(futures.BrokenExecutor):
+    [*workers.each(os._exit, [3], 1)]
+
+
+def test_they_leave_ctrl_c_to_the_process_that_started_them():
+  before = signal.getsignal(signal.SIGINT)
+  code = 'import signal as s; print(s.getsignal(s.SIGINT) is s.SIG_IGN)'
+
+  def ignores():
+    with workers._uninterrupted():
+      return subprocess.check_output([sys.executable, '-c', code], text=True)
+
+  assert ignores() == 'True\n'
+  assert signal.getsignal(signal.SIGINT) is before
+  with futures.ThreadPoolExecutor() as pool:  # Where signals do not arrive.
+    pool.submit(ignores).result()
