@@ -12,7 +12,7 @@ GIB = 2**30
 
 @dataclasses.dataclass(frozen=True)
 class Chip:
-  """What a device of a slice has; a chip of v4 and of tpu7x is two devices.
+  """What a device of a slice has; a chip of tpu7x is two devices.
 
   Attributes:
     hbm: bytes of memory.
@@ -32,9 +32,7 @@ class Chip:
 
 
 CHIPS = {
-  'v4': Chip(
-    16 * GIB, 0.614e12, 137e12, 150e9, ('2x2x1', '2x2x2', '2x2x4'), devices=2
-  ),
+  'v4': Chip(32 * GIB, 1.228e12, 275e12, 300e9, ('2x2x1', '2x2x2', '2x2x4')),
   'v5e': Chip(16 * GIB, 0.819e12, 197e12, 200e9, ('1x1', '2x2', '2x4', '4x4')),
   'v5p': Chip(95 * GIB, 2.765e12, 459e12, 600e9, ('2x2x1', '2x2x2', '2x2x4')),
   'v6e': Chip(32 * GIB, 1.640e12, 918e12, 448e9, ('1x1', '2x2', '2x4', '4x4')),

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import importlib.metadata
+import os
 import pathlib
 import re
 import tempfile
@@ -14,9 +15,15 @@ from etils import epath
 from speccascade.aot import chips, hlo, needs, program, traffic
 from speccascade.storage import files, json_text
 
-_OVER = re.compile(r'(?:Used |\()([\d.]+)([KMGT])\)? (?:of|exceeds)')
+# Of its large memory; of its fast one a larger slice has no more.
+_OVER = re.compile(
+  r'(?:Used |\()([\d.]+)([KMGT])\)? (?:of [\d.]+[KMGT] hbm|exceeds \w+ hbm)',
+  re.IGNORECASE,
+)
 _UNITS = {'K': 2**10, 'M': 2**20, 'G': 2**30, 'T': 2**40}
-_FORM = 1  # Of what is kept: of another number, cells are compiled anew.
+_OTHERS = re.compile('--xla_(gpu|cpu|force_host)_')
+_FORM = 2  # Of what is kept: of another number, cells are compiled anew.
+_DRAFT = 'draft/while'  # Where the loop over drafter steps is from.
 _LARGE = 2**20  # Bytes of a copy that is told, of up to eight rows.
 
 
@@ -26,8 +33,8 @@ def of(cell: program.Cell, kept: epath.PathLike) -> dict[str, Any]:
   They are 'fits', 'devices' and 'peak', or 'error', what the compiler said
   where it has none; where the loop fits, 'arguments', 'temporaries', 'caches'
   (of the temporaries), 'iteration' and 'drafter_step' (bytes that they move),
-  'collectives' (number and bytes by kind, of an iteration), 'floor' (bytes that
-  it must move), 'flops' (of all devices, by part), and names of
+  'collectives' and 'drafter_collectives' (number and bytes by kind, of either),
+  'floor' (bytes that an iteration must move), 'flops' (by part), and names of
   'host_transfers' and of 'copies' of a cache.
 
   Args:
@@ -80,7 +87,9 @@ def _kept(lowered, topology, kept, needs_of):
   text = '\n'.join((
     lowered.as_text(),
     topology,
+    str(chips.of(topology)[1].hbm),
     importlib.metadata.version('libtpu'),
+    *_flags(),
     f'form {_FORM}',
   ))  # fmt: skip
   name = hashlib.sha256(text.encode()).hexdigest()[:32]
@@ -88,9 +97,16 @@ def _kept(lowered, topology, kept, needs_of):
   if path.exists():
     return json_text.loads(path.read_text())
   found = needs_of(lowered)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  files.write(path, json_text.dumps(found))
+  if 'error' not in found:  # It may pass.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write(path, json_text.dumps(found))
   return found
+
+
+def _flags():
+  """What the environment tells the compiler, but of other platforms."""
+  told = [os.environ.get(x, '') for x in ('XLA_FLAGS', 'LIBTPU_INIT_ARGS')]
+  return sorted(x for x in ' '.join(told).split() if not _OTHERS.match(x))
 
 
 def _of(cell, lowered):
@@ -153,19 +169,22 @@ def read(
     'temporaries': memory.temp_size_in_bytes,
     'peak': memory.peak_memory_in_bytes,
     'iteration': moved.hbm,
-    'collectives': {
-      kind: [moved.numbers[kind], moved.collectives[kind]]
-      for kind in sorted(moved.numbers)
-    },
+    'collectives': _by_kind(moved),
     'host_transfers': own.host_transfers(),
     'copies': own.copies(_LARGE * max(1, cell.batch // 8), body),
   }
-  steps = [
-    own.of(own.body(loop)).hbm
-    for loop in own.loops(body)
-    if own.module.trips(loop) == cell.gamma + 1 and own.loops(own.body(loop))
-  ]
-  return found | ({'drafter_step': steps[0]} if steps else {})
+  (loop,) = (x for x in own.loops(body) if x.source.endswith(_DRAFT))
+  step = own.of(own.body(loop))
+  return found | {
+    'drafter_step': step.hbm, 'drafter_collectives': _by_kind(step)
+  }  # fmt: skip
+
+
+def _by_kind(moved):
+  return {
+    kind: [moved.numbers[kind], moved.collectives[kind]]
+    for kind in sorted(moved.numbers)
+  }
 
 
 def main_loop(own: traffic.Program) -> hlo.Instruction:

@@ -15,7 +15,8 @@ _LINE = re.compile(r'^\s+(ROOT )?%?([^\s=]+) = (.*)$')
 _SHAPE = re.compile(r'([a-z]\w*)\[([\d,]*)\](\{[^}]*\})?')
 _NAME = re.compile(r'%([\w.\-]+)')
 _CALLED = re.compile(
-  r'(?:calls|to_apply|body|condition|branch_computations|called_computations)='
+  r'(?:calls|to_apply|body|condition|branch_computations|called_computations'
+  r'|true_computation|false_computation)='
   r'(?:\{([^}]*)\}|%?([\w.\-]+))'
 )
 

@@ -113,13 +113,18 @@ def _filled(config, stacked, batch, prompt, new_tokens, block):
 
 
 def flops(cell: program.Cell) -> dict[str, float]:
-  """Flops of all devices: a drafter step, and blocks of 1 and gamma + 1."""
+  """Flops of a device: a drafter step, and blocks of 1 and gamma + 1."""
+  data, *model = program.mesh(cell.topology, cell.data).devices.shape
+  # Rows that do not divide are computed by all.
+  rows = data if cell.batch % data == 0 else 1
+  verifier = rows * math.prod(model)
+  drafter = rows * (cell.drafter_devices or math.prod(model))
   return {
-    name: _of_block(T, config, *_shape(cell))
-    for name, config, T in (
-      ('drafter_step', cell.drafter, 1),
-      ('verifier_step', cell.verifier, 1),
-      ('block', cell.verifier, cell.gamma + 1),
+    name: _of_block(T, config, *_shape(cell)) / devices
+    for name, config, T, devices in (
+      ('drafter_step', cell.drafter, 1, drafter),
+      ('verifier_step', cell.verifier, 1, verifier),
+      ('block', cell.verifier, cell.gamma + 1, verifier),
     )
   }
 
@@ -146,6 +151,11 @@ def _flops(jaxpr):
   return sum(map(_of_equation, jaxpr.eqns))
 
 
+def _of_tpu(platforms):
+  named = [x is not None and 'tpu' in x for x in platforms]
+  return named.index(True) if any(named) else platforms.index(None)
+
+
 def _of_equation(eqn):
   if eqn.primitive.name == 'dot_general':
     (contracted, _), _ = eqn.params['dimension_numbers']
@@ -162,5 +172,7 @@ def _of_equation(eqn):
     return 0.0
   found = [_flops(x) for x in inside]
   if eqn.primitive.name == 'cond':
-    return max(found)
+    # A TPU's where platforms choose: a GPU is given a lone token eight times.
+    platforms = eqn.params.get('branches_platforms')
+    return found[_of_tpu(platforms)] if platforms else max(found)
   return sum(found) * eqn.params.get('length', 1)

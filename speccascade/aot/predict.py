@@ -34,16 +34,15 @@ def times(needs: dict[str, Any], chip: chips.Chip, gamma: int) -> Times:
     chip: of its slice.
     gamma: draft length.
   """
-  share = {k: v / needs['devices'] for k, v in needs['flops'].items()}
-  step = needs['drafter_step']
-  block = needs['iteration'] - (gamma + 1) * step
-  links = _links(needs['collectives'], chip)
-  drafting = _part(step, share['drafter_step'], chip)
-  whole = (gamma + 1) * drafting + _part(block, share['block'], chip) + links
+  flops, steps = needs['flops'], gamma + 1
+  block = needs['iteration'] - steps * needs['drafter_step']
+  links = _links(needs['drafter_collectives'], chip)
+  others = _links(needs['collectives'], chip) - steps * links
+  step = _part(needs['drafter_step'], flops['drafter_step'], chip) + links
+  whole = steps * step + _part(block, flops['block'], chip) + others
   # A block of one token moves what a longer one does, all but its logits.
-  alone = _part(block, share['verifier_step'], chip)
-  alone += links * block / needs['iteration']
-  return Times(1e3 * alone, 1e3 * drafting, 1e3 * whole)
+  alone = _part(block, flops['verifier_step'], chip) + others
+  return Times(1e3 * alone, 1e3 * step, 1e3 * whole)
 
 
 def tokens(acceptance: float, gamma: int) -> float:

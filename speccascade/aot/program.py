@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import importlib.util
 import os
 from typing import Any
 
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 from jax.experimental import topologies
 
 from speccascade import methods, sharding
+from speccascade.aot import chips
 from speccascade.decoding import branches, results, schedules, serving
 from speccascade.decoding import loop as loop_lib
 from speccascade.decoding import queue as queue_lib
@@ -72,12 +74,17 @@ def devices(topology: str) -> tuple[Any, ...]:
   # Nobody is asked which TPU this machine has, and none is taken from others.
   os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')
   os.environ.setdefault('ALLOW_MULTIPLE_LIBTPU_LOAD', '1')
+  version, chip = chips.of(topology)
+  # Both cores of a chip are one device, as where a program runs.
+  own = {'chip_config_name': 'megacore'} if version == 'v4' else {}
   try:
-    found = topologies.get_topology_desc(platform='tpu', topology_name=topology)
+    found = topologies.get_topology_desc(topology, 'tpu', **own)
   except Exception as error:
+    remedy = f'name a slice of {version}, such as {", ".join(chip.slices)}'
+    if importlib.util.find_spec('libtpu') is None:
+      remedy = "install libtpu (pip install -e '.[aot]')"
     raise ValueError(
-      f'topology {topology}: {str(error).splitlines()[0][:200]}; install '
-      "libtpu (pip install -e '.[aot]') and name a slice of the version"
+      f'topology {topology}: {str(error).splitlines()[0][:200]}; {remedy}'
     ) from None
   return tuple(found.devices)
 

@@ -134,7 +134,7 @@ class Program:
       return sum(map(self.of, names), Traffic())
     kind = x.op.removesuffix('-start')
     if kind in COLLECTIVES:
-      made = sum(s.nbytes for s in x.shapes[:1])
+      made = sum(s.nbytes for s in _results(x))
       counter = collections.Counter
       return Traffic(
         self._moved(x, own), counter({kind: made}), counter({kind: 1})
@@ -142,7 +142,7 @@ class Program:
     return Traffic(self._moved(x, own))
 
   def _branch(self, x):
-    names = next(iter(x.called.values()))
+    names = [y for names in x.called.values() for y in names]
     plain = [n for n in names if not self.loops(n)] or names
     return max(map(self.of, plain), key=lambda t: t.hbm)
 
@@ -152,14 +152,14 @@ class Program:
     if x.op == 'fusion':
       return self._fused(x, shapes)
     if x.op == 'dynamic-update-slice':
-      return 2 * _hbm(shapes[1])
-    if x.op.removesuffix('-start') in _PARTS:
-      return 2 * _hbm(x.shapes[:1])
+      return _hbm(shapes[1]) + _like(shapes[1], x.shapes)
+    if x.op in _PARTS:
+      return _hbm(x.shapes) + _like(x.shapes, shapes[0])
     if x.op == 'copy-start':  # Makes (destination, source, context).
       return _hbm(x.shapes[:1]) + sum(map(_hbm, shapes[:1]))
     if x.op == 'broadcast':
       return _hbm(x.shapes)
-    return _hbm(x.shapes) + sum(map(_hbm, shapes))
+    return _hbm(_results(x)) + sum(map(_hbm, shapes))
 
   def _fused(self, x, shapes):
     """A slice of an operand counts as the slice, an update as the update."""
@@ -169,14 +169,24 @@ class Program:
       for number, given in enumerate(shapes)
       if _hbm(given)
     )
-    if not _hbm(x.shapes):
-      return read
-    inside, root = self.module.computations[name], self.module.root(name)
-    while root.op == 'bitcast':
-      root = inside[root.operands[0]]
-    if root.op == 'dynamic-update-slice':
-      return read + sum(s.nbytes for s in inside[root.operands[1]].shapes)
-    return read + _hbm(x.shapes)
+    return read + self._written(x, name)
+
+  def _written(self, x, computation):
+    """Bytes that a fusion writes."""
+    inside = self.module.computations[computation]
+    root, total = self.module.root(computation), 0
+    names = root.operands if root.op == 'tuple' else (root.name,)
+    if len(names) != len(x.shapes):  # As of a reduction of several arrays.
+      return _hbm(x.shapes)
+    for shape, name in zip(x.shapes, names, strict=True):
+      made = inside[name]
+      while made.op == 'bitcast':
+        made = inside[made.operands[0]]
+      update = (shape,)
+      if made.op == 'dynamic-update-slice':
+        update = inside[made.operands[1]].shapes
+      total += _like(update, (shape,))
+    return total
 
   def _read(self, computation, number, whole):
     """Bytes that a fusion reads of a parameter of so many."""
@@ -187,22 +197,25 @@ class Program:
       for x in inside.values()
       if x.op == 'parameter' and x.text.startswith(f'parameter({number})')
     )
-    total, left = 0, [start]
+    total, left = 0, [(start, False)]
     while left:
-      name = left.pop()
-      if inside[name].root:
+      name, updated = left.pop()
+      if inside[name].root and not updated:
         return whole
       for user in users[name]:
         if user.op == 'bitcast':
-          left.append(user.name)
+          left.append((user.name, updated))
         elif user.op in _PARTS and user.operands[0] == name:
           total += user.shapes[0].nbytes
         elif user.op == 'dynamic-update-slice' and user.operands[0] == name:
-          continue  # In place: what is written counts where it is written.
+          # In place: what is written counts where it is written.
+          left.append((user.name, True))
+        elif user.op == 'tuple' and updated:
+          continue  # It is returned.
         elif user.op == 'fusion':
           (nested,) = user.called['calls']
           if self.module.root(nested).op == 'copy' and len(user.operands) == 1:
-            left.append(user.name)  # Laid out anew as it is read.
+            left.append((user.name, updated))  # Laid out anew as it is read.
             continue
           for i, operand in enumerate(user.operands):
             if operand == name:
@@ -221,5 +234,18 @@ class Program:
     return self._used[computation]
 
 
+def _results(x):
+  """Arrays that an instruction makes, of those that it starts, too."""
+  if not x.op.endswith('-start') or x.op == 'all-reduce-start':
+    return x.shapes
+  number = len(x.operands)  # Of (operands, results, ...).
+  return x.shapes[number : 2 * number]
+
+
 def _hbm(shapes):
   return sum(s.nbytes for s in shapes if not s.space)
+
+
+def _like(part, whole):
+  """Bytes of a part of an array, where the array lies in HBM."""
+  return 0 if whole[0].space else sum(s.nbytes for s in part)

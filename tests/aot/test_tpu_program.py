@@ -217,6 +217,95 @@ def test_what_was_compiled_is_kept(monkeypatch, tmp_path):
   assert len(made) == 2
 
 
+@pytest.mark.parametrize(
+  'told',
+  [
+    'INTERNAL: no space left on device',
+    'Ran out of memory in memory space vmem. Used 32.42M of 16.00M vmem.',
+  ],
+)
+def test_what_failed_is_no_size_and_is_tried_again(told, monkeypatch, tmp_path):
+  made = []
+
+  def compiled(lowered):
+    made.append(lowered)
+    raise jax.errors.JaxRuntimeError(told)
+
+  monkeypatch.setattr(fit, 'compiled', compiled)
+  for _ in range(2):
+    found = fit.of(_cell(_gemma, 2), tmp_path)
+    assert found == {'fits': False, 'error': told, 'devices': 4}
+  assert len(made) == 2
+
+
+def test_what_is_kept_hangs_on_the_flags_of_the_compiler(monkeypatch, tmp_path):
+  lowered, made = jax.jit(jnp.sin).lower(1.0), []
+
+  def needs_of(_):
+    made.append(1)
+    return {'fits': True}
+
+  for flags, calls in (
+    ('', 1),
+    ('--xla_tpu_scoped_vmem_limit_kib=1024', 2),
+    ('--xla_gpu_enable_command_buffer=', 2),  # It does not concern a TPU.
+  ):
+    monkeypatch.setenv('LIBTPU_INIT_ARGS', flags)
+    fit._kept(lowered, 'v5e:2x2', tmp_path, needs_of)
+    assert len(made) == calls
+
+
+def test_layers_that_are_not_stacked_tell_a_drafter_step(libtpu, tmp_path):
+  """Of one row, too, whose step has no loop within it."""
+  del libtpu
+  cell = dataclasses.replace(
+    _cell(_gemma, 1), drafter=_gemma(1), verifier=_gemma(2),
+    topology='v5e:1x1', batch=1, prompt=128, stacked=False,
+  )  # fmt: skip
+  found = fit.of(cell, tmp_path)
+  assert found['fits']
+  step = needs.weights(cell.params()[0])
+  assert 0.5 * step < found['drafter_step'] < 1.5 * step
+  assert found['drafter_collectives'] == {}
+
+
+def test_flops_are_those_of_a_device():
+  """Of what none divides each computes all."""
+  cell = _cell(_gemma, 1)
+  whole = needs.flops(dataclasses.replace(cell, topology='v5e:1x1'))
+  assert needs.flops(cell) == {k: v / 4 for k, v in whole.items()}
+  own = needs.flops(dataclasses.replace(cell, drafter_devices=1))
+  assert own['drafter_step'] == whole['drafter_step']
+  assert own['block'] == whole['block'] / 4
+  three = dataclasses.replace(cell, batch=3)
+  rows = needs.flops(dataclasses.replace(three, data=2))
+  assert rows == {k: 2 * v for k, v in needs.flops(three).items()}
+  # A GPU takes a lone token eight times.
+  one = needs.flops(dataclasses.replace(cell, batch=1))
+  assert one['verifier_step'] < one['block'] / 3
+
+
+def test_times_are_those_of_what_is_moved_computed_and_sent():
+  chip = chips.Chip(0, bandwidth=1e9, flops=1e12, links=1e9, slices=())
+  found = {
+    'iteration': 10e6, 'drafter_step': 1e6,
+    'flops': {'drafter_step': 1e6, 'verifier_step': 1e9, 'block': 9e9},
+    'collectives': {'all-reduce': [7, 3e6]},
+    'drafter_collectives': {'all-reduce': [2, 1e6]},
+  }  # fmt: skip
+  step, rest = 1.0 + 0.002 + 1.0, 0.001 + 0.0
+  times = predict.times(found, chip, gamma=2)
+  # Three steps; a block of 7 MB, of which products take longer; one more sum.
+  assert times.drafter_step == pytest.approx(step)
+  assert times.iteration == pytest.approx(3 * step + 9.0 + rest)
+  assert times.verifier_token == pytest.approx(7.0 + rest)
+
+
+def test_both_cores_of_a_chip_of_v4_are_a_device(libtpu):
+  del libtpu
+  assert len(program.devices('v4:2x2x1')) == 4
+
+
 def test_slots_fit_if_their_peak_does(monkeypatch, tmp_path):
   """Not if it is over the memory of a chip, nor if what they begin with is."""
   cell = _cell(_gemma, 2)

@@ -105,3 +105,101 @@ def test_copies_and_transfers_are_found():
   assert program.host_transfers() == []
   told = _TEXT.replace('%k = bf16', '%s9 = token[] send(%x)\n  %k = bf16')
   assert traffic.Program(told).host_transfers() == ['s9']
+
+
+def _entry(parameters, root, more=''):
+  """Traffic of a program of one instruction."""
+  given = '\n'.join(
+    f'  %p{i} = {shape} parameter({i})' for i, shape in enumerate(parameters)
+  )
+  text = (
+    f'{more}\nENTRY %main () -> f32[] {{\n{given}\n  ROOT %r = {root}\n}}\n'
+  )
+  return traffic.Program(text).of('main')
+
+
+_HBM, _FAST = '{1,0:T(8,128)}', '{1,0:T(8,128)S(1)}'
+
+
+def test_a_slice_is_read_where_it_lies_and_written_where_it_goes():
+  part = 4 * 8 * 128
+
+  def moved(source, made):
+    root = f'f32[8,128]{made} slice(%p0), slice={{[8:16], [0:128]}}'
+    return _entry([f'f32[64,128]{source}'], root).hbm
+
+  assert moved(_HBM, _HBM) == 2 * part
+  assert moved(_HBM, _FAST) == moved(_FAST, _HBM) == part
+  assert moved(_FAST, _FAST) == 0
+
+  def updated(target, update):
+    root = f'f32[64,128]{target} dynamic-update-slice(%p0, %p1, %p2, %p2)'
+    given = f'f32[64,128]{target}', f'f32[8,128]{update}', 's32[]'
+    return _entry(given, root).hbm
+
+  assert updated(_HBM, _HBM) == 2 * part
+  assert updated(_HBM, _FAST) == updated(_FAST, _HBM) == part
+
+
+_PUT = """
+%put (q0: f32[64,128], q1: f32[8,128], q2: s32[]) -> (f32[64,128], f32[8,128]) {
+  %q0 = f32[64,128]{1,0} parameter(0)
+  %q1 = f32[8,128]{1,0} parameter(1)
+  %q2 = s32[] parameter(2)
+  %e = f32[8,128]{1,0} exponential(%q1)
+  %u = f32[64,128]{1,0} dynamic-update-slice(%q0, %e, %q2, %q2)
+  %b = f32[64,128]{1,0} bitcast(%u)
+  MORE
+}
+"""
+
+
+def _put(root):
+  made = 'f32[64,128]{1,0}, f32[8,128]{1,0}'
+  return _entry(
+    ['f32[64,128]{1,0}', 'f32[8,128]{1,0}', 's32[]'],
+    f'({made}) fusion(%p0, %p1, %p2), kind=kLoop, calls=%put',
+    _PUT.replace('MORE', root.replace('MADE', made)),
+  ).hbm
+
+
+def test_of_several_results_an_update_counts_as_such():
+  part = 4 * 8 * 128
+  # The update and what else is returned are written, of what is given is read.
+  assert _put('ROOT %t = (MADE) tuple(%b, %e)') == part + 4 + 2 * part
+  sliced = (
+    '%s = f32[8,128]{1,0} slice(%b), slice={[0:8], [0:128]}\n'
+    '  ROOT %t = (MADE) tuple(%b, %s)'
+  )
+  assert _put(sliced) == part + part + 4 + 2 * part  # And read again.
+
+
+def test_a_collective_of_several_arrays_makes_them_all():
+  small, large = 'f32[2]{0}', 'f32[1024]{0}'
+  root = f'({small}, {large}) all-reduce(%p0, %p1), replica_groups={{}}'
+  found = _entry([small, large], root)
+  assert found.collectives == {'all-reduce': 4 * 1026}
+  assert found.hbm == 2 * 4 * 1026
+  # Of one that is started, (what it was given, what it makes).
+  root = f'({small}, {large}) all-gather-start(%p0), replica_groups={{}}'
+  found = _entry([small], root)
+  assert found.collectives == {'all-gather': 4 * 1024}
+  assert found.hbm == 4 * 1026
+
+
+def test_a_choice_by_a_flag_has_two_branches():
+  more = """
+%one (o: f32[1024]) -> f32[1024] {
+  ROOT %o = f32[1024]{0} parameter(0)
+}
+
+%two (w: f32[1024]) -> f32[1024] {
+  %w = f32[1024]{0} parameter(0)
+  ROOT %c = f32[1024]{0} copy(%w)
+}
+"""
+  root = (
+    'f32[1024]{0} conditional(%p0, %p1, %p1), true_computation=%one, '
+    'false_computation=%two'
+  )
+  assert _entry(['pred[]', 'f32[1024]{0}'], root, more).hbm == 2 * 4 * 1024
