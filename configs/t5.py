@@ -10,7 +10,7 @@ data, without which they are Hugging Face datasets.
 
 In bfloat16 small and large take 2 GB, small and XL 6 GB, beside caches: one
 chip of 16 GB does. Nothing here was run at this size. An estimate from the
-paper's counts: 40 points at 4 temperatures over 3,000 short outputs take some
+paper's counts: 39 points at 4 temperatures over 3,000 short outputs take some
 hours of one chip, over 11,305 or 13,368 documents about a day.
 """
 

@@ -2,7 +2,7 @@ r"""Estimates hours and chip-hours of a sweep, from a table of compile_tpu.
 
 python experiments/estimate_tpu.py --table=results/compile_tpu/table.json \
   --pair=t5_v1_1_small,t5_v1_1_large --slice=v5e:2x4 --batch=64 \
-  --examples=3000 --settings=160 --acceptance=0.8
+  --examples=3000 --settings=156 --acceptance=0.8
 
 Compiles nothing and needs no TPU. What it tells is predicted, a floor.
 """

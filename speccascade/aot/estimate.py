@@ -106,10 +106,10 @@ def _find(rows, cell, batch):
   ]
   of = f'{"→".join(cell.pair)}, prompt {cell.prompt}, batch {batch}'
   for row in named:
+    if cell.slice in row.get('tried', ()):
+      raise ValueError(f'{of} does not fit {cell.slice}; take a larger slice')
     if row.get('slice') != cell.slice:
       continue
-    if 'times' not in row:
-      raise ValueError(f'{of} does not fit {cell.slice}; take a larger slice')
     if 'gamma' not in row:
       raise ValueError(
         'the table does not tell gamma; run experiments/compile_tpu.py again, '
@@ -120,6 +120,9 @@ def _find(rows, cell, batch):
   raise ValueError(
     f'the table has no row of {of} on {cell.slice} (of it: '
     f'{", ".join(slices) or "none"}); compile that slice with all batch sizes, '
-    f'1 of timed answers among them: experiments/compile_tpu.py '
-    f'--config.topologies="(\'{cell.slice}\',)"'
+    f'1 of timed answers among them: python experiments/compile_tpu.py '
+    f'--config=configs/compile_tpu.py --config.pairs="({cell.pair},)" '
+    f'--config.topologies="(\'{cell.slice}\',)" '
+    f'--config.prompts="({cell.prompt},)" --config.batch_sizes="(1, {batch})" '
+    '--workdir=...'
   )
