@@ -12,9 +12,13 @@ die() {
   exit 1
 }
 
-# The comment at the head of the script.
+# usage ASKED: prints the comment at the head of the script, and exits.
 usage() {
-  sed -n '2,/^[^#]/{s/^# \{0,1\}//p}' "scripts/tpu/${0##*/}"
+  local head
+  head=$(sed -n '2,/^[^#]/{s/^# \{0,1\}//p}' "scripts/tpu/${0##*/}")
+  case $1 in help | -h | --help) echo "$head" && exit ;; esac
+  echo "$head" >&2
+  exit 1
 }
 
 # read_settings FLAG...
@@ -40,6 +44,30 @@ read_settings() {
       *) die "unexpected argument $1; an experiment comes after --" ;;
     esac
     shift
+  done
+  for key in spot dry_run; do
+    case ${tpu[$key],,} in
+      yes | true | 1) tpu["$key"]=yes ;;
+      no | false | 0 | '') tpu["$key"]='' ;;
+      *) die "--$key=${tpu[$key]} must be yes or no" ;;
+    esac
+  done
+}
+
+# installed PROGRAM...: dies unless each that would be called is there.
+installed() {
+  local program remedy
+  [[ -z ${tpu[dry_run]} ]] || return 0
+  for program in "$@"; do
+    case $program in
+      gcloud) remedy='see https://cloud.google.com/sdk/docs/install' ;;
+      gcluster)
+        remedy='see https://github.com/GoogleCloudPlatform/cluster-toolkit' ;;
+      xpk) remedy='pip install xpk' ;;
+      kubectl) remedy='gcloud components install kubectl' ;;
+    esac
+    command -v "$program" >/dev/null \
+      || die "$program is not installed: $remedy"
   done
 }
 
@@ -83,45 +111,85 @@ call() {
   fi
 }
 
-# The value of a flag of the experiment.
+# The value of a flag of the experiment, which takes the last one.
 of_command() {
-  local word
+  local word value=''
   for word in "${command[@]}"; do
-    [[ $word == "--$1="* ]] && echo "${word#*=}" && return
+    [[ $word != "--$1="* ]] || value=${word#*=}
   done
-  return 0
+  echo "$value"
 }
 
-# Dies unless what follows -- is an experiment that can resume elsewhere.
+# Dies unless what follows -- is an experiment that can resume elsewhere, and
+# goes there with the commit.
 check_command() {
-  local file=${command[0]-}
+  local file=${command[0]-} config
   [[ -n $file ]] || die 'an experiment comes after --, such as' \
     '-- experiments/sweep.py --config=configs/table2.py --workdir=gs://…'
   [[ -f $file ]] || die "there is no $file in $PWD"
   [[ $(of_command workdir) == gs://* ]] || die 'the experiment needs' \
     '--workdir=gs://…: what lies on a TPU goes with it'
+  check_clone
+  config=$(of_command config)
+  for file in "$file" "${config%%:*}"; do
+    [[ -z $file ]] || git cat-file -e "HEAD:./$file" 2>/dev/null \
+      || die "$file is not in the commit; commit it, and name it from $PWD"
+  done
+}
+
+# check_type SIZE: dies unless --type ends in a size, as a pattern tells.
+check_type() {
+  [[ ${tpu[type]} =~ ^[a-z0-9]+-$1$ ]] || die "--type=${tpu[type]} must be" \
+    'a version and its number, such as v6e-8'
 }
 
 # A process on each of several hosts must join the others.
 check_joins() {
-  case " ${command[*]} " in
-    *' --distributed '*) ;;
-    *) die "${tpu[type]} has several hosts: give ${command[0]} --distributed" \
-      'and a --config.mesh of all chips, or take a smaller --type' ;;
-  esac
+  local word joins=''
+  for word in "${command[@]}"; do  # As absl takes them: the last one counts.
+    case $word in
+      --distributed) joins=yes ;;
+      --nodistributed) joins='' ;;
+      --distributed=*)
+        case ${word#*=} in
+          [Tt][Rr][Uu][Ee] | [Tt] | 1) joins=yes ;;
+          *) joins='' ;;
+        esac
+        ;;
+    esac
+  done
+  [[ -n $joins ]] || die "${tpu[type]} has several hosts: give ${command[0]}" \
+    '--distributed and a --config.mesh of all chips, or take a smaller --type'
 }
 
 # Prints the estimate that --estimate asks for.
 estimate() {
-  local flags
+  local flags python=${SPECCASCADE_VENV:-.venv}/bin/python
+  local program=experiments/estimate_tpu.py
   [[ -n ${tpu[estimate]} ]] || return 0
+  if [[ ! -x $python ]]; then
+    python=python3
+    # Run under another name it imports what it needs, and does no more.
+    PYTHONPATH=. python3 -c 'import runpy, sys; runpy.run_path(sys.argv[1])' \
+      "$program" 2>/dev/null || die '--estimate needs a Python that has' \
+      'speccascade: make .venv by scripts/test.sh, or pip install -e .'
+  fi
   read -r -d '' -a flags <<<"${tpu[estimate]}" || :  # Of several lines.
-  PYTHONPATH=. "${SPECCASCADE_VENV:-.venv}/bin/python" \
-    experiments/estimate_tpu.py "${flags[@]}"
+  PYTHONPATH=. "$python" "$program" "${flags[@]}"
+}
+
+# Dies unless this is the root of a clone that has a commit.
+check_clone() {
+  local told
+  told=$(git rev-parse --verify HEAD 2>&1) \
+    || die "$PWD is no git clone (${told%%$'\n'*}); run this in a clone"
+  [[ -z $(git rev-parse --show-prefix) ]] \
+    || die "$PWD is but a folder of a git clone; run this in a clone"
 }
 
 # Dies unless what runs would be a commit, which records tell.
 check_commit() {
+  check_clone
   git diff --quiet HEAD -- \
     || die "$PWD has changes that are not committed; commit what is to run"
 }

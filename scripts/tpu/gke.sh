@@ -14,11 +14,11 @@
 # several hosts also with 134, where another one was lost.
 #
 # Settings are flags or variables (--zone=Z or TPU_ZONE=Z): with, name, project,
-# zone (or region) and cluster, type (v5litepod-8, v6e-4, v5p-8, …), image,
-# restarts, grace (seconds from SIGTERM to SIGKILL), account (of Kubernetes;
-# gcluster alone), spot and reservation (where node pools are made on demand),
-# workdir, to, estimate (flags of experiments/estimate_tpu.py). --dry_run prints
-# every command and runs none.
+# zone (gcluster takes a region there, too) and cluster, type (v5litepod-8,
+# v6e-4, v5p-8, …), image, restarts, grace (seconds from SIGTERM to SIGKILL),
+# account (of Kubernetes; gcluster alone), spot and reservation (where node
+# pools are made on demand), workdir, to, estimate (flags of
+# experiments/estimate_tpu.py). --dry_run prints every command and runs none.
 set -euo pipefail
 declare -A tpu=(
   [with]=gcluster [name]='' [project]='' [zone]='' [cluster]='' [type]=''
@@ -50,8 +50,12 @@ image() {
 
 check_hosts() {
   local devices=${tpu[type]##*-} one='1 2 4 8'
-  # XPK makes two hosts of eight chips in a plane.
-  case ${tpu[with]}-${tpu[type]} in xpk-v5litepod-* | xpk-v6e-*) one='1 4' ;; esac
+  check_type '[1-9][0-9]*(x[1-9][0-9]*){0,2}'
+  # XPK makes two hosts of eight chips in a plane; 2x2x1 counts chips.
+  case ${tpu[with]}-${tpu[type]} in
+    xpk-v5litepod-* | xpk-v6e-*) one='1 4' ;;
+  esac
+  [[ $devices != *x* ]] || one='1 4' devices=$((${devices//x/*}))
   [[ " $one " == *" $devices "* ]] && return
   check_joins
   restarted=134,$restarted  # JAX ends a process so whose job another one left.
@@ -91,6 +95,8 @@ submit() {
   check_commit
   [[ -z ${tpu[spot]} || -z ${tpu[reservation]} ]] \
     || die '--spot and --reservation exclude each other'
+  [[ ${tpu[with]}-${tpu[account]} != xpk-?* ]] || die '--account goes with' \
+    '--with=gcluster: xpk workload create takes none; leave it out'
   estimate
   "submit_${tpu[with]}"
 }
@@ -128,7 +134,7 @@ cancel() {
 todo=${1-}
 case $todo in
   image | submit | status | logs | cancel | fetch) shift ;;
-  *) usage && exit 1 ;;
+  *) usage "$todo" ;;
 esac
 read_settings "$@"
 show_settings
@@ -142,4 +148,9 @@ case ${tpu[with]} in
   *) die "--with=${tpu[with]} must be gcluster or xpk" ;;
 esac
 place+=("--project=${tpu[project]}" "--cluster=${tpu[cluster]}")
+case $todo-${tpu[with]} in
+  image-* | fetch-*) installed gcloud ;;
+  logs-xpk) installed gcloud kubectl ;;
+  *) installed "${tpu[with]}" ;;
+esac
 $todo

@@ -28,6 +28,10 @@ declare -A tpu=(
 # shellcheck source=scripts/tpu/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 preemptions=50  # That `all` outlasts.
+number='[1-9][0-9]*'  # That a type ends in.
+# Fields of a queued resource.
+state=state.state
+type='tpu.nodeSpec[0].node.acceleratorType'
 
 in_zone() {
   echo "--zone=${tpu[zone]}"
@@ -47,6 +51,7 @@ runtime() {
 
 create() {
   need name zone type
+  check_type "$number"
   local version=${tpu[runtime]} track=() tier=()
   [[ -n $version ]] || version=$(runtime) || exit
   [[ -z ${tpu[spot]} || -z ${tpu[reservation]} ]] \
@@ -66,27 +71,47 @@ create() {
     || die "the queue refused ${tpu[name]}; docs/tpu.md tells of quota"
 }
 
-# Empty where there is no such resource.
-state() {
-  call gcloud compute tpus queued-resources describe "${tpu[name]}" \
-    "${zone[@]}" '--format=value(state.state)'
+# describe FIELD: what the queue tells, or NOT_FOUND where there is no such
+# resource; fails where gcloud does, which says nothing of the resource.
+describe() {
+  local error
+  { error=$(call gcloud compute tpus queued-resources describe "${tpu[name]}" \
+    "${zone[@]}" "--format=value($1)" 2>&1 >&3 3>&-); } 3>&1 && return
+  [[ $error == *NOT_FOUND* ]] && echo NOT_FOUND && return
+  echo "$error" >&2
+  return 1
+}
+
+# The same, asked for until gcloud tells.
+asked() {
+  until describe "$1"; do
+    echo "# gcloud does not tell of ${tpu[name]}; it is asked again" >&2
+    sleep "${tpu[poll]}"
+  done
+}
+
+# check_state STATE: returns 1 where the TPU was taken back; dies where it is
+# not to be had.
+check_state() {
+  case $1 in
+    SUSPENDING | SUSPENDED) return 1 ;;
+    NOT_FOUND) die "there is no ${tpu[name]} in ${tpu[zone]}; create it" ;;
+    FAILED | DELETING) die "${tpu[name]} is $1; gcloud compute tpus" \
+      "queued-resources describe ${tpu[name]} ${zone[*]} tells why; delete" \
+      'it and create another' ;;
+  esac
 }
 
 # Returns 1 where the TPU was taken back before it was there.
 await() {
   need name zone
-  local now
-  [[ -z ${tpu[dry_run]} ]] || { state && return; }
+  local now=''
+  [[ -z ${tpu[dry_run]} ]] || { describe "$state" && return; }
   while :; do
-    now=$(state) || die "there is no ${tpu[name]} in ${tpu[zone]}; create it"
+    now=$(asked "$state")
     echo "# ${tpu[name]} is $now" >&2
-    case $now in
-      ACTIVE) return ;;
-      SUSPENDING | SUSPENDED) return 1 ;;
-      FAILED | DELETING) die "${tpu[name]} is $now; gcloud compute tpus" \
-        "queued-resources describe ${tpu[name]} ${zone[*]} tells why; delete" \
-        'it and create another' ;;
-    esac
+    check_state "$now" || return 1
+    [[ $now != ACTIVE ]] || return 0
     sleep "${tpu[poll]}"
   done
 }
@@ -104,21 +129,40 @@ install() {
   on_workers "tar -xzf tree.tar.gz && $worker install ${tpu[extras]}"
 }
 
+# Of several hosts each must join; the type that was created counts.
 check_hosts() {
-  local devices=${tpu[type]##*-}
-  ((${devices:-0} <= 8)) || check_joins
+  local created=''
+  [[ -z ${tpu[type]} ]] || check_type "$number"
+  if [[ -n ${tpu[dry_run]} ]]; then
+    describe "$type"
+  else
+    created=$(asked "$type")
+  fi
+  case $created in
+    '' | NOT_FOUND | "${tpu[type]}") ;;
+    *)
+      echo "# ${tpu[name]} was created as $created" >&2
+      tpu[type]=$created
+      ;;
+  esac
+  [[ ! ${tpu[type]} =~ -($number)$ ]] || ((BASH_REMATCH[1] <= 8)) \
+    || check_joins
+}
+
+start() {
+  on_workers "$worker start $(quoted "${command[@]}")"
 }
 
 run() {
   need name zone
   check_command
   check_hosts
-  on_workers "$worker start $(quoted "${command[@]}")"
+  start
 }
 
 status() {
   need name zone
-  on_workers "$worker status"
+  on_workers "if [ -e $worker ]; then $worker status; else echo none; fi"
 }
 
 # logs [FLAGS of tail [WORKER]]
@@ -134,47 +178,65 @@ delete() {
     "${zone[@]}" --force --quiet
 }
 
+# Sets `words` to what the workers say, each word once.
+look() {
+  words=$(status | sort -u) || words=unreachable  # One of them, at least.
+  echo "# ${tpu[name]}: ${words//$'\n'/, }" >&2
+}
+
+# Sets `ended` where this fails on a TPU that is there; returns 1 after a
+# preemption. What dies in it must not leave the TPU behind.
+begin() {
+  (install && start) && return
+  await || return 1
+  ended='an install that failed'
+}
+
 # Sets `ended` to what the workers ended with; returns 1 after a preemption.
 watch() {
   local now
-  while :; do
+  while [[ -z $ended ]]; do
     sleep "${tpu[poll]}"
-    case $(state) in SUSPENDING | SUSPENDED) return 1 ;; esac
-    now=$(status | sort -nu) || now=unreachable
-    echo "# ${tpu[name]}: ${now//$'\n'/, }" >&2
-    case $now in
-      '' | *running* | *unreachable*) ;;
-      *none* | *lost*) run || : ;;  # The machine was restarted.
-      *) ended=${now##*$'\n'} && return ;;
+    now=$(describe "$state") || now=''  # The workers may tell all the same.
+    check_state "$now" || return 1
+    look
+    case $words in
+      *running*) ;;  # On one host, at least: the others wait or were lost.
+      *none*) begin || return 1 ;;
+      *lost*) start || : ;;  # The machine was restarted.
+      '' | *[!0-9$'\n']*) ;;  # They cannot be reached.
+      *) ended=${words//$'\n'/, } ;;
     esac
   done
 }
 
 # From the queue to the end of the run; returns 1 after a preemption.
 attempt() {
-  case $(state 2>/dev/null) in
-    '') create ;;
+  local now words=none  # Of a TPU that is new.
+  now=$(asked "$state")
+  case $now in
+    NOT_FOUND) create ;;
     SUSPENDING | SUSPENDED) delete && create ;;
+    *) words='' ;;
   esac
   await || return 1
-  if ! status 2>/dev/null | grep -q running; then
-    if ! { install && run; }; then
-      await || return 1
-      ended='an install that failed' && return
-    fi
-  fi
+  [[ -n $words ]] || look
+  case $words in
+    *running* | *unreachable*) ;;  # What cannot be reached may run.
+    *) begin || return 1 ;;
+  esac
   watch
 }
 
 all() {
   need name zone type to
   check_command
-  check_hosts
   check_commit
+  check_hosts
   tpu[workdir]=$(of_command workdir)
   local ended='' n
   if [[ -n ${tpu[dry_run]} ]]; then
-    create && await && install && run && status && fetch && delete
+    create && await && install && start && status && fetch && delete
     return
   fi
   for ((n = 0; n < preemptions; n++)); do
@@ -194,10 +256,11 @@ todo=${1-}
 case $todo in
   create | install | run | status | logs | fetch | delete | all) ;;
   wait) todo=await ;;
-  *) usage && exit 1 ;;
+  *) usage "$todo" ;;
 esac
 shift
 read_settings "$@"
+installed gcloud
 mapfile -t zone < <(in_zone)
 show_settings
 $todo

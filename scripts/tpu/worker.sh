@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Runs on a TPU VM, or while the image is built, in a clone of this repository:
 #
-#   scripts/tpu/worker.sh install [EXTRAS]      # makes .venv
-#   scripts/tpu/worker.sh start EXPERIMENT…     # detached; logs to ../run/log
-#   scripts/tpu/worker.sh status                # none, running, lost or the code
+#   scripts/tpu/worker.sh install [EXTRAS]  # makes .venv
+#   scripts/tpu/worker.sh start EXPERIMENT… # detached; logs to ../run/log
+#   scripts/tpu/worker.sh status            # none, running, lost or the code
 #
 # A run that ends with 143, as by SIGTERM, is started again, at most 20 times.
 set -euo pipefail
@@ -61,5 +61,8 @@ status() {
 
 case ${1-} in
   install | start | loop | status) "$@" ;;
-  *) sed -n '2,/^[^#]/{s/^# \{0,1\}//p}' scripts/tpu/worker.sh && exit 1 ;;
+  *)
+    sed -n '2,/^[^#]/{s/^# \{0,1\}//p}' scripts/tpu/worker.sh
+    [[ ${1-} == help ]]
+    ;;
 esac

@@ -13,6 +13,16 @@ import sys
 
 ROOT = pathlib.Path(__file__).parents[2]
 
+ON = ('--name=t2', '--zone=us-west4-a')
+SWEEP = (
+  'experiments/sweep.py', '--config=configs/t5.py:small-large,wmt',
+  '--config.mesh=(1, 8)', '--workdir=gs://b/t2',
+)  # fmt: skip
+TRAINING = 'experiments/train.py', '--workdir=gs://b/t2'
+ALL = (
+  'all', *ON, '--type=v5litepod-8', '--spot', '--to=results/t2', '--poll=0',
+  '--', *SWEEP,
+)  # fmt: skip
 _PROGRAM = r"""#!{python}
 import json, os, pathlib, shutil, signal, subprocess, sys, time
 cloud = pathlib.Path('{cloud}')
@@ -40,20 +50,28 @@ if name == 'uv':
     shutil.copy(cloud / 'bin' / 'uv', home / 'python')
   sys.exit((cloud / 'no_install').exists())
 note()
-machines = sorted(cloud.glob('vm*'))
+machines, type = sorted(cloud.glob('vm*')), cloud / 'type'
 if name == 'python':
   (cloud / 'pid').write_text(str(os.getpid()))
   code = take('codes')
   time.sleep(600 if code == 'hangs' else 0)
   sys.exit(code)
 elif has('describe'):
-  state = take('states')
-  print(state)
-  sys.exit(not state)
+  error = 'ERROR: (gcloud.compute.tpus.queued-resources.describe) '
+  if any('acceleratorType' in a for a in args):
+    told = type.read_text() if type.exists() else ''
+  else:
+    told = take('states')
+    if told.startswith('!'):
+      sys.exit(error + told[1:])
+  if not told:
+    sys.exit(error + "NOT_FOUND: Resource 'queuedResources/t2' was not found.")
+  print(told)
 elif has('queued-resources', 'create'):
   if (cloud / 'no_quota').exists():
     sys.exit('ERROR: (gcloud) RESOURCE_EXHAUSTED: Quota limit exceeded')
   (cloud / f'vm{{len(machines)}}').mkdir()
+  type.write_text([a for a in args if '--accelerator-type' in a][0][19:])
 elif has('queued-resources', 'delete'):
   if (cloud / 'pid').exists():
     try:
@@ -64,6 +82,10 @@ elif has('scp'):
   shutil.copy([a for a in args if a.endswith('.tar.gz')][0], machines[-1])
 elif has('ssh'):
   command = [a for a in args if a.startswith('--command=')][0]
+  if 'status' in command and (cloud / 'words').exists():
+    words = take('words')
+    print(words)
+    sys.exit(255 if 'ERROR' in words else 0)
   sys.exit(subprocess.run(
     ['bash', '-c', command.partition('=')[2]], cwd=machines[-1],
     env=os.environ | {{'HOME': str(machines[-1])}}).returncode)
@@ -83,11 +105,13 @@ class Cloud:
 
     Args:
       folder: an empty one.
-      states: that the TPU is in, one after another; '' where there is none.
+      states: that the TPU is in, one after another; '' where there is none,
+        '!ERROR' where gcloud ends with an error.
       codes: that the experiment ends with, likewise; or 'hangs'.
     """
     self._cloud, self.clone = folder / 'cloud', folder / 'clone'
     programs = self._cloud / 'bin'
+    self._path = f'{programs}:{os.environ["PATH"]}'
     programs.mkdir(parents=True)
     for name in ('gcloud', 'gcluster', 'xpk', 'kubectl', 'uv'):
       program = programs / name
@@ -103,6 +127,8 @@ class Cloud:
     (self.clone / 'experiments').mkdir()
     (self.clone / 'experiments' / 'sweep.py').touch()
     (self.clone / 'experiments' / 'train.py').touch()
+    (self.clone / 'configs').mkdir()
+    (self.clone / 'configs' / 't5.py').touch()
     self._git('init', '--quiet')
     self._git('add', '.')
     who = ('-c', 'user.name=x', '-c', 'user.email=x@x')
@@ -124,13 +150,41 @@ class Cloud:
     """Sets a fault: no_quota or no_install."""
     (self._cloud / fault).touch()
 
+  def set_states(self, *states):
+    """Sets the states that the TPU is in from now on."""
+    self._write('states', states)
+
+  def program(self, name, text):
+    """Has `name` be a program of the shell."""
+    path = self._cloud / 'bin' / name
+    path.write_text(f'#!/bin/sh\n{text}\n')
+    path.chmod(0o755)
+
+  def say(self, *words):
+    """Has the workers say these when asked, one after another.
+
+    Args:
+      *words: lines of all workers; with ERROR where one is not reached.
+    """
+    self._write('words', words)
+
+  def remove(self, *names):
+    """Has PATH hold what scripts need of the system, without these."""
+    for name in names:
+      (self._cloud / 'bin' / name).unlink(missing_ok=True)
+    for name in 'bash dirname env git grep mkdir rm sed sleep sort tar'.split():
+      if name not in names:
+        (self._cloud / 'bin' / name).symlink_to(shutil.which(name))
+    self._path = f'{self._cloud}/bin'
+
   def run(self, script, *args, **variables):
     """Runs scripts/tpu/{script}; returns subprocess.CompletedProcess."""
-    path = f'{self._cloud}/bin:{os.environ["PATH"]}'
     known = {k: x for k, x in os.environ.items() if not k.startswith('TPU_')}
     return subprocess.run(
       [self.clone / 'scripts' / 'tpu' / script, *args],
-      env=known | {'PATH': path, 'SPECCASCADE_VENV': sys.prefix} | variables,
+      env=known
+      | {'PATH': self._path, 'SPECCASCADE_VENV': sys.prefix}
+      | variables,
       capture_output=True,
       text=True,
       timeout=600,
@@ -141,3 +195,21 @@ class Cloud:
     lines = (self._cloud / 'calls').read_text().splitlines()
     found = [json.loads(line) for line in lines]
     return [x for x in found if x[0] in names] if names else found
+
+  def steps(self):
+    """What was done with the TPU, without looks at it."""
+    found = []
+    for call in self.calls('gcloud'):
+      step = next(
+        x
+        for x in ('create', 'describe', 'delete', 'scp', 'ssh', 'rsync')
+        if x in call
+      )
+      if step == 'ssh':
+        command = call[-1].removeprefix('--command=')
+        step = next(
+          x for x in ('install', 'start', 'status', 'tail') if x in command
+        )
+      if step not in ('describe', 'status'):
+        found.append(step)
+    return found

@@ -128,6 +128,31 @@ def test_an_image_is_of_the_commit(cloud):
       'v6e-16 has several hosts: give experiments/sweep.py --distributed',
     ),
     (
+      ('submit', *_AT, *_OF, '--type=v6e', '--', *_SWEEP, '--distributed'),
+      '--type=v6e must be a version and its number, such as v6e-8',
+    ),
+    (
+      ('submit', *_AT, *_OF, '--type=v6e-16x', '--', *_SWEEP),
+      '--type=v6e-16x must be a version and its number, such as v6e-8',
+    ),
+    (
+      ('submit', *_AT, *_OF, '--with=xpk', '--account=sa', '--', *_SWEEP),
+      '--account goes with --with=gcluster: xpk workload create takes none',
+    ),
+    (
+      ('submit', *_AT, *_OF, '--spot=on', '--', *_SWEEP),
+      '--spot=on must be yes or no',
+    ),
+    (
+      (*('submit', *_AT, *_OF, '--', *_SWEEP), '--config=configs/mine.py:x'),
+      'configs/mine.py is not in the commit; commit it, and name it from',
+    ),
+    (
+      ('submit', *_AT, *_OF, '--type=v6e-16', '--', *_SWEEP)
+      + ('--distributed=false',),
+      'v6e-16 has several hosts: give experiments/sweep.py --distributed',
+    ),
+    (
       ('submit', *_AT, *_OF, '--type=v5litepod-8', '--with=xpk', '--', *_SWEEP),
       'v5litepod-8 has several hosts: give experiments/sweep.py --distributed',
     ),
@@ -138,6 +163,46 @@ def test_what_is_wrong_is_told_before_anything_is_submitted(cloud, args, told):
   assert done.returncode == 1
   assert told in done.stderr.splitlines()[-1]
   assert not cloud.calls()
+
+
+@pytest.mark.parametrize(
+  ('tool', 'type', 'several'),
+  [
+    ('gcluster', 'tpu7x-8', False),
+    ('xpk', 'tpu7x-2x2x1', False),
+    ('xpk', 'v6e-2x2', False),
+    ('xpk', 'v6e-2x4', True),
+    ('xpk', 'v5p-2x2x2', True),
+  ],
+)
+def test_a_shape_tells_of_several_hosts(cloud, tool, type, several):
+  done = _submit(cloud, f'--with={tool}', f'--type={type}')
+  assert done.returncode == several
+  assert (f'{type} has several hosts' in done.stderr) == several
+
+
+@pytest.mark.parametrize(
+  ('program', 'todo', 'tool'),
+  [
+    ('gcluster', 'submit', 'gcluster'),
+    ('gcluster', 'logs', 'gcluster'),
+    ('xpk', 'status', 'xpk'),
+    ('kubectl', 'logs', 'xpk'),
+    ('gcloud', 'logs', 'xpk'),
+    ('gcloud', 'image', 'gcluster'),
+    ('gcloud', 'fetch', 'xpk'),
+  ],
+)
+def test_a_program_that_is_not_there_is_told(cloud, program, todo, tool):
+  cloud.remove(program)
+  args = todo, *_AT, *_OF, f'--with={tool}', '--to=x', '--workdir=gs://b/t2'
+  done = cloud.run('gke.sh', *args, '--', *_SWEEP)
+  assert done.returncode == 1
+  line = done.stderr.splitlines()[-1]
+  assert line.startswith(f'gke.sh: {program} is not installed: ')
+  assert not cloud.calls()
+  done = cloud.run('gke.sh', *args, '--dry_run', '--', *_SWEEP)
+  assert done.returncode == 0, done.stderr
 
 
 def test_xpk_itself_takes_the_commands(cloud):
