@@ -129,7 +129,7 @@ def _end(signal_number, _):
     start = '\n' if os.isatty(2) else ''  # After ^C, or a bar.
     os.write(2, f'{start}{named(name)}: {_TOLD[signal_number]}\n'.encode())
   for worker in _processes().active_children() if _processes() else ():
-    worker.terminate()
+    worker.kill()  # A library may tell of SIGTERM at length, or ignore it.
   os._exit(128 + signal_number)
 
 

@@ -15,7 +15,7 @@ _UNROLLED = '--xla_gpu_command_buffer_unroll_loops'
 _ASKED = f'{_GRAPHS}=+WHILE,+CONDITIONAL {_UNROLLED}=true'
 _ENTRY = """
 from speccascade.runs import process
-import multiprocessing, os, sys, time
+import multiprocessing, os, signal, sys, time
 from speccascade.runs import command_line
 
 def log_as_c_code_does():
@@ -37,6 +37,7 @@ def nap():
     time.sleep(0.1)
 
 def work(lock):
+  signal.signal(signal.SIGTERM, lambda *_: print('a trace of C code'))
   print(os.getpid(), flush=True)
   nap()
 
