@@ -32,7 +32,7 @@ def of(cell: program.Cell, kept: epath.PathLike) -> dict[str, Any]:
 
   They are 'fits', 'devices' and 'peak', or 'error', what the compiler said
   where it has none; where the loop fits, 'arguments', 'temporaries', 'caches'
-  (of the temporaries), 'iteration' and 'drafter_step' (bytes that they move),
+  (by their shapes), 'iteration' and 'drafter_step' (bytes that they move),
   'collectives' and 'drafter_collectives' (number and bytes by kind, of either),
   'floor' (bytes that an iteration must move), 'flops' (by part), and names of
   'host_transfers' and of 'copies' of a cache.

@@ -142,7 +142,7 @@ def _of_block(T, config, stacked, batch, *shape):
 def of_products(function: Callable, *args: Any) -> float:
   """Multiplications and additions of a function's products, loops counted.
 
-  Of branches the largest counts.
+  Of branches the largest counts; where platforms choose, a TPU's.
   """
   return _flops(jax.make_jaxpr(function)(*args).jaxpr)
 

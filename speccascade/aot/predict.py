@@ -17,7 +17,7 @@ class Times(NamedTuple):
 
   Attributes:
     verifier_token: of the verifier alone.
-    drafter_step: one of an iteration's.
+    drafter_step: one of an iteration's, with its collectives.
     iteration: gamma + 1 drafter steps, a verifier block and the deferral.
   """
 
@@ -40,7 +40,8 @@ def times(needs: dict[str, Any], chip: chips.Chip, gamma: int) -> Times:
   others = _links(needs['collectives'], chip) - steps * links
   step = _part(needs['drafter_step'], flops['drafter_step'], chip) + links
   whole = steps * step + _part(block, flops['block'], chip) + others
-  # A block of one token moves what a longer one does, all but its logits.
+  # A block of one token moves and sends what a longer one does, all but its
+  # logits; the deferral's share counts, too.
   alone = _part(block, flops['verifier_step'], chip) + others
   return Times(1e3 * alone, 1e3 * step, 1e3 * whole)
 

@@ -152,9 +152,9 @@ class Program:
     if x.op == 'fusion':
       return self._fused(x, shapes)
     if x.op == 'dynamic-update-slice':
-      return _hbm(shapes[1]) + _like(shapes[1], x.shapes)
+      return _hbm(shapes[1]) + _part_of(shapes[1], x.shapes)
     if x.op in _PARTS:
-      return _hbm(x.shapes) + _like(x.shapes, shapes[0])
+      return _hbm(x.shapes) + _part_of(x.shapes, shapes[0])
     if x.op == 'copy-start':  # Makes (destination, source, context).
       return _hbm(x.shapes[:1]) + sum(map(_hbm, shapes[:1]))
     if x.op == 'broadcast':
@@ -185,7 +185,7 @@ class Program:
       update = (shape,)
       if made.op == 'dynamic-update-slice':
         update = inside[made.operands[1]].shapes
-      total += _like(update, (shape,))
+      total += _part_of(update, (shape,))
     return total
 
   def _read(self, computation, number, whole):
@@ -246,6 +246,6 @@ def _hbm(shapes):
   return sum(s.nbytes for s in shapes if not s.space)
 
 
-def _like(part, whole):
-  """Bytes of a part of an array, where the array lies in HBM."""
+def _part_of(part, whole):
+  """Bytes of a part of an array; 0 where the array is not in HBM."""
   return 0 if whole[0].space else sum(s.nbytes for s in part)
