@@ -4,6 +4,7 @@ Shape letters are those of `speccascade.models`.
 """
 
 import functools
+import math
 
 import flax.linen as nn
 import jax
@@ -16,6 +17,8 @@ from speccascade.models.products import wide
 
 _LOOKED_UP = 2**22  # Numbers of a gather, or of so many tokens:
 _PART = 1024
+_FEW = 512  # Tokens of a TPU's gather from a table of fewer bytes than:
+_SMALL = 2**25
 MASKED = -2.3819763e38  # Finite, so that a fully masked row gives no NaN.
 
 
@@ -188,23 +191,33 @@ def embed(token_BxT, table_VxD, dtype, scale_V=None):
     # Else devices would gather what they scaled a part of each.
     return sharding.constrain(found, sharding.HIDDEN)
 
+  def at_once(token_BxT):
+    return products.by_token(look_up, token_BxT)
+
+  def in_parts(part, token_BxT):
+    if B == len(token_BxT):
+      # Token by token, in batches: gathers of rows from a table of some 8 MB a
+      # chip did not fit libtpu's fast memory.
+      x_BTxD = lax.map(look_up, token_BxT.reshape(-1), batch_size=part)
+      return x_BTxD.reshape(*token_BxT.shape, -1)
+    if B > part:
+      x_BTx1xD = lax.map(look_up, token_BxT.reshape(-1, 1), batch_size=part)
+      return x_BTx1xD.reshape(*token_BxT.shape, -1)
+    x_TxBxD = lax.map(look_up, token_BxT.T, batch_size=part // B)
+    return x_TxBxD.swapaxes(0, 1)
+
   B, T = sharding.own_shape(token_BxT.shape, sharding.BATCH)  # Of a device.
   part = max(_LOOKED_UP // table_VxD.shape[1], _PART)
-  if B * T <= part:
-    return sharding.constrain(
-      products.by_token(look_up, token_BxT), sharding.HIDDEN
+  table = sharding.own_shape(table_VxD.shape, sharding.TABLE)
+  if B * T > part:
+    x_BxTxD = in_parts(part, token_BxT)
+  elif B * T > _FEW and math.prod(table) * table_VxD.dtype.itemsize < _SMALL:
+    # libtpu takes two such tables into its fast memory at once, but in loops.
+    x_BxTxD = lax.platform_dependent(
+      token_BxT, tpu=functools.partial(in_parts, _FEW), default=at_once
     )
-  if B == len(token_BxT):
-    # Token by token, in batches: gathers of rows from a table of some 8 MB a
-    # chip did not fit libtpu's fast memory.
-    x_BTxD = lax.map(look_up, token_BxT.reshape(-1), batch_size=part)
-    x_BxTxD = x_BTxD.reshape(*token_BxT.shape, -1)
-  elif B > part:
-    x_BTx1xD = lax.map(look_up, token_BxT.reshape(-1, 1), batch_size=part)
-    x_BxTxD = x_BTx1xD.reshape(*token_BxT.shape, -1)
   else:
-    x_TxBxD = lax.map(look_up, token_BxT.T, batch_size=part // B)
-    x_BxTxD = x_TxBxD.swapaxes(0, 1)
+    x_BxTxD = at_once(token_BxT)
   return sharding.constrain(x_BxTxD, sharding.HIDDEN)
 
 

@@ -339,6 +339,18 @@ def test_logits_are_made_once_where_a_chip_is_nearly_full(tmp_path):
   assert found['iteration'] < 1.02 * found['floor']
 
 
+@pytest.mark.thorough
+def test_a_prompt_is_looked_up_in_a_table_that_half_fills_fast_memory():
+  """libtpu would take two of them into it, of T5 XL's size on eight devices."""
+  size = dict(num_layers=1, num_decoder_layers=1)
+  xl = presets.get('t5_v1_1_xl', dtype='bfloat16', **size)
+  small = dataclasses.replace(xl, embed_dim=512, num_heads=8, hidden_dim=512)
+  cell = program.Cell(
+    small, xl, 'tpu7x:2x2x1', 1, batch=1, prompt=1024, new_tokens=8, gamma=1
+  )
+  assert fit.compiled(program.cascade(cell))
+
+
 def test_flops_of_products_count_loops_and_the_largest_branch():
   x = jnp.ones((8, 16))
 
