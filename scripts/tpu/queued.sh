@@ -68,7 +68,8 @@ create() {
     "${tpu[name]}" "--node-id=${tpu[name]}" "${zone[@]}" \
     "--accelerator-type=${tpu[type]}" "--runtime-version=$version" \
     "${tier[@]}" \
-    || die "the queue refused ${tpu[name]}; docs/tpu.md tells of quota"
+    || die "${tpu[name]} was not asked for: gcloud tells why;" \
+    'docs/tpu.md tells of quota'
 }
 
 # describe FIELD: what the queue tells, or NOT_FOUND where there is no such
@@ -260,6 +261,8 @@ case $todo in
 esac
 shift
 read_settings "$@"
+[[ ${tpu[poll]} =~ ^[0-9]+([.][0-9]+)?$ ]] \
+  || die "--poll=${tpu[poll]} must be a number of seconds"
 installed gcloud
 mapfile -t zone < <(in_zone)
 show_settings

@@ -132,7 +132,7 @@ def test_a_quota_error_ends_it_before_anything_else(make):
   done = cloud.run('queued.sh', *ALL)
   assert done.returncode == 1
   assert 'Quota limit exceeded' in done.stderr
-  assert 'the queue refused t2; docs/tpu.md tells of quota' in done.stderr
+  assert 't2 was not asked for: gcloud tells why; docs/tpu.md' in done.stderr
   assert cloud.steps() == ['create']
 
 
@@ -189,6 +189,7 @@ def test_an_estimate_comes_before_the_request(make, tmp_path):
     (('wait', '--name=t2'), '--zone=… (or TPU_ZONE) is missing'),
     (('create', *ON), '--type=… (or TPU_TYPE) is missing'),
     (('create', *ON, '--typ=v4-8'), 'unknown flag --typ; see'),
+    (('wait', *ON, '--poll=1m'), '--poll=1m must be a number of seconds'),
     (
       ('create', *ON, '--type=tpu7x-8'),
       'no runtime is known of --type=tpu7x',
