@@ -107,7 +107,10 @@ def _find(rows, cell, batch):
   of = f'{"→".join(cell.pair)}, prompt {cell.prompt}, batch {batch}'
   for row in named:
     if cell.slice in row.get('tried', ()):
-      raise ValueError(f'{of} does not fit {cell.slice}; take a larger slice')
+      raise ValueError(
+        f'{of} does not fit {cell.slice}, or does not compile for it; take a '
+        'larger slice'
+      )
     if row.get('slice') != cell.slice:
       continue
     if 'gamma' not in row:

@@ -61,7 +61,7 @@ def test_a_chip_of_two_devices_counts_once():
   [
     (_ROWS[1:], {'timed': 1}, 'batch 1 on v5e:2x4 (of it: none); compile'),
     (_ROWS[2:], {}, 'batch 64 on v5e:2x4 (of it: v5e:4x4); compile'),
-    ([_TOO_LARGE], {}, 'does not fit v5e:2x4; take a larger'),
+    ([_TOO_LARGE], {}, 'does not fit v5e:2x4, or does not compile'),
     ([_row(64, 1.0, gamma=None)], {}, 'does not tell gamma; run'),
     (_ROWS, {'acceptance': 1.5}, 'acceptance=1.5 must be from 0 to 1'),
     (_ROWS, {'batch': 0}, 'batch=0 must be positive'),
