@@ -19,6 +19,7 @@ from concurrent import futures
 from typing import NamedTuple
 
 from speccascade.execution import confinement
+from speccascade.runs import workers
 
 _JUDGE = pathlib.Path(__file__).with_name('judge.py')
 _GRACE = 5.0  # Seconds that the judge itself may take beside a program.
@@ -85,7 +86,7 @@ def run_all(
   if not programs:
     return []
   check()
-  workers = min(limits.workers or os.cpu_count() or 1, len(programs))
+  number = min(limits.workers or workers.cores(), len(programs))
   with tempfile.TemporaryDirectory(prefix='speccascade-') as folder:
     os.chmod(folder, 0o555)
     shared = {'limits': dataclasses.asdict(limits), 'folder': folder}
@@ -102,7 +103,7 @@ def run_all(
           return Outcome(False, 'the judge did not answer')
         return Outcome(*outcome[:2])
 
-      with futures.ThreadPoolExecutor(workers) as pool:
+      with futures.ThreadPoolExecutor(number) as pool:
         return list(pool.map(run, programs))
 
 

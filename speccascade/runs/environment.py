@@ -10,6 +10,8 @@ from typing import Any
 
 import jax
 
+from speccascade.runs import workers
+
 _PACKAGES = ('jax', 'jaxlib', 'flax', 'numpy', 'speccascade')
 
 
@@ -58,12 +60,7 @@ def _device() -> str:
   devices = jax.devices()
   if devices[0].platform != 'cpu':
     return f'{devices[0].device_kind} × {len(devices)}'
-  if hasattr(os, 'sched_getaffinity'):
-    # A cpuset has fewer cores than its host.
-    cores = len(os.sched_getaffinity(0))
-  else:
-    cores = os.cpu_count()
-  return f'cpu ({_cpu_model()}), {cores} cores'
+  return f'cpu ({_cpu_model()}), {workers.cores()} cores'
 
 
 def _cpu_model() -> str:

@@ -5,11 +5,19 @@ They import this module, so it does not import JAX.
 
 import contextlib
 import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from typing import Any
+
+
+def cores() -> int:
+  """Returns how many cores this process may use, fewer than its host has."""
+  if hasattr(os, 'sched_getaffinity'):
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1
 
 
 def each(

@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import itertools
 import math
-import os
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -115,7 +114,7 @@ def run(study: CompileTpu, workdir: epath.PathLike) -> str:
 
 def _rows(study, wanted, kept) -> Iterator[dict[str, Any]]:
   """The row of each cell, in order."""
-  number = max(_LEAST, os.cpu_count())
+  number = max(_LEAST, workers.cores())
   row = functools.partial(_row, study, kept)
   yield from workers.each(row, wanted, min(number, len(wanted)))
 

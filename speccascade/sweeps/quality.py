@@ -8,7 +8,6 @@ Letters: E examples.
 
 import collections
 import dataclasses
-import os
 import queue
 import threading
 from collections.abc import (
@@ -23,12 +22,13 @@ from typing import NamedTuple
 
 from speccascade import hosts
 from speccascade.decoding import results
+from speccascade.runs import workers
 from speccascade.storage import lines
 from speccascade.sweeps import batches, outputs, served, whole
 from speccascade.sweeps import jobs as jobs_lib
 
 # Programs at a time. Each holds the buffers of a batch while it decodes.
-_SIDE_BY_SIDE = min(4, os.cpu_count() or 1)
+_SIDE_BY_SIDE = min(4, workers.cores())
 
 
 @dataclasses.dataclass(frozen=True)

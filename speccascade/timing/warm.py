@@ -1,6 +1,5 @@
 """First runs, side by side: most of their time goes into compiling."""
 
-import os
 from collections.abc import Callable, Iterable
 from concurrent import futures
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import jax
 
 from speccascade import hosts
+from speccascade.runs import workers
 
 _MOST = 8  # Threads: each compiles a program, which takes memory.
 
@@ -21,7 +21,7 @@ def up(runs: Iterable[Callable[[], Any]]) -> None:
   Raises:
     Exception: what the first that failed, in their order, raised.
   """
-  number = hosts.threads(min(_MOST, os.cpu_count() or 1))
+  number = hosts.threads(min(_MOST, workers.cores()))
   with futures.ThreadPoolExecutor(number) as pool:
     for done in [pool.submit(_run, run) for run in runs]:
       done.result()

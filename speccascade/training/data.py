@@ -6,7 +6,6 @@ Worker processes import this module, so it does not import JAX.
 import dataclasses
 import functools
 import hashlib
-import os
 from typing import Any
 
 import numpy as np
@@ -97,7 +96,7 @@ def tokenize(
     for start in range(0, count, _CHUNK)
   ]
   if num_workers is None:
-    num_workers = os.cpu_count()
+    num_workers = workers.cores()
   num_workers = min(num_workers, len(chunks))
   chunk = functools.partial(
     _tokenize_chunk, task, tokenizer, split, length, input_length

@@ -19,6 +19,19 @@ def test_what_one_raises_is_raised_here():
     [*workers.each(math.sqrt, [1.0, -1.0], 1)]
 
 
+@pytest.mark.skipif(
+  not hasattr(os, 'sched_setaffinity'), reason='needs sets of cores'
+)
+def test_cores_are_those_of_this_process():
+  code = (
+    'import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]);'
+    'from speccascade.runs import workers; print(workers.cores())'
+  )
+  done = subprocess.run([sys.executable, '-c', code], capture_output=True)
+  assert done.stdout == b'1\n'
+  assert workers.cores() == len(os.sched_getaffinity(0))
+
+
 def test_one_that_ends_is_told():
   with pytest.raises(futures.BrokenExecutor):
     [*workers.each(os._exit, [3], 1)]

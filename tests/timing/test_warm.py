@@ -1,16 +1,16 @@
 """First runs, side by side."""
 
-import os
 import threading
 import time
 
 import jax
 import pytest
 
+from speccascade.runs import workers
 from speccascade.timing import warm
 
 
-@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason='one core')
+@pytest.mark.skipif(workers.cores() < 2, reason='one core')
 def test_each_runs_once_beside_the_others():
   both = threading.Barrier(2, timeout=60)
   seen = []
