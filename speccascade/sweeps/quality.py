@@ -124,13 +124,26 @@ def decode(
   Raises:
     ValueError: a model gave what is not finite; what was decoded before is
       kept.
+    Exception: what decoding or keeping raised first, at once. Programs that
+      are compiled or run go on meanwhile; nothing of them is kept.
   """
   chains = _chains(to_decode)
   told, stop, torn = queue.SimpleQueue(), threading.Event(), threading.Event()
 
-  def run(chain, scorer):
+  def run(chain):
+    try:
+      follow(chain)
+    except BaseException as error:
+      stop.set()  # Before this thread takes another chain.
+      told.put(error)
+    else:
+      told.put(None)
+
+  def follow(chain):
     scored = scorer.submit(int)  # Nothing.
     for unit in chain:
+      if stop.is_set():
+        return
       for items, result in _results(workload, unit):
         scored.result()
         if stop.is_set():
@@ -143,29 +156,32 @@ def decode(
       return
     try:
       told.put(Kept(job, _keep(workload, job, items, result, logs, done)))
-    except BaseException:
+    except BaseException as error:
       torn.set()
+      stop.set()
+      told.put(error)
       raise
 
-  with (
-    futures.ThreadPoolExecutor(1) as scorer,
-    futures.ThreadPoolExecutor(hosts.threads(_SIDE_BY_SIDE)) as pool,
-  ):
-    try:
-      for chain in sorted(chains, key=_size, reverse=True):
-        running = pool.submit(run, chain, scorer)
-        running.add_done_callback(lambda own: told.put(own.exception()))
-      left = len(chains)
-      while left:
-        news = told.get()
-        if isinstance(news, Kept):
-          yield news
-        elif news is not None:
-          raise news
-        else:
-          left -= 1
-    finally:
-      stop.set()  # Each chain ends with what it is at.
+  scorer = futures.ThreadPoolExecutor(1)
+  pool = futures.ThreadPoolExecutor(hosts.threads(_SIDE_BY_SIDE))
+  try:
+    for chain in sorted(chains, key=_size, reverse=True):
+      pool.submit(run, chain)
+    left = len(chains)
+    while left:
+      news = told.get()
+      if isinstance(news, Kept):
+        yield news
+      elif news is not None:
+        raise news
+      else:
+        left -= 1
+  finally:
+    # Each chain ends with what it is at; nobody waits for it, who may himself
+    # wait for a process of the job that has failed.
+    stop.set()
+    pool.shutdown(wait=False, cancel_futures=True)
+    scorer.shutdown()  # What it keeps is whole.
 
 
 def _chains(runs):

@@ -19,12 +19,16 @@ def up(runs: Iterable[Callable[[], Any]]) -> None:
     runs: functions whose programs differ, so that none is compiled twice.
 
   Raises:
-    Exception: what the first that failed, in their order, raised.
+    Exception: what the first that failed, in their order, raised. Those that
+      follow may run on, and are not begun.
   """
   number = hosts.threads(min(_MOST, workers.cores()))
-  with futures.ThreadPoolExecutor(number) as pool:
+  pool = futures.ThreadPoolExecutor(number)
+  try:
     for done in [pool.submit(_run, run) for run in runs]:
       done.result()
+  finally:
+    pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _run(run):

@@ -1,4 +1,5 @@
 import dataclasses
+import threading
 from concurrent import futures
 
 import jax
@@ -223,6 +224,57 @@ def test_processes_of_a_job_decode_in_one_order(
   monkeypatch.setattr(futures, 'ThreadPoolExecutor', make)
   _collect(workload, _job(3), tmp_path)
   assert sizes == [1, 1]  # That scores, and that decodes.
+
+
+def _chains(number):
+  """Runs of programs of their own."""
+  jobs = [
+    jobs_lib.Job((_setting('chow', n / 9),), schedules.Plan(n + 1), 'text')
+    for n in range(number)
+  ]
+  return [
+    quality.Run(job, tuple((job.settings[0], e) for e in range(3)), 3, 128)
+    for job in jobs
+  ]
+
+
+@pytest.mark.parametrize('keeping', [False, True])
+@pytest.mark.parametrize('processes', [1, 2])
+def test_an_error_is_told_at_once_and_nothing_else_begins(
+  workload, decoder, tmp_path, monkeypatch, processes, keeping
+):
+  """Another process of the job may never end what it is at."""
+  monkeypatch.setattr(jax, 'process_count', lambda: processes)
+  monkeypatch.setattr(quality, '_SIDE_BY_SIDE', 2)
+  runs = _chains(6)
+  begun, left, goes_on = [], threading.Event(), threading.Event()
+
+  def results(workload, run):
+    begun.append(run)
+    if len(begun) == 2:
+      left.set()
+      assert goes_on.wait(60)
+    yield from decoded(workload, run)
+    if len(begun) == 1 and processes == 2:
+      left.set()
+    assert left.wait(60)
+    if not keeping:
+      raise ValueError('failed')
+
+  def keep(*_):
+    assert left.wait(60)
+    if keeping:
+      raise ValueError('failed')
+    return []
+
+  decoded = quality._results
+  monkeypatch.setattr(quality, '_results', results)
+  monkeypatch.setattr(quality, '_keep', keep)
+  logs = dict.fromkeys(['chow'])
+  with pytest.raises(ValueError, match='^failed'):
+    list(quality.decode(workload, runs, logs, {}))
+  goes_on.set()
+  assert len(begun) == 3 - processes
 
 
 def test_what_was_decoded_before_a_model_fails_is_kept(
