@@ -13,7 +13,7 @@ from typing import Any
 from etils import epath
 
 from speccascade import hosts
-from speccascade.storage import files, json_text
+from speccascade.storage import files, json_text, lines
 
 
 def claim(
@@ -209,7 +209,10 @@ def check_shared(folder: epath.PathLike) -> None:
 def _packed(folder):
   packed = io.BytesIO()
   with zipfile.ZipFile(packed, 'w', zipfile.ZIP_DEFLATED) as archive:
-    for pattern in ('*.json*', '*/*.json*'):
-      for path in folder.glob(pattern):
-        archive.writestr(str(path.relative_to(folder)), path.read_bytes())
+    for path in (*folder.glob('*.json*'), *folder.glob('*/*.json*')):
+      name = str(path.relative_to(folder))
+      if path.suffix == '.json':
+        archive.writestr(name, path.read_bytes())
+      elif path.suffix == '.jsonl' and path.parent.suffix != lines.PARTS:
+        archive.writestr(name, lines.content(path))  # Parts are in it.
   return packed.getvalue()

@@ -17,6 +17,9 @@ from etils import epath
 from speccascade.storage import files, json_text
 
 
+PARTS = '.parts'  # Ends the name of their folder.
+
+
 class Later(ValueError):
   """A line of a later version, which nobody is to correct or delete."""
 
@@ -35,7 +38,17 @@ def read(
     OSError: the file cannot be read.
   """
   path = epath.Path(path)
-  return _parsed(path, parse, _whole(_content(path)))
+  return _parsed(path, parse, content(path))
+
+
+def content(path: epath.PathLike) -> bytes:
+  """Returns all complete lines as a file has them; none if it is missing.
+
+  Raises:
+    ValueError: lines between others are missing.
+    OSError: the file cannot be read.
+  """
+  return _whole(_content(epath.Path(path)))
 
 
 def write(path: epath.PathLike, objects: Iterable[Any]) -> None:
@@ -93,8 +106,8 @@ class Log:
     """Appends a line for each object, durably: all of them or none.
 
     Raises:
-      ValueError: an object is no JSON, or `parse` refuses it; nothing was
-        written.
+      ValueError: an object is no JSON, `parse` refuses it, or another program
+        has appended; nothing was written.
       OSError: the disk is full, ...; nothing was written.
     """
     new = [_line(self._path, x) for x in objects]
@@ -104,10 +117,8 @@ class Log:
     data = b''.join(new)
     if files.is_local(self._path):
       _grow(self._path, self._size, data)
-    elif self._size:
-      (_parts(self._path) / f'{self._size:020}.jsonl').write_bytes(data)
     else:
-      self._path.write_bytes(data)
+      _put(self._path, self._size, data)
     self._size += len(data)
     self.lines += parsed
 
@@ -187,7 +198,7 @@ def _parsed(path, parse, whole):
 
 
 def _parts(path):
-  return path.with_name(f'{path.name}.parts')
+  return path.with_name(path.name + PARTS)
 
 
 def _list_parts(path):
@@ -204,6 +215,17 @@ def _fold(path, whole):
     path.write_bytes(whole)
   for _, part in parts:
     part.unlink()
+
+
+def _put(path, size, data):
+  """Writes an object that follows those of so many bytes."""
+  own = _parts(path) / f'{size:020}.jsonl' if size else path
+  if own.exists() and (size or own.read_bytes()):  # Nothing locks it there.
+    raise ValueError(
+      f'{path} was changed by another program, which perhaps still runs; end '
+      'it, and start this one again'
+    )
+  own.write_bytes(data)
 
 
 def _grow(path, size, data):

@@ -7,7 +7,7 @@ import pytest
 
 from speccascade import hosts
 from speccascade.runs import workdir
-from speccascade.storage import files
+from speccascade.storage import files, lines
 from tests.storage import fake_bucket
 
 _CONFIG = {'num_examples': 10, 'methods': {'chow': (0.3,)}, 'trials': 2}
@@ -126,7 +126,7 @@ def test_a_folder_belongs_to_one_environment(tmp_path, changed, told):
 _HOLD = """
 import sys, time
 from speccascade.runs import workdir
-from speccascade.storage import files
+from speccascade.storage import files, lines
 from tests.storage import fake_bucket
 with workdir.lock(sys.argv[1]):
   print('held', flush=True)
@@ -206,6 +206,30 @@ def test_a_bucket_has_no_lock(monkeypatch):
     workdir.claim(_CONFIG, 'gs://b/run/config.json')
     workdir.claim(_CONFIG, 'gs://b/run/config.json')
   assert bucket.written == ['gs://b/run/config.json']
+
+
+def test_all_processes_have_what_a_kill_left_in_a_bucket(monkeypatch):
+  fake_bucket.install(monkeypatch)
+  monkeypatch.setattr(hosts, 'is_several', lambda: True)
+  folder, names = 'gs://b/run', ('timings.jsonl', 'outputs/chow.jsonl')
+  rows = [{'id': name, 'example': n} for name in names for n in range(3)]
+  workdir.claim(_CONFIG, f'{folder}/config.json')
+  for name in names:
+    log = lines.Log(f'{folder}/{name}')
+    for row in rows:
+      log.append([row])  # A part each, which nothing folds.
+  sent = []
+  monkeypatch.setattr(hosts, 'bytes_of_first', sent.append)
+  with workdir.own(folder) as own:
+    assert str(own) == folder
+  monkeypatch.setattr(hosts, 'is_first', lambda: False)
+  monkeypatch.setattr(hosts, 'bytes_of_first', lambda _: sent[0])
+  with workdir.own(folder) as own:
+    for name in names:
+      assert lines.read(own / name) == rows
+    workdir.claim(_CONFIG, own / 'config.json')
+    found = [*own.glob('*.*'), *own.glob('*/*.*')]
+    assert len(found) == 3
 
 
 @pytest.mark.parametrize('blind', [[], [1]])

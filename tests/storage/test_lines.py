@@ -187,6 +187,21 @@ def test_an_object_is_not_written_anew_for_each_line(monkeypatch):
   assert bucket.find('gs://b') == ['/b/records.jsonl']
 
 
+@pytest.mark.parametrize('size', range(3))
+def test_an_object_that_another_writes_is_not_replaced(monkeypatch, size):
+  """Two commands may have one folder there, which has no lock."""
+  fake_bucket.install(monkeypatch)
+  path = epath.Path('gs://b/records.jsonl')
+  lines.write(path, _ROWS[:size])
+  own, other = lines.Log(path), lines.Log(path)
+  other.append(_ROWS[:1])
+  with pytest.raises(ValueError, match='another program, which perhaps still'):
+    own.append(_ROWS[1:2])
+  other.append(_ROWS[2:])
+  other.close()
+  assert lines.read(path) == _ROWS[:size] + _ROWS[:1] + _ROWS[2:]
+
+
 def test_lines_are_replaced_with_their_parts(path):
   lines.write(path, _ROWS[:1])
   log = lines.Log(path)
