@@ -12,6 +12,7 @@ import io
 import select
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent import futures
@@ -37,7 +38,7 @@ def run(main: Callable[[], None], name: str) -> None:
   their traceback.
 
   In a job of several processes the line names this one, and whatever it ends
-  with but 0 ends the others.
+  with but 0 ends the others; with 134 where another has ended.
 
   Args:
     main: the work; takes no arguments and reads its flags.
@@ -51,7 +52,11 @@ def run(main: Callable[[], None], name: str) -> None:
   except BaseException as error:
     if process.number is None or getattr(error, 'code', 1) in (None, 0):
       raise
-    process.leave(_tell(error))
+    code = _tell(error)
+    if type(error).__name__ == 'JaxRuntimeError':
+      # Of a bug, or of a process that has ended: then JAX aborts this one, too.
+      time.sleep(process.SILENT + 5)
+    process.leave(code)
 
 
 def _tell(error):
@@ -84,6 +89,9 @@ def _run(main, name):
     if (reason := _reason(error)) is None:
       raise
     told = f'{process.named(name)}: {config.one_line(reason)}'
+    if _is_abandoned(error):
+      print(told, file=sys.stderr)
+      raise SystemExit(process.ABANDONED) from None
     raise SystemExit(told) from error
 
 
@@ -147,7 +155,7 @@ def _reason(error):
       f'not enough memory ({text.splitlines()[0]}); lower batch_size, or use '
       'shorter texts or a smaller model'
     )
-  if process.number is not None and 'Gloo' in text:  # Of sockets, on a CPU.
+  if _is_abandoned(error):
     return f'another process of the job has ended ({text.splitlines()[0]})'
   if isinstance(error, futures.BrokenExecutor):
     return f'{text}; perhaps memory ran out'
@@ -162,6 +170,11 @@ def _reason(error):
     )
   known = ValueError, OSError, RecursionError, ImportError
   return text if isinstance(error, known) else None
+
+
+def _is_abandoned(error):
+  """Whether the sockets of a job on CPUs tell that another has ended."""
+  return process.number is not None and 'Gloo' in str(error)
 
 
 def _is_reader_gone():

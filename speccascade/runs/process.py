@@ -16,6 +16,10 @@ _MAIN = 'MainProcess'  # As multiprocessing names it.
 # Exit statuses, as shells report them. Launchers restart what was terminated.
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
+ABANDONED = 128 + signal.SIGABRT  # By another process of the job.
+
+# Seconds until JAX aborts a process whose job another one has left.
+SILENT = 30
 
 _TOLD = {
   signal.SIGINT: 'interrupted',

@@ -16,7 +16,6 @@ from etils import epath
 
 from speccascade.storage import files, json_text
 
-
 PARTS = '.parts'  # Ends the name of their folder.
 
 

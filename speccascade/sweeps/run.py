@@ -9,6 +9,7 @@ that do not compare with the rest.
 import contextlib
 import dataclasses
 import functools
+import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -57,6 +58,8 @@ def run_all(
   Raises:
     ValueError: as `run`, for any of them before one is decoded.
   """
+  asked = hashlib.sha256(str(profile is not None).encode()).digest()
+  hosts.check_alike({'--profile_dir': asked})
   with contextlib.ExitStack() as stack:
     begun, owners = {}, {}
     for name, sweep in sweeps.items():

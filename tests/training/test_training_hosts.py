@@ -23,7 +23,7 @@ pytestmark = [
   pytest.mark.skipif(jax.device_count() < 8, reason='needs 8 devices'),
 ]
 _MOVED = train_sums.STEPS * 1e-7
-_ABORTED = -signal.SIGABRT, 1  # Another process has ended.
+_ABORTED = -signal.SIGABRT, 134  # Another process has ended.
 
 
 @pytest.fixture(autouse=True)
