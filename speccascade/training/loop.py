@@ -22,6 +22,9 @@ from speccascade.training import batches, checkpoints, config, data, metrics
 from speccascade.training import loss as loss_lib
 from speccascade.training import step as step_lib
 
+_AHEAD = 2  # Steps that may wait for the devices.
+_ASK = 5  # Seconds after which processes ask each other whether one is to end.
+
 # Fields that a resumed run may change.
 _FREE = ('log_every', 'eval_every', 'save_every', 'mesh')
 
@@ -64,7 +67,7 @@ def train(
 
   Raises:
     process.Terminated: SIGTERM came, and the step at hand was saved; of several
-      processes, to any of them, and the next step that is logged.
+      processes, to any of them, and a step of a few seconds later.
     ValueError: `workdir` was created with a different config, data or pair,
       another process writes to it, all its checkpoints are damaged, or the
       training diverges. Of several processes: they differ in what they were
@@ -103,58 +106,77 @@ def train(
       workdir_lib.claim(settings.to_dict(), workdir / 'config.json', free=_FREE)
     workdir_lib.check_shared(folder)
     found = checkpoints.restore(folder, own.shapes(), identity)
+    rate = 0.0  # Steps a second.
     if found is None:
       state, seconds, window = own.init(key, start), 0.0, []
     else:
       state, run = found
       stream.set_state(run['batches'])
       seconds, window = run['seconds'], run['window']
+      rate = run.get('rate', rate)
     first = int(state.step)
+    # SIGTERM came before this step was told.
+    untold = window and _logs(settings, first)
     # Compiled ahead of time, so that no rate below includes the compilation.
-    example = train_examples.rows(np.zeros(settings.batch_size, int))
-    train_step = own.lower(state, frozen, place(example), key).compile()
+    example = place(train_examples.rows(np.zeros(settings.batch_size, int)))
+    train_step = own.lower(state, frozen, example, key).compile()
 
     with (
       metrics.Writer(workdir, first, settings.num_steps) as writer,
       process.deferred_termination() as is_terminated,
     ):
-      ahead, start_time = [], clock.now()
-      for step in range(first + 1, settings.num_steps + 1):
-        # Dispatch is asynchronous: the host runs ahead of the devices until
-        # it reads the metrics below.
-        batch = place(next(stream))
-        state, values = train_step(state, frozen, batch, key)
-        ahead.append(values)
-        last = step == settings.num_steps
-        logs = step % settings.log_every == 0 or last
-        # Several processes agree where they wait for the step anyway.
-        asks = logs or not hosts.is_several()
-        ends = asks and bool(hosts.which(is_terminated()))
+
+      def ended():
+        return bool(hosts.which(is_terminated()))
+
+      ahead, start_time, asks_every = [], clock.now(), 1
+      for step in range(first + (not untold), settings.num_steps + 1):
+        if step > first:
+          # Dispatch is asynchronous: the host runs ahead of the devices, by so
+          # few steps that it hears of a signal.
+          state, values = train_step(state, frozen, place(next(stream)), key)
+          ahead.append(values)
+          jax.block_until_ready(ahead[:-_AHEAD][-1:])
+        last, logs = step == settings.num_steps, _logs(settings, step)
+        ends = (logs or step % asks_every == 0) and ended()
         if not logs and not ends:
           continue
-        window += _read(ahead, step)
-        elapsed = clock.now() - start_time
-        seconds += elapsed
-        if logs:
+        if ahead:
+          window += _read(ahead, step)
+          elapsed = clock.now() - start_time
+          seconds += elapsed
           rate = len(ahead) / elapsed
+        line = None
+        if logs and not ends:
           line = _means(window)
-          line['tokens_per_second'] = rate * batch['token_BxT'].size
+          line['tokens_per_second'] = rate * example['token_BxT'].size
           if step % settings.eval_every == 0 or last:
-            line |= evaluate(state.params)
+            found = evaluate(state.params, ended=ended)
+            line, ends = (line | found, False) if found else (None, True)
+        if line is not None:
           writer.write(step, line, rate)
           window = []
+          # Several processes wait for each other to agree.
+          asks_every = hosts.is_several() and hosts.number_of_first(rate)
+          asks_every = max(1, int(asks_every * _ASK))
         if step % settings.save_every == 0 or last or ends:
           run = {
             'batches': stream.get_state(),
             'seconds': seconds,
             'window': window,
+            'rate': rate,
           }
           checkpoints.save(folder, step, state, run, identity)
-        if ends and not last:
+        if ends:
           raise process.Terminated(f'step {step} is saved')
         ahead, start_time = [], clock.now()
     _export(workdir, settings, model, state.params, identity, seconds)
   return state.params
+
+
+def _logs(settings, step):
+  """Whether a step has a line."""
+  return step % settings.log_every == 0 or step == settings.num_steps
 
 
 def _identity(settings, examples, origin):
@@ -206,8 +228,11 @@ def _means(window):
   return line | {'learning_rate': window[-1]['learning_rate']}
 
 
-def _evaluate(eval_step, params, *, frozen, examples, batch_size, place):
-  """Returns means over all target tokens of `examples`, named 'valid_...'."""
+def _evaluate(eval_step, params, *, frozen, examples, batch_size, place, ended):
+  """Returns means over all target tokens of `examples`, named 'valid_...'.
+
+  And None where `ended` told so amid them.
+  """
   sums = []
   for start in range(0, len(examples), batch_size):
     index_B = np.arange(start, start + batch_size)
@@ -215,6 +240,9 @@ def _evaluate(eval_step, params, *, frozen, examples, batch_size, place):
     # Rows that fill up the last batch were counted before.
     batch['weight_BxT'] *= (index_B < len(examples))[:, None]
     sums.append(eval_step(params, frozen, place(batch), None))
+    jax.block_until_ready(sums[:-_AHEAD][-1:])
+    if ended():
+      return None
   total = jax.tree.map(lambda *x: np.sum(x), *jax.device_get(sums))
   means = {f'valid_{k}': float(v) for k, v in loss_lib.mean(total).items()}
   if not all(map(math.isfinite, means.values())):

@@ -93,10 +93,10 @@ def test_two_processes_train_as_one(tmp_path, alone, mesh, samples):
 def test_whatever_ends_one_process_all_go_on_from_what_they_saved(
   tmp_path, alone
 ):
-  """SIGTERM at step 1, which all hear at step 2; then kills at step 5."""
+  """SIGTERM at step 1, which all hear there; then kills at step 5."""
   for victim, number, at, saved in (
-    (1, signal.SIGTERM, 1, 2),
-    (1, signal.SIGKILL, 4, 4),  # After an example, two steps, a validation.
+    (1, signal.SIGTERM, 1, 1),
+    (1, signal.SIGKILL, 5, 4),  # An example, three steps, a validation.
     (0, signal.SIGKILL, 1, 4),
   ):
     ats = tuple(at if i == victim else 99 for i in range(2))
@@ -105,7 +105,7 @@ def test_whatever_ends_one_process_all_go_on_from_what_they_saved(
     if number == signal.SIGTERM:
       assert 143 in codes, told
       assert set(codes) <= {143, *_ABORTED}, told
-      line = 'terminated; step 2 is saved'
+      line = 'terminated; step 1 is saved'
       assert any(line in err for *_, err in told), told
     else:
       assert codes[victim] == -signal.SIGKILL, told

@@ -241,6 +241,7 @@ def test_a_validation_that_is_not_finite_is_one_line():
       examples=_examples('validation', 16),
       batch_size=16,
       place=jax.device_put,
+      ended=bool,
     )
 
 
@@ -304,6 +305,7 @@ def test_validation_counts_every_example_once():
     frozen=3.0,
     examples=examples,
     batch_size=6,
+    ended=bool,
     place=jax.device_put,
   )
   by_token = np.sum(examples.weight_ExT * examples.token_ExT.astype(float))
