@@ -106,11 +106,7 @@ def header(
 
 
 def cut(checkpoint: Checkpoint, vocab_size: int) -> Checkpoint:
-  """Returns a checkpoint of which only the first pieces are wanted.
-
-  Rows that pad a vocabulary stand for no piece and were never trained; without
-  them a model draws as if it gave them no probability.
-  """
+  """Returns a checkpoint of which only the first rows are wanted, V."""
   config = dataclasses.replace(checkpoint.config, vocab_size=vocab_size)
   return dataclasses.replace(
     checkpoint, config=config, stored=checkpoint.config

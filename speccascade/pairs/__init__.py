@@ -15,7 +15,7 @@ from jax import sharding as jax_sharding
 from speccascade import checkpoints, sharding
 from speccascade import tokenizers as tokenizer_lib
 from speccascade.checkpoints import opened, reading
-from speccascade.models import base, fusing, int8, registry, split
+from speccascade.models import base, fusing, int8, padded, registry, split
 from speccascade.pairs import provenance as provenance_lib
 from speccascade.pairs import vocabulary
 from speccascade.pairs.provenance import ROLES
@@ -117,7 +117,7 @@ def load(
     certain = dict.fromkeys(ROLES, False)
   else:
     models, certain = _provenance(folder, own, models)
-  size = vocabulary.common(models, tokenizer, certain)
+  pieces, size = vocabulary.common(models, tokenizer, certain)
   if stacked is None:
     stacked = jax.default_backend() == 'tpu'
   if fused is None:
@@ -137,12 +137,14 @@ def load(
     'tokenizer': tokenizer.digest,
     'lengths': hashlib.sha256(json.dumps(lengths).encode()).hexdigest(),
   }
+  drafter, verifier = (
+    padded.over(registry.make_model(loaded[role].config), pieces)
+    for role in ROLES
+  )
   return Pair(
     name=_name(folder, models, own),
-    drafter=split.over(
-      registry.make_model(loaded['drafter'].config), drafter_devices
-    ),
-    verifier=registry.make_model(loaded['verifier'].config),
+    drafter=split.over(drafter, drafter_devices),
+    verifier=verifier,
     drafter_params=loaded['drafter'].params,
     verifier_params=loaded['verifier'].params,
     tokenizer=tokenizer,
@@ -150,28 +152,50 @@ def load(
   )
 
 
-def load_model(
-  path: epath.PathLike, pair: Pair, weights: str | None = None
-) -> tuple[base.Config, dict[str, Any]]:
-  """Loads a checkpoint to stand for a model of a pair.
+def load_drafter(
+  path: epath.PathLike,
+  pair: Pair,
+  *,
+  mesh: jax_sharding.Mesh | None = None,
+  stacked: bool = False,
+  weights: str | None = None,
+  devices: int | None = None,
+) -> tuple[base.Model, dict[str, Any]]:
+  """Loads a checkpoint to stand for the drafter of a pair.
 
   Args:
     path: a checkpoint, as of `checkpoints.open`.
-    pair: of whose vocabulary and compute type the model is to be.
+    pair: whose vocabulary, compute type and drafter's lengths it takes over.
+    mesh: as of `load`.
+    stacked: whether layers are stacked.
     weights: 'int8', or None for the compute type.
+    devices: that split it, as of `sharding.split_by`.
 
   Returns:
-    (configuration, parameters).
+    (model, parameters).
 
   Raises:
-    ValueError: the file is no checkpoint, or does not fit the tokenizer.
+    ValueError: the file is no checkpoint, or does not fit the tokenizer or the
+      verifier.
   """
   config = pair.verifier.config
   found = checkpoints.open(path, config.dtype)
   _tokenizer(None, {'drafter': found}, pair.tokenizer)
-  vocabulary.common({'drafter': found}, pair.tokenizer, {'drafter': False})
+  pieces, size = vocabulary.common(
+    {'drafter': found}, pair.tokenizer, {'drafter': False}
+  )
+  if size < config.vocab_size:
+    raise ValueError(
+      f'{path} has {size} of the {config.vocab_size} rows of the vocabulary '
+      "that the pair has; compare it by a pair of its own, with the pair's "
+      'verifier'
+    )
   cut = opened.cut(found, config.vocab_size)
-  return reading.load(cut, weights=weights)[:2]
+  with sharding.split_by(devices):
+    loaded, params, *_ = reading.load(cut, mesh, stacked, weights=weights)
+  own = registry.with_lengths_of(loaded, pair.drafter.config)
+  model = padded.over(registry.make_model(own), pieces)
+  return split.over(model, devices), params
 
 
 def _tokenizer(folder, given, known=None):

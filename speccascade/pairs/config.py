@@ -1,9 +1,12 @@
 """Which models a config names."""
 
+from typing import Any
+
 import jax
 import pydantic
 
 from speccascade import config, hosts, pairs, sharding
+from speccascade.models import base, stacking
 
 
 class Models(config.Schema):
@@ -60,6 +63,27 @@ class Models(config.Schema):
       drafter_weights=self.drafter_weights,
       verifier_weights=self.verifier_weights,
       drafter_devices=self.drafter_devices,
+    )
+
+  def load_drafter(
+    self, path: str, pair: pairs.Pair
+  ) -> tuple[base.Model, dict[str, Any]]:
+    """Loads a checkpoint to stand for the drafter of a pair, as that lies.
+
+    Args:
+      path: a checkpoint.
+      pair: of `load_pair`.
+
+    Raises:
+      ValueError: as `pairs.load_drafter`.
+    """
+    return pairs.load_drafter(
+      path,
+      pair,
+      mesh=self._mesh(),
+      stacked=bool(stacking.stacks_of(pair.drafter_params)),
+      weights=self.drafter_weights,
+      devices=self.drafter_devices,
     )
 
   @property

@@ -6,16 +6,19 @@ from speccascade import tokenizers
 from speccascade.checkpoints import opened
 from speccascade.models import registry
 
+_EVEN = 128  # Of a TPU's tile, and of devices that divide V.
+
 
 def common(
   models: Mapping[str, opened.Checkpoint],
   tokenizer: tokenizers.Tokenizer,
   certain: Mapping[str, bool],
-) -> int:
-  """Returns V, how many pieces of the vocabulary are drawn from.
+) -> tuple[int, int]:
+  """Returns (how many pieces are drawn from, V, the rows that models keep).
 
   Models may have padding rows after the pieces, each its own number of them; a
   tokenizer may have special pieces after a model's rows, such as for images.
+  Of padding that all have V keeps as much as makes it a multiple of `_EVEN`.
 
   Args:
     models: {role: Checkpoint}.
@@ -44,4 +47,6 @@ def common(
         'the padding of the tokenizer; use the tokenizer that the model was '
         'trained with'
       )
-  return min(pieces, *(x.config.vocab_size for x in models.values()))
+  rows = min(x.config.vocab_size for x in models.values())
+  pieces = min(pieces, rows)
+  return pieces, min(rows, -(-pieces // _EVEN) * _EVEN)

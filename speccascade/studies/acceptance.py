@@ -21,7 +21,6 @@ from etils import epath
 
 from speccascade import config, methods, pairs
 from speccascade.decoding import schedules
-from speccascade.models import registry
 from speccascade.reports.render import escape, tables
 from speccascade.runs import environment, memory, profiling
 from speccascade.storage import lines
@@ -103,7 +102,7 @@ def run(
   if out is not None and epath.Path(out).exists():
     raise ValueError(f'{out} exists; choose another --out or delete it')
   workload = study.workload(study.num_examples)
-  drafters = load_drafters(study.named, workload.pair, study.drafter_weights)
+  drafters = load_drafters(study, workload.pair)
   memory.tell('with the models loaded')
   told = environment.describe() | {
     'pair': workload.pair.name,
@@ -134,14 +133,13 @@ def run(
 
 
 def load_drafters(
-  named: Mapping[str, str], pair: pairs.Pair, weights: str | None = None
+  study: Acceptance, pair: pairs.Pair
 ) -> dict[str, tuple[Any, Any]]:
   """Loads drafters for a pair's verifier.
 
   Args:
-    named: {label: checkpoint}; empty for the pair's own.
-    pair: whose drafter's lengths and compute type they take over.
-    weights: 'int8', or None for the compute type.
+    study: Acceptance, whose `named` are loaded, or the pair's own.
+    pair: of the study.
 
   Returns:
     {label: (model, parameters)}.
@@ -149,14 +147,11 @@ def load_drafters(
   Raises:
     ValueError: a file is no checkpoint.
   """
-  if not named:
+  if not study.named:
     return {'drafter': (pair.drafter, pair.drafter_params)}
-  drafters, own = {}, pair.drafter.config
-  for label, path in named.items():
-    loaded, params = pairs.load_model(path, pair, weights)
-    loaded = registry.with_lengths_of(loaded, own)
-    drafters[label] = registry.make_model(loaded), params
-  return drafters
+  return {
+    label: study.load_drafter(path, pair) for label, path in study.named.items()
+  }
 
 
 def compare(

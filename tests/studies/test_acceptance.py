@@ -75,7 +75,7 @@ def _study(folder, **changes):
 
 def _compare(study):
   workload = study.workload(study.num_examples)
-  drafters = acceptance.load_drafters(study.named, workload.pair)
+  drafters = acceptance.load_drafters(study, workload.pair)
   return list(acceptance.compare(study, workload, drafters))
 
 
@@ -129,7 +129,8 @@ def test_examples_of_any_length_stay_in_their_order(folder, monkeypatch):
 
 def test_without_names_the_drafter_is_the_pair_s_own(folder):
   pair = pairs.load(folder)
-  ((label, (model, params)),) = acceptance.load_drafters({}, pair).items()
+  found = acceptance.load_drafters(_study(folder), pair)
+  ((label, (model, params)),) = found.items()
   assert (label, model) == ('drafter', pair.drafter)
   jax.tree.map(np.testing.assert_array_equal, params, pair.drafter_params)
 
@@ -138,9 +139,26 @@ def test_a_drafter_takes_over_the_lengths_of_the_pair_s(folder):
   pair = pairs.load(folder)
   shorter = dataclasses.replace(pair.drafter.config, context_length=50)
   pair = dataclasses.replace(pair, drafter=registry.make_model(shorter))
-  named = {'own': f'{folder}/drafter.safetensors'}
-  ((model, _),) = acceptance.load_drafters(named, pair).values()
+  study = _study(folder, drafters=(f'own={folder}/drafter.safetensors',))
+  ((model, _),) = acceptance.load_drafters(study, pair).values()
   assert model.longest_prompt(20) == pair.drafter.longest_prompt(20) < 50
+
+
+@pytest.mark.skipif(jax.device_count() < 8, reason='needs 8 devices')
+@pytest.mark.parametrize('devices', [None, 2])
+def test_a_drafter_lies_as_the_pair_s_own(folder, devices):
+  study = _study(
+    folder, drafters=(f'own={folder}/drafter.safetensors',), mesh=(2, 4),
+    drafter_devices=devices, stacked=True,
+  )  # fmt: skip
+  pair = study.load_pair()
+  ((model, params),) = acceptance.load_drafters(study, pair).values()
+  assert model == pair.drafter
+  own, found = (
+    jax.tree.map(lambda x: x.sharding, x) for x in (pair.drafter_params, params)
+  )
+  assert found == own
+  assert any(not x.is_fully_replicated for x in jax.tree.leaves(found))
 
 
 @pytest.mark.parametrize(
