@@ -130,6 +130,12 @@ def on_mesh(function, *args):
   return function(*args)
 
 
+def rows_over(tree) -> int:
+  """Returns how many devices split rows: of the mesh that arrays lie on."""
+  mesh = on_mesh(lambda _: jax_sharding.get_abstract_mesh(), tree)
+  return 1 if mesh.empty else mesh.shape['data']
+
+
 def platform() -> str:
   """Returns that of the mesh that is set, else of the default devices."""
   device = jax_sharding.get_abstract_mesh().abstract_device
@@ -345,6 +351,15 @@ def _fit(spec, shape, axes, splitting, name):
         taken[i].append(axis)
         size //= sizes[axis]
   named = [i for i, x in enumerate(wanted) if 'model' in x]
+  rows = [i for i, x in enumerate(wanted) if 'data' in x]
+  if name and any(sizes['data'] > 1 and 'data' not in taken[i] for i in rows):
+    logging.warning(
+      '%s %s: %d devices do not divide the %d rows, and each holds all of them',
+      name,
+      shape,
+      sizes['data'],
+      shape[rows[0]],
+    )
   if name and named:
     own = {axis: sizes[axis] for axis in splitting}
     _tell(name, shape, own, taken, named)

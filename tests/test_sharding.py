@@ -167,7 +167,9 @@ def test_a_gathered_parameter_has_its_gradient_in_parts():
     ((2, 4), (3, 8, 1, 32, 4), sharding.CACHE, (1, 8, 1, 1, 1), 1),
     ((2, 4), (3, 6, 2, 32, 4), sharding.CACHE, (1, 2, 2, 1, 1), 1),
     ((1, 8), (3, 1, 6, 32, 4), sharding.CACHE, (1, 1, 2, 1, 1), 1),
-    ((8, 1), (3, 4, 6, 32, 4), sharding.CACHE, (1, 1, 1, 1, 1), 0),
+    ((8, 1), (3, 4, 6, 32, 4), sharding.CACHE, (1, 1, 1, 1, 1), 1),
+    ((8, 1), (3, 16, 6, 32, 4), sharding.CACHE, (1, 8, 1, 1, 1), 0),
+    ((2, 4), (5, 3, 8), sharding.LOGITS, (1, 1, 4), 1),
     ((1, 8), (4, 6, 20), sharding.LOGITS, (1, 1, 4), 1),
     ((1, 6), (4, 6, 10), sharding.LOGITS, (1, 1, 2), 1),
   ],
@@ -191,11 +193,24 @@ def test_what_heads_leave_is_told_in_a_line(caplog):
   mesh = sharding.make_mesh(1, 8, jax.devices()[:8])
   sharding.fit(sharding.CACHE, (3, 6, 2, 32, 4), mesh, 'keys LxBxKxSxH')
   sharding.fit(sharding.P('model'), (3,), mesh, 'bias')
+  mesh = sharding.make_mesh(8, 1, jax.devices()[:8])
+  sharding.fit(sharding.CACHE, (3, 50, 2, 32, 4), mesh, 'keys LxBxKxSxH')
   assert [record.getMessage() for record in caplog.records] == [
     'keys LxBxKxSxH (3, 6, 2, 32, 4): 8 devices split dimension 1 in 2 and '
     'dimension 2 in 2; 2 hold each part',
     'bias (3,): 8 devices split nothing; 8 hold each part',
+    'keys LxBxKxSxH (3, 50, 2, 32, 4): 8 devices do not divide the 50 rows, '
+    'and each holds all of them',
   ]
+
+
+@needs_8
+def test_rows_are_over_those_of_the_mesh_that_arrays_lie_on():
+  assert sharding.rows_over({'w': jnp.zeros(3)}) == 1
+  for data, model in ((4, 2), (1, 8)):
+    mesh = sharding.make_mesh(data, model, jax.devices()[:8])
+    placed = jax.device_put(jnp.zeros(3), jax.NamedSharding(mesh, P()))
+    assert sharding.rows_over({'w': placed}) == data
 
 
 @needs_8

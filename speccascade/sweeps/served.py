@@ -16,7 +16,7 @@ from collections.abc import Hashable, Iterator, Sequence
 import jax
 import numpy as np
 
-from speccascade import methods
+from speccascade import methods, sharding
 from speccascade.decoding import (
   branches,
   results,
@@ -58,12 +58,16 @@ def parts(
   held = workload.task.max_new_tokens
   width_E = batches.width_E_of(workload, _MANY, held).tolist()
   narrowest = min(width_E)
+  ways = sharding.rows_over(workload.pair.params)
   width_of = lambda item: width_E[item[1]]  # noqa: E731
   for width, own in itertools.groupby(sorted(items, key=width_of), width_of):
     own = list(own)
     names = list(dict.fromkeys(s.method for s, _ in own))
     fitting = rows * (narrowest + held) // (width + held)
     most = min(rows, max(len(names), fitting))
+    if most % ways:  # Else each device would hold all slots.
+      even = most - most % ways
+      most = even if even >= len(names) else min(rows, even + ways)
     for start in range(0, len(names), most):
       part = names[start : start + most]
       yield width, most, [item for item in own if item[0].method in part]

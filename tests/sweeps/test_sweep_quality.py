@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from speccascade import pairs, tasks
+from speccascade import pairs, sharding, tasks
 from speccascade.decoding import schedules
 from speccascade.sweeps import batches, outputs, points, quality, served
 from speccascade.sweeps import jobs as jobs_lib
@@ -152,6 +152,20 @@ def test_the_caches_of_wide_prompts_take_no_more_memory(workload, rows, slots):
   held = workload.task.max_new_tokens
   if slots > 2:
     assert slots * (3072 + held) <= rows * (128 + held)
+
+
+@pytest.mark.parametrize(
+  ('rows', 'ways', 'slots'),
+  [(640, 8, 48), (64, 2, 4), (64, 4, 4), (64, 8, 8), (3, 2, 2), (3, 8, 3)],
+)
+def test_devices_divide_the_slots(workload, monkeypatch, rows, ways, slots):
+  """Where there are as many, which would be 51, 5 and 2 else."""
+  monkeypatch.setattr(sharding, 'rows_over', lambda _: ways)
+  lengths = np.array([20] * 6 + [3000] * 6)
+  wide = dataclasses.replace(workload, length_E=lengths)
+  _, long = made = quality.missing(wide, [_job(5)], rows, ())
+  assert len(_done(made)) == sum(len(run.items) for run in made) == 5 * 12
+  assert long.rows == slots
 
 
 @pytest.fixture
