@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from speccascade import sharding
 from speccascade.sampling import draws
 
 # Temperatures below it are 0: float32 logits of 16 are further apart.
@@ -117,8 +118,7 @@ def sampled(logits_BxTxV, raw_BxTxV, sampling):
   # The same bits as where sampling is plain.
   probs = jnp.where(temperature == 1, raw_BxTxV, probs)
   if sampling.top_k:
-    k = min(sampling.top_k, probs.shape[-1])
-    probs = normalise(jnp.where(probs >= _kth_largest(probs, k), probs, 0))
+    probs = _top_k(probs, min(sampling.top_k, probs.shape[-1]))
   if sampling.asked == TEMPERED:
     return probs
   return lax.cond(
@@ -159,10 +159,20 @@ def total_variation(p, q):
   return jnp.maximum(p - q, 0).sum(-1)
 
 
+def _top_k(probs_BxTxV, k):
+  """As `most_probable` keeps, of a number k."""
+  own = sharding.own_shape(probs_BxTxV.shape, sharding.LOGITS)
+  if own[-1] < probs_BxTxV.shape[-1] and sharding.platform() != 'tpu':
+    # XLA gathers all that it takes the largest of, but on a TPU.
+    return most_probable(probs_BxTxV, k)
+  least = _kth_largest(probs_BxTxV, k)
+  return normalise(jnp.where(probs_BxTxV >= least, probs_BxTxV, 0))
+
+
 def _kth_largest(probs, k):
   """Returns [..., 1] of [..., V], from the largest of each block of V.
 
-  Of a V that devices hold in parts, only these are gathered.
+  Of a V that devices of a TPU hold in parts, only these are gathered.
   """
   blocks = draws.split(probs)
   largest = lax.top_k(blocks, min(k, blocks.shape[-1]))[0]

@@ -174,7 +174,7 @@ def test_blocks_are_about_as_many_as_they_are_wide(V):
 
 
 @pytest.mark.parametrize(
-  'V', [32_128, 49_152, 128_256, 151_936, 256_000, 262_144, 262_208]
+  'V', [32_128, 49_152, 128_256, 151_680, 151_936, 256_000, 262_144, 262_208]
 )
 def test_devices_hold_whole_blocks_of_published_vocabularies(V):
   """Of T5, SmolLM2, Llama 3, Qwen, and Gemma 2 and 3, on up to 64 devices."""
@@ -333,3 +333,33 @@ def test_a_draw_on_a_mesh_is_no_loop_and_moves_blocks_alone():
   moved = re.findall(r'f64\[([\d,]+)\][^=]* all-(?:gather|reduce)\(', text)
   assert moved
   assert all(math.prod(map(int, x.split(','))) <= 3 * 512 for x in moved)
+
+
+@pytest.mark.skipif(jax.device_count() < 8, reason='needs 8 devices')
+def test_top_k_leaves_a_divided_vocabulary_where_it_is():
+  """And keeps the same tokens, ties included."""
+  V, k = 2048, 7
+  rng = np.random.default_rng(0)
+  logits_BxTxV = rng.integers(0, 40, (3, 2, V)) / 4.0
+  sampling = probabilities.Sampling(
+    np.array([1.0, 0.5, 0.0]), np.array([1.0, 0.8, 1.0]), k
+  )
+
+  @jax.jit
+  def keep(logits_BxTxV):
+    raw = probabilities.raw(logits_BxTxV)
+    return probabilities.sampled(logits_BxTxV, raw, sampling)
+
+  want = keep(logits_BxTxV)
+  mesh = sharding.make_mesh(1, 8, jax.devices()[:8])
+  lies = jax.NamedSharding(mesh, sharding.P(None, None, mesh.axis_names[1:]))
+  with jax.set_mesh(mesh):
+    placed = jax.device_put(logits_BxTxV, lies)
+    found = keep(placed)
+    text = keep.lower(placed).compile().as_text()
+  np.testing.assert_array_equal(found > 0, want > 0)
+  np.testing.assert_allclose(found, want, rtol=1e-6)
+  assert k <= (want[0, 0] > 0).sum() < V
+  gathered = re.findall(r'all-gather\S* = \w+\[([\d,]+)\]', text)
+  sizes = [math.prod(map(int, x.split(','))) for x in gathered]
+  assert max(sizes, default=0) < 3 * 2 * V // 8
