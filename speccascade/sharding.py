@@ -84,8 +84,15 @@ def split_by(devices: int | None) -> Iterator[None]:
 
 
 def check_splits(drafter_devices, mesh):
-  """Raises ValueError unless a config's devices for drafters fit its mesh."""
-  if mesh[1] % (drafter_devices or 1):
+  """Raises ValueError unless the devices of a drafter fit a mesh.
+
+  Args:
+    drafter_devices: as of `split_by`; None is all.
+    mesh: (devices that split rows, devices that split models).
+  """
+  if drafter_devices is None:
+    return
+  if drafter_devices < 1 or mesh[1] % drafter_devices:
     raise ValueError(
       f'drafter_devices={drafter_devices} must divide the {mesh[1]} devices '
       f'that split the models on the mesh {tuple(mesh)}'

@@ -295,5 +295,7 @@ def test_a_split_is_of_the_axes_whose_product_it_is(devices, factors):
 def test_devices_of_a_drafter_divide_those_of_models():
   sharding.check_splits(None, (1, 8))
   sharding.check_splits(4, (2, 8))
-  with pytest.raises(ValueError, match='drafter_devices=3 must divide the 8 '):
-    sharding.check_splits(3, (1, 8))
+  for wrong in (3, 16, 0, -1):
+    line = f'drafter_devices={wrong} must divide the 8 '
+    with pytest.raises(ValueError, match=line):
+      sharding.check_splits(wrong, (1, 8))

@@ -30,6 +30,8 @@ def check_prompts(prompts, models, max_new_tokens):
       f'{P} prompts need length_P and example_P of shape ({P},), got '
       f'{length_P.shape} and {np.shape(prompts.example_P)}'
     )
+  if not P:
+    raise ValueError('there is no prompt; give at least one')
   for row in np.flatnonzero((length_P < 1) | (length_P > S)):
     raise ValueError(
       f'prompt {row} has length {length_P[row]}; it must be in 1..{S}, the '

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import importlib.resources
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -98,12 +99,15 @@ def load(
     drafter_devices: that split the drafter, as of `sharding.split_by`.
 
   Raises:
-    ValueError: a file is missing or incomplete, or does not fit the others; or
-      int8 weights are wanted for training.
+    ValueError: a file is missing or incomplete, or does not fit the others;
+      int8 weights are wanted for training; or `drafter_devices` do not divide
+      those of the mesh that split the models.
   """
   weights = {'drafter': drafter_weights, 'verifier': verifier_weights}
   for role, choice in weights.items():
     int8.check(choice, f'{role}_weights')
+  of_mesh = (1, 1) if mesh is None else mesh.devices.shape
+  sharding.check_splits(drafter_devices, (of_mesh[0], math.prod(of_mesh[1:])))
   given = {'drafter': drafter, 'verifier': verifier}
   folder = None if None not in given.values() else _folder(name)
   own = [role for role in ROLES if given[role] is None]

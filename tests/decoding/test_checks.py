@@ -126,6 +126,9 @@ def _sampling(**changes):
 
 
 WRONG = {
+  'there is no prompt; give at least one': dict(
+    prompts=results.Prompts(np.zeros((0, S), int), *np.zeros((2, 0), int))
+  ),
   'prompt 2 has length 0': dict(
     prompts=_prompts(length_P=np.array([1, 7, 0, 3]))
   ),

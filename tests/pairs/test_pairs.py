@@ -11,7 +11,7 @@ import pytest
 from sentencepiece import sentencepiece_model_pb2
 
 from speccascade import config as config_lib
-from speccascade import pairs, tokenizers
+from speccascade import pairs, sharding, tokenizers
 from speccascade.checkpoints import convert, hugging_face
 from speccascade.checkpoints import load as load_checkpoint
 from speccascade.checkpoints import native as checkpoints
@@ -382,6 +382,15 @@ def test_a_config_names_int8_weights_of_each_model(folder):
   )
   assert loaded.config == own.drafter.config
   assert params['embedding'].dtype == jnp.int8
+
+
+@pytest.mark.skipif(jax.device_count() < 8, reason='needs 8 devices')
+def test_devices_of_a_drafter_that_do_not_divide_a_mesh_are_one_line(folder):
+  mesh = sharding.make_mesh(2, 4, jax.devices()[:8])
+  with pytest.raises(ValueError, match='^drafter_devices=3 must divide the 4 '):
+    pairs.load(folder, mesh=mesh, drafter_devices=3)
+  with pytest.raises(ValueError, match='^drafter_devices=2 must divide the 1 '):
+    pairs.load(folder, drafter_devices=2)
 
 
 def test_a_bad_choice_of_weights_is_one_line(folder):
