@@ -139,15 +139,16 @@ def divide(cache, shared=False):
 def chunks(rows, width, window=None):
   """Returns how prompts are read: (chunks, tokens of each chunk of a row).
 
-  So many tokens that weights are worth reading, and so few that the logits of
-  attention take little memory.
+  So many tokens of a device that weights are worth reading, and so few that the
+  logits of attention take little memory.
 
   Args:
     rows: of the batch.
     width: tokens that prompts are padded to.
     window: the narrowest of sliding windows; rings have room for a chunk.
   """
-  size = max(_CHUNK // rows, _SHORT)
+  (own,) = sharding.own_shape((rows,), sharding.BATCH)
+  size = max(_CHUNK // own, _SHORT)
   if window is not None:
     size = min(size, max(window // 2, _SHORT))
   number = -(-width // size)

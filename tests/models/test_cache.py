@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
+from speccascade import sharding
 from speccascade.models import cache as cache_lib
 
 
@@ -34,6 +35,15 @@ def test_chunks_hold_a_prompt_and_fit_a_window():
       number, chunk = cache_lib.chunks(rows, width, 128)
       assert 0 <= number * chunk - width < number
       assert chunk <= 64
+
+
+@pytest.mark.skipif(jax.device_count() < 8, reason='needs 8 devices')
+def test_chunks_are_of_the_rows_of_a_device():
+  for data, rows in ((8, 8), (2, 32), (1, 64)):
+    mesh = sharding.make_mesh(data, 8 // data, jax.devices()[:8])
+    with jax.set_mesh(mesh):
+      found = cache_lib.chunks(64, 1024)
+    assert found == cache_lib.chunks(rows, 1024)
 
 
 def test_slot_positions():
