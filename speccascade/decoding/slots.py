@@ -69,8 +69,8 @@ def init(slots: Slots, params: tuple[Any, ...], queue: Queue) -> State:
     page=jnp.int32(0),
     chunk=jnp.int32(0),
     wanted=wanted,
-    reader=caches(slots.reading),
-    store=caches(slots.stored, shared=True),
+    reader=caches(slots.reading, answers=False),
+    store=caches(slots.stored, shared=True, answers=False),
     has_read=tuple(
       x if x is None else jnp.zeros(slots.stored, bool) for x in wanted
     ),
@@ -144,14 +144,14 @@ def _request(queue, sampling, values):
   )
 
 
-def _blank(slots, params, rows, shared=False):
-  """Caches of rows that hold nothing, one a model."""
+def _blank(slots, params, rows, shared=False, answers=True):
+  """Caches of rows of no tokens, one a model, with room for answers or none."""
   return tuple(
     model.blank(
       own,
       rows,
       slots.width,
-      new_tokens=new_tokens,
+      new_tokens=new_tokens if answers else 0,
       block=block,
       chunk=pages.chunk(slots, model, own),
       shared=shared,

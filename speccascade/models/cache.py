@@ -73,7 +73,10 @@ def tile(cache, copies):
 
 
 def put(cache, row, other, other_row, rows, filled, *, shared=False):
-  """Copies rows of a cache into another one of as many slots, in place.
+  """Copies rows of a cache into another one that is no shorter, in place.
+
+  Shorter stacks may be no rings where the others are: what is read then lies in
+  the first slots of either.
 
   Args:
     cache: that is written to.
@@ -90,12 +93,15 @@ def put(cache, row, other, other_row, rows, filled, *, shared=False):
   to, out_of, zero = (jnp.asarray(i, jnp.int32) for i in (row, other_row, 0))
 
   def copy(x, y, ring):
-    L, _, K, S, H = y.shape
+    L, _, K, _, H = y.shape
+    S = min(x.shape[3], y.shape[3])
     size = L, rows, K, S if ring else min(S, filled), H
     part = lax.dynamic_slice(y, (zero, out_of, zero, zero, zero), size)
     at = (zero, to, zero, zero, zero)
-    part = sharding.constrain(tiles.in_tiles(part, S), sharding.STORE)
-    x = tiles.in_tiles(lax.dynamic_update_slice(x, part, at), S)
+    part = tiles.in_tiles(part, x.shape[3])
+    part = sharding.constrain(part, sharding.STORE)
+    x = lax.dynamic_update_slice(x, part, at)
+    x = tiles.in_tiles(x, x.shape[3])
     return sharding.constrain(x, sharding.STORE if shared else sharding.CACHE)
 
   def all_of(xs, ys, rings):

@@ -221,6 +221,27 @@ def test_a_mesh_changes_no_answer(served, mesh):
     _equal(row.counts, found[key].counts)
 
 
+@pytest.mark.parametrize(('name', 'width'), [('gemma', 70), ('t5', tiny.S)])
+def test_prompts_are_stored_without_room_for_answers(name, width):
+  pair, most = PAIRS[name], 200
+  groups = (loop_lib.Group(methods.STRICT, 4),)
+  loop = dataclasses.replace(_loop(pair, groups), max_new_tokens=most)
+  made = queue.Slots(loop, 4, width, 2, 5, 9)
+  asked = _queue(pair, (_answers(_items(1)['strict'], 0),))
+  state = jax.eval_shape(
+    lambda params: slots.init(made, params, asked), pair.params
+  )
+  for held, rows in ((state.reader, 2), (state.store, 5)):
+    for short, long in zip(held, made.way.caches(state.rows), strict=True):
+      for x, y, ring in zip(short.keys, long.keys, long.rings, strict=True):
+        assert x.shape[1] == rows
+        assert (
+          (x.shape[3] == y.shape[3])
+          if ring
+          else (x.shape[3] < y.shape[3] - most // 2)
+        )
+
+
 @pytest.mark.parametrize('pair', PAIRS)
 @pytest.mark.parametrize('role', ['drafter', 'verifier'])
 def test_a_model_alone(pair, role):
