@@ -50,7 +50,10 @@ def run(main: Callable[[], None], name: str) -> None:
   try:
     _run(main, name)
   except BaseException as error:
-    if process.number is None or getattr(error, 'code', 1) in (None, 0):
+    code = getattr(error, 'code', 1)
+    if code == process.TERMINATED:  # Threads may compile for minutes yet.
+      process.leave(code)
+    if process.number is None or code in (None, 0):
       raise
     code = _tell(error)
     if type(error).__name__ == 'JaxRuntimeError':

@@ -143,21 +143,37 @@ def _is_worker():
 
 
 @contextlib.contextmanager
-def deferred_termination() -> Iterator[Callable[[], bool]]:
+def deferred_termination(
+  most: float | None = None,
+) -> Iterator[Callable[[], bool]]:
   """Yields what tells whether SIGTERM came, which ends nothing meanwhile.
 
   Who sees that it came saves and raises `Terminated`. In a thread other than
   the main one, whose signals are, it never comes.
+
+  Args:
+    most: seconds after SIGTERM that the process ends by itself; None is never.
   """
   came = threading.Event()
   if threading.current_thread() is not threading.main_thread():
     yield came.is_set
     return
-  before = signal.signal(signal.SIGTERM, lambda *_: came.set())
+  timers = []
+
+  def hear(number, frame):
+    if most is not None and not came.is_set():
+      timers.append(threading.Timer(most, _end, (number, frame)))
+      timers[0].daemon = True
+      timers[0].start()
+    came.set()
+
+  before = signal.signal(signal.SIGTERM, hear)
   try:
     yield came.is_set
   finally:
     signal.signal(signal.SIGTERM, before)
+    for timer in timers:
+      timer.cancel()
 
 
 def _processes():

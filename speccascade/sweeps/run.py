@@ -18,7 +18,14 @@ from etils import epath
 
 from speccascade import hosts, tasks
 from speccascade.decoding import blocks, schedules
-from speccascade.runs import environment, memory, profiling, progress, records
+from speccascade.runs import (
+  environment,
+  memory,
+  process,
+  profiling,
+  progress,
+  records,
+)
 from speccascade.runs import workdir as workdir_lib
 from speccascade.storage import files
 from speccascade.sweeps import (
@@ -38,6 +45,8 @@ from speccascade.timing import costs as costs_lib
 _RECORDS = 'records.jsonl'
 # A timed decoding counts as much as so many outputs in the progress bar.
 _TIMED = 4
+# Seconds that what is at hand may take after SIGTERM; launchers wait for 30.
+_GRACE = 20.0
 
 
 def run_all(
@@ -172,6 +181,13 @@ def _measure(begun, profile=None):
   total = sum(len(unit.items) for unit in missing)
   total += sum(len(turn.points) * _TIMED for own in turns for turn in own)
   with contextlib.ExitStack() as stack:
+    is_terminated = stack.enter_context(process.deferred_termination(_GRACE))
+
+    def advance(units):
+      bar.advance(units)
+      if is_terminated():
+        raise process.Terminated('the same command goes on')
+
     for log in (*logs.values(), timings):
       stack.enter_context(log)
     board = stack.enter_context(
@@ -181,11 +197,11 @@ def _measure(begun, profile=None):
     bar = stack.enter_context(progress.Progress(total, 'units'))
     for n, kept in enumerate(quality.decode(load, missing, logs, done)):
       bar.describe(kept.job.label)
-      bar.advance(len(kept.keys))
       board.add_outputs(done, kept.keys)
       board.flush()
       if not n:
         memory.tell('after the first answers')
+      advance(len(kept.keys))
     texts, counted = jobs_lib.collect(jobs, done, sweep.num_examples)
     kept = _keep(begun, load.costs, old, samplings, turns)
     table = stack.enter_context(records.log(workdir / _RECORDS))
@@ -193,9 +209,7 @@ def _measure(begun, profile=None):
     for own, own_turns in zip(samplings, turns, strict=True):
       temperature, top_p = own[0][0].sampling
       bar.describe(f'latency at temperature {temperature:g}, top-p {top_p:g}')
-      latency.measure(
-        load, own_turns, timings, lambda n: bar.advance(n * _TIMED)
-      )
+      latency.measure(load, own_turns, timings, lambda n: advance(n * _TIMED))
       new = [point for point in own if point[0].id(point[1]) not in kept]
       made = [
         record.make(sweep, load, point, texts, counted, taken)
@@ -206,6 +220,7 @@ def _measure(begun, profile=None):
         board.add_records(made)
         board.flush()
         table.append(made)
+      advance(0)
   return _in_order(workdir / _RECORDS, samplings)
 
 

@@ -59,6 +59,14 @@ def work_until_terminated():
     raise process.Terminated('step 5 is saved')
 
 
+def work_on_after_sigterm():
+  with process.deferred_termination(0.5) as is_terminated:
+    print('begun', flush=True)
+    while not is_terminated():
+      time.sleep(0.01)
+    print('heard', flush=True)
+    nap()
+
 def append_on_and_on():
   import threading
   from speccascade.storage import lines
@@ -183,6 +191,15 @@ def test_a_termination_waits_for_what_saves_where_it_is(start):
   toy.terminate()
   told = 'toy: terminated; step 5 is saved\n'
   assert toy.communicate(timeout=600) == ('', told)
+  assert toy.returncode == 143
+
+
+def test_what_is_at_hand_has_so_many_seconds_after_a_termination(start):
+  toy = start('exec $toy work_on_after_sigterm')
+  assert toy.stdout.readline() == 'begun\n'
+  toy.terminate()
+  told = 'toy: terminated; the same command goes on\n'
+  assert toy.communicate(timeout=600) == ('heard\n', told)
   assert toy.returncode == 143
 
 
