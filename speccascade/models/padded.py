@@ -5,7 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from speccascade.models import base, common
+from speccascade.models import base, common, registry
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +45,16 @@ class Padded:
   def _of_pieces(self, logits_BxTxV):
     is_piece_V = jnp.arange(logits_BxTxV.shape[-1]) < self.pieces
     return jnp.where(is_piece_V, logits_BxTxV, common.MASKED)
+
+
+def like(model: base.Model, config: base.Config) -> base.Model:
+  """Returns a model of another configuration, which draws the same pieces."""
+  return over(registry.make_model(config), pieces(model))
+
+
+def pieces(model: base.Model) -> int:
+  """Returns how many pieces a model draws."""
+  return getattr(model, 'pieces', model.vocab_size)
 
 
 def over(model: base.Model, pieces: int) -> base.Model:

@@ -9,7 +9,7 @@ from etils import epath
 from speccascade import pairs, sharding, tasks
 from speccascade import tokenizers as tokenizer_lib
 from speccascade.decoding import checks as decoding_checks
-from speccascade.models import registry
+from speccascade.models import padded, registry
 from speccascade.training import answers, config, data, distillation, loop
 
 
@@ -80,7 +80,7 @@ def _from_pair(settings, task, mesh):
     except ValueError as error:
       raise ValueError(f'distill.pair={pair.name!r}: {error}') from None
   drafter, verifier = (
-    registry.make_model(dataclasses.replace(model.config, dtype=settings.dtype))
+    padded.like(model, dataclasses.replace(model.config, dtype=settings.dtype))
     for model in (pair.drafter, pair.verifier)
   )
   teaching = {

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from speccascade.decoding import loop as loop_lib
-from speccascade.models import common, padded
+from speccascade.models import common, padded, split
 from speccascade.sampling import probabilities
 from tests.decoding import tiny
 
@@ -105,6 +105,15 @@ def test_blocks_and_hidden_states_give_what_a_pass_gives():
   block_BxT = jnp.stack([token_B, token_BxT[:, 2]], 1)
   found_BxTxV, _ = model.extend(params, cache, block_BxT)
   np.testing.assert_allclose(found_BxTxV, whole_BxTxV[:, 1:], rtol=1e-12)
+
+
+def test_another_type_changes_no_pieces():
+  for model in (tiny.VERIFIER, padded.over(tiny.VERIFIER, PIECES)):
+    config = dataclasses.replace(model.config, dtype='float32')
+    found = padded.like(split.over(model, 2), config)
+    assert found.config.dtype == 'float32'
+    assert padded.pieces(found) == padded.pieces(model)
+    assert type(found) is type(model)
 
 
 def test_a_model_without_such_rows_stays_what_it_is():

@@ -1,5 +1,6 @@
 """Decoding here beside transformers, and the command that compares them."""
 
+import dataclasses
 import sys
 
 import jax
@@ -10,7 +11,7 @@ from etils import epath
 from speccascade import checkpoints, config, methods, pairs
 from speccascade.checkpoints import hugging_face
 from speccascade.decoding import loop, results, schedules
-from speccascade.models import gemma2, registry, t5
+from speccascade.models import gemma2, padded, registry, t5
 from speccascade.sampling import keys, probabilities
 from speccascade.studies.compare import answers as answers_lib
 from speccascade.studies.compare import config as compare
@@ -98,6 +99,17 @@ def test_a_model_without_a_folder_is_written(tmp_path, fused):
     jax.tree.map(
       np.testing.assert_array_equal, params, getattr(wanted, f'{role}_params')
     )
+
+
+def test_rows_that_nobody_draws_are_left_out(tmp_path):
+  study, pair = _parse(pair='word_problems'), pairs.load('word_problems')
+  pair = dataclasses.replace(pair, verifier=padded.over(pair.verifier, 700))
+  folder = run._folder(study, pair, 'verifier', epath.Path(tmp_path))
+  config, params = checkpoints.load(folder)
+  assert config.vocab_size == 700
+  np.testing.assert_array_equal(
+    params['embedding'], pair.verifier_params['embedding'][:700]
+  )
 
 
 # --- transformers itself.

@@ -243,6 +243,27 @@ def test_both_models_of_a_distillation_compute_in_its_dtype(
   assert {x.dtype.name for x in jax.tree.leaves(seen['start'])} == {'float32'}
 
 
+def test_a_distillation_draws_no_row_that_pads_the_vocabulary(
+  tmp_path, monkeypatch, folders
+):
+  seen, pieces = [], 700
+  monkeypatch.setattr(pairs.vocabulary, 'common', lambda *_: (pieces, 768))
+  monkeypatch.setattr(data, 'tokenize', lambda *_: None)
+  monkeypatch.setattr(
+    loop, 'train',
+    lambda settings, model, *_, objective, **rest: seen.extend(
+      [(model, rest['start']), (objective.args[0], rest['frozen'])]
+    ),
+  )  # fmt: skip
+  run.run(_settings(folders, 'word_problems,jsd,targets'), tmp_path)
+  for model, params in seen:
+    assert model.vocab_size == 768
+    logits_BxTxV = model.forward(params, jax.numpy.array([[5, 699]]))
+    probs_BxTxV = jax.nn.softmax(logits_BxTxV)
+    assert probs_BxTxV[..., :pieces].min() > 0
+    assert not probs_BxTxV[..., pieces:].any()
+
+
 def test_a_pair_of_another_family_is_one_line(tmp_path, folders):
   pair = {'distill.pair': str(folders['translation'])}
   settings = _settings(folders, _ON_POLICY, **pair)

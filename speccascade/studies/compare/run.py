@@ -1,13 +1,15 @@
 """A comparison, from its config to its table."""
 
+import dataclasses
 import tempfile
 from collections.abc import Iterator
 
+import jax
 from etils import epath
 
 from speccascade import checkpoints, pairs
 from speccascade.checkpoints import hugging_face
-from speccascade.models import fusing, stacking
+from speccascade.models import fusing, padded, registry, stacking
 from speccascade.studies.compare import config, measure, peer, table
 
 
@@ -51,5 +53,12 @@ def _folder(study, pair: pairs.Pair, role, scratch):
       return path
   model, params = getattr(pair, role), getattr(pair, f'{role}_params')
   params = stacking.unstack(fusing.apart(params))
-  hugging_face.save(scratch, model.config, params, study.dtype)
+  # Without rows that are drawn by nobody here.
+  size = padded.pieces(model)
+  own = dataclasses.replace(model.config, vocab_size=size)
+  shapes = jax.eval_shape(registry.make_model(own).init, jax.random.key(0))
+  params = jax.tree.map(
+    lambda x, like: x[tuple(map(slice, like.shape))], params, shapes
+  )
+  hugging_face.save(scratch, own, params, study.dtype)
   return scratch
