@@ -18,12 +18,18 @@ from speccascade.runs import workdir as workdir_lib
 from speccascade.sampling import keys
 from speccascade.storage import files, json_text
 from speccascade.timing import clock
-from speccascade.training import batches, checkpoints, config, data, metrics
+from speccascade.training import (
+  batches,
+  checkpoints,
+  config,
+  data,
+  ending,
+  metrics,
+)
 from speccascade.training import loss as loss_lib
 from speccascade.training import step as step_lib
 
 _AHEAD = 2  # Steps that may wait for the devices.
-_ASK = 5  # Seconds after which processes ask each other whether one is to end.
 
 # Fields that a resumed run may change.
 _FREE = ('log_every', 'eval_every', 'save_every', 'mesh')
@@ -113,24 +119,22 @@ def train(
       state, run = found
       stream.set_state(run['batches'])
       seconds, window = run['seconds'], run['window']
-      rate = run.get('rate', rate)
+      rate = run.get('rate') or int(state.step) / max(seconds, 1e-9)
     first = int(state.step)
     # SIGTERM came before this step was told.
-    untold = window and _logs(settings, first)
+    untold = bool(window) and _logs(settings, first)
+    told = first - untold
     # Compiled ahead of time, so that no rate below includes the compilation.
     example = place(train_examples.rows(np.zeros(settings.batch_size, int)))
     train_step = own.lower(state, frozen, example, key).compile()
 
     with (
-      metrics.Writer(workdir, first, settings.num_steps) as writer,
+      metrics.Writer(workdir, told, settings.num_steps) as writer,
       process.deferred_termination() as is_terminated,
     ):
-
-      def ended():
-        return bool(hosts.which(is_terminated()))
-
-      ahead, start_time, asks_every = [], clock.now(), 1
-      for step in range(first + (not untold), settings.num_steps + 1):
+      ended = ending.agreed(is_terminated)
+      ahead, start_time = [], clock.now()
+      for step in range(told + 1, settings.num_steps + 1):
         if step > first:
           # Dispatch is asynchronous: the host runs ahead of the devices, by so
           # few steps that it hears of a signal.
@@ -138,7 +142,7 @@ def train(
           ahead.append(values)
           jax.block_until_ready(ahead[:-_AHEAD][-1:])
         last, logs = step == settings.num_steps, _logs(settings, step)
-        ends = (logs or step % asks_every == 0) and ended()
+        ends = ended(logs)
         if not logs and not ends:
           continue
         if ahead:
@@ -156,10 +160,8 @@ def train(
         if line is not None:
           writer.write(step, line, rate)
           window = []
-          # Several processes wait for each other to agree.
-          asks_every = hosts.is_several() and hosts.number_of_first(rate)
-          asks_every = max(1, int(asks_every * _ASK))
-        if step % settings.save_every == 0 or last or ends:
+        saves = step % settings.save_every == 0 or last or ends
+        if saves and step > first:
           run = {
             'batches': stream.get_state(),
             'seconds': seconds,

@@ -20,6 +20,7 @@ from speccascade import sharding
 from speccascade.runs import process
 from speccascade.training import (
   batches,
+  checkpoints,
   config,
   data,
   distillation,
@@ -203,25 +204,53 @@ def test_a_run_goes_on_where_it_was_terminated_on_another_mesh(
   assert 'stack_0' in params
 
 
+def test_a_run_of_before_rates_were_saved_goes_on(tmp_path, monkeypatch):
+  with monkeypatch.context() as patch:
+    _terminate(patch, 9)
+    with pytest.raises(process.Terminated):
+      _train(tmp_path)
+  restore = checkpoints.restore
+
+  def without(*args):
+    state, found = restore(*args)
+    del found['rate']
+    return state, found
+
+  monkeypatch.setattr(checkpoints, 'restore', without)
+  _train(tmp_path)
+  told = metrics.read(tmp_path)
+  assert [x['step'] for x in told] == [4, 8, 10]
+  assert all(x['tokens_per_second'] > 0 for x in told)
+
+
 @pytest.mark.parametrize(
-  ('taken', 'step', 'told'),
+  ('taken', 'step', 'told', 'again'),
   [
-    (6, 6, [4]),
-    (8, 8, [4]),
-    (9, 8, [4]),  # Amid its validation, which takes one batch.
-    (11, 10, [4, 8]),
-    (12, 10, [4, 8]),
+    (6, 6, [4], False),
+    (8, 8, [4], False),
+    (9, 8, [4], True),  # Amid its validation, which takes one batch.
+    (11, 10, [4, 8], False),
+    (12, 10, [4, 8], True),
   ],
 )
 def test_a_run_that_was_terminated_and_resumed_has_equal_losses(
-  tmp_path, monkeypatch, whole, taken, step, told
+  tmp_path, monkeypatch, whole, taken, step, told, again
 ):
   with monkeypatch.context() as patch:
     _terminate(patch, taken)
     with pytest.raises(process.Terminated, match=f'step {step} is saved'):
       _train(tmp_path)
   assert [x['step'] for x in metrics.read(tmp_path)] == told
+  if again:
+    with monkeypatch.context() as patch:
+      _terminate(patch, 1)  # The next batch, of the validation.
+      with pytest.raises(process.Terminated, match=f'step {step} is saved'):
+        _train(tmp_path)
+    assert [x['step'] for x in metrics.read(tmp_path)] == told
   _train(tmp_path)
+  saved = [x.name for x in (tmp_path / 'checkpoints').iterdir()]
+  assert not [x for x in saved if 'damaged' in x]
+  assert len([x for x in saved if x.endswith('.json')]) == 2
   assert (tmp_path / 'tiny.safetensors').exists()
   for line, wanted in zip(metrics.read(tmp_path), whole, strict=True):
     assert line.pop('tokens_per_second') > 0
