@@ -18,8 +18,9 @@ from speccascade.models import cache as cache_lib
 from speccascade.sampling import probabilities
 
 FREE = -1  # The answer of a slot that has none.
-# Tokens of the prompts that are read together, in chunks of half of them where
-# models read chunks: the second one only if a prompt is that long.
+# Tokens of the prompts that are read together, where models read chunks in two
+# of half of them, if one device reads all: the second only if a prompt is that
+# long.
 PAGE = 2048
 
 

@@ -86,8 +86,11 @@ def _check(given, detect):
 
 def _check_port(port):
   """JAX crashes where it cannot listen."""
+  dual = socket.has_dualstack_ipv6()
+  family = socket.AF_INET6 if dual else socket.AF_INET
   try:
-    socket.create_server(('', port)).close()
+    with socket.create_server(('', port), family=family, dualstack_ipv6=dual):
+      pass
   except OSError as error:
     raise ValueError(
       f'--coordinator_address: process 0 cannot listen at port {port} '

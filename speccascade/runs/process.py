@@ -174,6 +174,8 @@ def deferred_termination(
     signal.signal(signal.SIGTERM, before)
     for timer in timers:
       timer.cancel()
+  if timers:  # It came after the work had last looked.
+    _end(signal.SIGTERM, None)
 
 
 def _processes():

@@ -181,7 +181,7 @@ def _measure(begun, profile=None):
   total = sum(len(unit.items) for unit in missing)
   total += sum(len(turn.points) * _TIMED for own in turns for turn in own)
   with contextlib.ExitStack() as stack:
-    is_terminated = stack.enter_context(process.deferred_termination(_GRACE))
+    is_terminated = stack.enter_context(_deferred_termination())
 
     def advance(units):
       bar.advance(units)
@@ -222,6 +222,16 @@ def _measure(begun, profile=None):
         table.append(made)
       advance(0)
   return _in_order(workdir / _RECORDS, samplings)
+
+
+def _deferred_termination():
+  """As `process.deferred_termination`; several processes all end at once.
+
+  What one of them finished alone the others would wait for.
+  """
+  if hosts.is_several():
+    return contextlib.nullcontext(lambda: False)
+  return process.deferred_termination(_GRACE)
 
 
 def _first_that_drafts(load, jobs, batch_size):

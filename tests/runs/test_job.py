@@ -154,8 +154,11 @@ def test_any_error_of_a_job_that_one_has_left_is_no_fault_of_this_one(toy):
   assert 'UNAVAILABLE: connection closed' in err
 
 
-def test_a_port_that_is_taken_is_told_before_anything_waits(toy):
-  with socket.create_server(('', 0)) as server:
+@pytest.mark.parametrize('family', [socket.AF_INET, socket.AF_INET6])
+def test_a_port_that_is_taken_is_told_before_anything_waits(toy, family):
+  if family == socket.AF_INET6 and not socket.has_dualstack_ipv6():
+    pytest.skip('no IPv6')
+  with socket.create_server(('', 0), family=family) as server:
     port = server.getsockname()[1]
     line = entry_point.call(
       'benchmark', f'--coordinator_address=127.0.0.1:{port}',

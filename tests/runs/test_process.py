@@ -67,6 +67,11 @@ def work_on_after_sigterm():
     print('heard', flush=True)
     nap()
 
+def end_as_sigterm_comes():
+  with process.deferred_termination(600):
+    signal.raise_signal(signal.SIGTERM)
+  print('not reached', flush=True)
+
 def append_on_and_on():
   import threading
   from speccascade.storage import lines
@@ -200,6 +205,13 @@ def test_what_is_at_hand_has_so_many_seconds_after_a_termination(start):
   toy.terminate()
   told = 'toy: terminated; the same command goes on\n'
   assert toy.communicate(timeout=600) == ('heard\n', told)
+  assert toy.returncode == 143
+
+
+def test_a_termination_is_heard_that_comes_after_the_last_look(start):
+  toy = start('exec $toy end_as_sigterm_comes')
+  told = 'toy: terminated; the same command goes on\n'
+  assert toy.communicate(timeout=600) == ('', told)
   assert toy.returncode == 143
 
 
