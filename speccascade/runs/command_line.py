@@ -56,7 +56,7 @@ def run(main: Callable[[], None], name: str) -> None:
     if process.number is None or code in (None, 0):
       raise
     code = _tell(error)
-    if type(error).__name__ == 'JaxRuntimeError':
+    if code != process.ABANDONED and _is_of_jax(error):
       # Of a bug, or of a process that has ended: then JAX aborts this one, too.
       time.sleep(process.SILENT + 5)
     process.leave(code)
@@ -173,6 +173,15 @@ def _reason(error):
     )
   known = ValueError, OSError, RecursionError, ImportError
   return text if isinstance(error, known) else None
+
+
+def _is_of_jax(error):
+  """Whether it began with an error of JAX's own, but for want of memory."""
+  while error is not None:
+    if type(error).__name__ == 'JaxRuntimeError':
+      return 'RESOURCE_EXHAUSTED' not in str(error)
+    error = error.__cause__ or error.__context__
+  return False
 
 
 def _is_abandoned(error):

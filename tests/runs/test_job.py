@@ -143,15 +143,18 @@ def test_an_error_names_its_process_and_ends_the_others(toy, error, told):
   assert line.startswith('toy[0]: another process of the job has ended (')
 
 
-def test_any_error_of_a_job_that_one_has_left_is_no_fault_of_this_one(toy):
+@pytest.mark.parametrize('cause', ['', 'ValueError("not saved") from '])
+def test_any_error_of_a_job_that_one_has_left_is_no_fault_of_this_one(
+  toy, cause
+):
   """Other networks than that of CPUs tell otherwise that one has ended."""
   error = 'jax.errors.JaxRuntimeError("UNAVAILABLE: connection closed")'
-  then = f'import jax; raise {error}', 'raise ValueError("wrong")'
+  then = f'import jax; raise {cause}{error}', 'raise ValueError("wrong")'
   (other, _, err), (code, *_) = two_processes.ended(
     two_processes.start(toy, text='x', then=then)
   )
   assert (other, code) == (-signal.SIGABRT, 1)
-  assert 'UNAVAILABLE: connection closed' in err
+  assert ('not saved' if cause else 'UNAVAILABLE: connection closed') in err
 
 
 @pytest.mark.parametrize('family', [socket.AF_INET, socket.AF_INET6])
