@@ -12,7 +12,7 @@ import io
 import select
 import signal
 import sys
-import time
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent import futures
@@ -58,7 +58,7 @@ def run(main: Callable[[], None], name: str) -> None:
     code = _tell(error)
     if code != process.ABANDONED and _is_of_jax(error):
       # Of a bug, or of a process that has ended: then JAX aborts this one, too.
-      time.sleep(process.SILENT + 5)
+      threading.Event().wait(process.SILENT + 5)
     process.leave(code)
 
 
