@@ -19,6 +19,7 @@ GREEDY = 1e-6
 # any temperature; and any top-p, too. No step is chosen while a program runs
 # but that of top-p: a GPU waits for each choice.
 PLAIN, BEST, TEMPERED, ANY = 'plain', 'best', 'tempered', 'any'
+_DIGIT = 4  # Bits of a threshold that are tried at a time.
 # What else holds rows that ask for it.
 HOLDS = {
   PLAIN: (PLAIN, TEMPERED, ANY),
@@ -121,6 +122,8 @@ def sampled(logits_BxTxV, raw_BxTxV, sampling):
     probs = _top_k(probs, min(sampling.top_k, probs.shape[-1]))
   if sampling.asked == TEMPERED:
     return probs
+  if sharding.platform() == 'gpu':  # No graph of a draft holds a choice.
+    return nucleus(probs, top_p)
   return lax.cond(
     jnp.all(top_p >= 1), lambda x: x, lambda x: nucleus(x, top_p), probs
   )
@@ -182,26 +185,46 @@ def _kth_largest(probs, k):
 def _largest(probs, measure, enough):
   """Zeroes all but the largest probs whose measures sum to enough.
 
-  Bisects on the bit pattern of the threshold, which orders non-negative
-  floats as integers: exact after as many halvings as there are bits, without
-  a sort and with reductions alone, so that V may stay sharded.
+  Searches the bit pattern of the threshold, which orders non-negative floats as
+  integers: exact after as many halvings as there are bits, without a sort and
+  with reductions alone, so that V may stay sharded.
   """
-  bits = probs.dtype.itemsize * 8
-  integer = np.dtype(f'int{bits}')
-  low = jnp.zeros(probs.shape[:-1] + (1,), integer)
-  high = lax.bitcast_convert_type(jnp.ones_like(low, probs.dtype), integer)
+  bits = probs.dtype.itemsize * 8 - 1  # Without that of the sign.
+  integer = np.dtype(f'int{bits + 1}')
+  zero = jnp.zeros(probs.shape[:-1] + (1,), integer)
 
-  def halve(_, bounds):
-    low, high = bounds
-    middle = low + (high - low + 1) // 2
-    threshold = lax.bitcast_convert_type(middle, probs.dtype)
+  def reached(pattern):
+    threshold = lax.bitcast_convert_type(pattern, probs.dtype)
     sum_ = jnp.where(probs >= threshold, measure, 0).sum(-1, keepdims=True)
-    reached = sum_ >= enough
-    return jnp.where(reached, middle, low), jnp.where(reached, high, middle - 1)
+    return sum_ >= enough
 
-  low, _ = lax.fori_loop(0, bits - 1, halve, (low, high))
-  threshold = lax.bitcast_convert_type(low, probs.dtype)
-  return jnp.where(probs >= threshold, probs, 0)
+  search = _by_digits if sharding.platform() == 'gpu' else _by_halves
+  pattern = search(reached, zero, bits)
+  return jnp.where(
+    probs >= lax.bitcast_convert_type(pattern, probs.dtype), probs, 0
+  )
+
+
+def _by_halves(reached, low, bits):
+  """The greatest of so many bits that is reached, where 0 is: bisects."""
+
+  def halve(i, low):
+    middle = low | (jnp.ones_like(low) << (bits - 1 - i).astype(low.dtype))
+    return jnp.where(reached(middle), middle, low)
+
+  return lax.fori_loop(0, bits, halve, low)
+
+
+def _by_digits(reached, low, bits):
+  """The same by some bits at a time, which a GPU tries in one pass.
+
+  Without a loop: within that of a draft CUDA makes no graph of another.
+  """
+  for shift in reversed(range(0, bits, _DIGIT)):
+    digits = range(1, 1 << min(_DIGIT, bits - shift))
+    found = sum(reached(low | (n << shift)) for n in digits)
+    low |= found.astype(low.dtype) << shift
+  return low
 
 
 def normalise(x):

@@ -363,3 +363,32 @@ def test_top_k_leaves_a_divided_vocabulary_where_it_is():
   gathered = re.findall(r'all-gather\S* = \w+\[([\d,]+)\]', text)
   sizes = [math.prod(map(int, x.split(','))) for x in gathered]
   assert max(sizes, default=0) < 3 * 2 * V // 8
+
+
+@pytest.mark.parametrize('dtype', [np.float32, np.float64])
+def test_a_gpu_finds_the_same_without_a_loop_or_a_choice(monkeypatch, dtype):
+  """Whose graphs of a draft hold neither."""
+  rng = np.random.default_rng(0)
+  logits_BxTxV = rng.integers(-9, 90, (4, 3, 700)) / dtype(8)
+  sampling = probabilities.Sampling(
+    np.array([1.0, 0.5, 0.0, 2.0]), np.array([1.0, 0.8, 0.3, 1e-9])
+  )
+  k_Bx1x1 = np.array([1, 5, 99, 700])[:, None, None]
+
+  def keep(logits_BxTxV):
+    raw = probabilities.raw(logits_BxTxV)
+    return (
+      probabilities.sampled(logits_BxTxV, raw, sampling),
+      probabilities.most_probable(raw, k_Bx1x1),
+    )
+
+  want = jax.jit(keep)(logits_BxTxV)
+  assert re.search('while|scan', str(jax.make_jaxpr(keep)(logits_BxTxV)))
+  monkeypatch.setattr(sharding, 'platform', lambda: 'gpu')
+  text = str(jax.make_jaxpr(lambda x: keep(x))(logits_BxTxV))
+  assert not re.search(r'\b(while|scan|cond)\b', text)
+  for got, wanted in zip(
+    jax.jit(lambda x: keep(x))(logits_BxTxV), want, strict=True
+  ):
+    np.testing.assert_array_equal(got > 0, wanted > 0)
+    np.testing.assert_allclose(got, wanted, rtol=1e-6)
