@@ -1,11 +1,10 @@
 """Prepares the process of an entry point, which imports this module first.
 
 From then on Ctrl-C and SIGTERM end it at once with one line, even within other
-imports, no stream is closed, and loops on NVIDIA GPUs do not wait for the host.
+imports, and no stream is closed.
 """
 
 import contextlib
-import importlib.util
 import os
 import signal
 import sys
@@ -25,11 +24,6 @@ _TOLD = {
   signal.SIGINT: 'interrupted',
   signal.SIGTERM: 'terminated; the same command goes on',
 }
-
-# Of jax for NVIDIA GPUs, and of XLA.
-_PLUGINS = 'jax_cuda12_plugin', 'jax_cuda13_plugin'
-_GRAPHS = '--xla_gpu_enable_command_buffer'
-_UNROLLED = '--xla_gpu_command_buffer_unroll_loops'
 
 number: int | None = None  # Of this process in a job of several; set by `job`.
 
@@ -89,24 +83,6 @@ def answer_termination() -> None:
   """
   if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL and not _is_worker():
     signal.signal(signal.SIGTERM, _end)
-
-
-def loop_on_gpus() -> None:
-  """Has XLA make graphs of loops and choices on NVIDIA GPUs, unless it is told.
-
-  Else the host runs them: it waits for the device at each turn of a loop, and
-  at each choice. Loops of a known length, such as a draft's, are unrolled in
-  their graph: of one that copies what each turn makes into a row of its own
-  XLA makes no graph else, nor of the loop around it. XLA reads its flags once,
-  before anything is computed.
-  """
-  flags = os.environ.get('XLA_FLAGS', '')
-  has_plugin = any(importlib.util.find_spec(name) for name in _PLUGINS)
-  if has_plugin and _GRAPHS not in flags:
-    flags = f'{flags} {_GRAPHS}=+WHILE,+CONDITIONAL'
-    if _UNROLLED not in flags:
-      flags = f'{flags} {_UNROLLED}=true'
-    os.environ['XLA_FLAGS'] = flags.strip()
 
 
 def named(name: str) -> str:
@@ -186,4 +162,3 @@ def _processes():
 open_streams()
 answer_interrupts()
 answer_termination()
-loop_on_gpus()
