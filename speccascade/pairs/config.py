@@ -68,11 +68,16 @@ class Models(config.Schema):
   def load_drafter(
     self, path: str, pair: pairs.Pair
   ) -> tuple[base.Model, dict[str, Any]]:
-    """Loads a checkpoint to stand for the drafter of a pair, as that lies.
+    """Loads a checkpoint to stand for the drafter of a pair.
+
+    It is stacked and divided as the pair's own; kernels lie apart.
 
     Args:
       path: a checkpoint.
       pair: of `load_pair`.
+
+    Returns:
+      (model, parameters).
 
     Raises:
       ValueError: as `pairs.load_drafter`.

@@ -2,8 +2,7 @@
 
 JAX aborts a process (exit code 134) whose job another one has left: at once
 where that was process 0 or closed a connection, else within `process.SILENT`
-seconds.
-It does so, too, where others do not come within `_START` seconds.
+seconds. It does so, too, where others do not come within `_START` seconds.
 """
 
 import functools

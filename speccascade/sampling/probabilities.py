@@ -14,12 +14,12 @@ from speccascade.sampling import draws
 
 # Temperatures below it are 0: float32 logits of 16 are further apart.
 GREEDY = 1e-6
+_DIGIT = 4  # Bits of a threshold that a GPU tries at a time.
 
 # What rows may ask for: temperature 1 and all tokens; the most probable token;
 # any temperature; and any top-p, too. No step is chosen while a program runs
-# but that of top-p: a GPU waits for each choice.
+# but that of top-p, and none on a GPU, which waits for each choice.
 PLAIN, BEST, TEMPERED, ANY = 'plain', 'best', 'tempered', 'any'
-_DIGIT = 4  # Bits of a threshold that are tried at a time.
 # What else holds rows that ask for it.
 HOLDS = {
   PLAIN: (PLAIN, TEMPERED, ANY),
@@ -122,7 +122,7 @@ def sampled(logits_BxTxV, raw_BxTxV, sampling):
     probs = _top_k(probs, min(sampling.top_k, probs.shape[-1]))
   if sampling.asked == TEMPERED:
     return probs
-  if sharding.platform() == 'gpu':  # No graph of a draft holds a choice.
+  if sharding.platform() == 'gpu':  # No graph of a draft's loop has a choice.
     return nucleus(probs, top_p)
   return lax.cond(
     jnp.all(top_p >= 1), lambda x: x, lambda x: nucleus(x, top_p), probs
@@ -218,7 +218,8 @@ def _by_halves(reached, low, bits):
 def _by_digits(reached, low, bits):
   """The same by some bits at a time, which a GPU tries in one pass.
 
-  Without a loop: within that of a draft CUDA makes no graph of another.
+  Without a loop, of which CUDA makes no graph within that of a draft. What is
+  greater than a digit that is not reached is not, so that a count tells it.
   """
   for shift in reversed(range(0, bits, _DIGIT)):
     digits = range(1, 1 << min(_DIGIT, bits - shift))

@@ -177,7 +177,7 @@ def decode(
       else:
         left -= 1
   finally:
-    # Each chain ends with what it is at; nobody waits for it, who may himself
+    # Each chain ends with what it is at. Nobody waits for that: it may itself
     # wait for a process of the job that has failed.
     stop.set()
     pool.shutdown(wait=False, cancel_futures=True)

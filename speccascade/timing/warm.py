@@ -19,8 +19,8 @@ def up(runs: Iterable[Callable[[], Any]]) -> None:
     runs: functions whose programs differ, so that none is compiled twice.
 
   Raises:
-    Exception: what the first that failed, in their order, raised. Those that
-      follow may run on, and are not begun.
+    Exception: what the first that failed, in their order, raised. Others
+      that were begun may run on.
   """
   number = hosts.threads(min(_MOST, workers.cores()))
   pool = futures.ThreadPoolExecutor(number)

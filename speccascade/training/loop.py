@@ -73,7 +73,7 @@ def train(
 
   Raises:
     process.Terminated: SIGTERM came, and the step at hand was saved; of several
-      processes, to any of them, and a step of a few seconds later.
+      processes, to any of them, and a step some seconds later was saved.
     ValueError: `workdir` was created with a different config, data or pair,
       another process writes to it, all its checkpoints are damaged, or the
       training diverges. Of several processes: they differ in what they were
@@ -233,7 +233,7 @@ def _means(window):
 def _evaluate(eval_step, params, *, frozen, examples, batch_size, place, ended):
   """Returns means over all target tokens of `examples`, named 'valid_...'.
 
-  And None where `ended` told so amid them.
+  None where `ended` tells amid them that SIGTERM has come.
   """
   sums = []
   for start in range(0, len(examples), batch_size):

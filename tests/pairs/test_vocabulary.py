@@ -2,6 +2,7 @@
 
 import types
 
+import jax
 import pytest
 
 from speccascade import sharding
@@ -39,12 +40,14 @@ def _common(pieces, rows):
     (60, (64, 70), 64),
   ],
 )
-def test_devices_divide_what_models_keep_of_their_rows(pieces, rows, V):
+def test_padding_stays_up_to_a_multiple_of_128(pieces, rows, V):
   assert _common(pieces, rows) == (pieces, V)
-  if V > 100_000 or V % 128 == 0:
-    mesh = sharding.make_mesh(1, 8)
-    spec = sharding.fit(sharding.TABLE, (V, 8), mesh)
-    assert sharding.jax.NamedSharding(mesh, spec).shard_shape((V, 8)) == (
-      V // 8,
-      8,
-    )
+
+
+@pytest.mark.skipif(jax.device_count() < 8, reason='needs 8 devices')
+@pytest.mark.parametrize(
+  'V', [151_680, 262_208, 262_144, 256_000, 128_256, 32_128, 768]
+)
+def test_devices_divide_what_stays(V):
+  with jax.set_mesh(sharding.make_mesh(1, 8, jax.devices()[:8])):
+    assert sharding.own_shape((V, 8), sharding.TABLE) == (V // 8, 8)
