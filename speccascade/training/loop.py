@@ -111,69 +111,115 @@ def train(
     if hosts.is_first():
       workdir_lib.claim(settings.to_dict(), workdir / 'config.json', free=_FREE)
     workdir_lib.check_shared(folder)
-    found = checkpoints.restore(folder, own.shapes(), identity)
-    rate = 0.0  # Steps a second.
-    if found is None:
-      state, seconds, window = own.init(key, start), 0.0, []
-    else:
-      state, run = found
+    state, run = _begun(
+      own, checkpoints.restore(folder, own.shapes(), identity), key, start
+    )
+    if 'batches' in run:
       stream.set_state(run['batches'])
-      seconds, window = run['seconds'], run['window']
-      rate = run.get('rate') or int(state.step) / max(seconds, 1e-9)
-    first = int(state.step)
-    # SIGTERM came before this step was told.
-    untold = bool(window) and _logs(settings, first)
-    told = first - untold
-    # Compiled ahead of time, so that no rate below includes the compilation.
+    # Compiled ahead of time, so that no rate includes the compilation.
     example = place(train_examples.rows(np.zeros(settings.batch_size, int)))
-    train_step = own.lower(state, frozen, example, key).compile()
+    compiled = own.lower(state, frozen, example, key).compile()
+
+    def take(state):
+      return compiled(state, frozen, place(next(stream)), key)
+
+    def save(step, state):
+      told = run | {'batches': stream.get_state()}
+      checkpoints.save(folder, step, state, told, identity)
 
     with (
-      metrics.Writer(workdir, told, settings.num_steps) as writer,
+      metrics.Writer(
+        workdir, _told(settings, state, run), settings.num_steps
+      ) as writer,
       process.deferred_termination() as is_terminated,
     ):
-      ended = ending.agreed(is_terminated)
-      ahead, start_time = [], clock.now()
-      for step in range(told + 1, settings.num_steps + 1):
-        if step > first:
-          # Dispatch is asynchronous: the host runs ahead of the devices, by so
-          # few steps that it hears of a signal.
-          state, values = train_step(state, frozen, place(next(stream)), key)
-          ahead.append(values)
-          jax.block_until_ready(ahead[:-_AHEAD][-1:])
-        last, logs = step == settings.num_steps, _logs(settings, step)
-        ends = ended(logs)
-        if not logs and not ends:
-          continue
-        if ahead:
-          window += _read(ahead, step)
-          elapsed = clock.now() - start_time
-          seconds += elapsed
-          rate = len(ahead) / elapsed
-        line = None
-        if logs and not ends:
-          line = _means(window)
-          line['tokens_per_second'] = rate * example['token_BxT'].size
-          if step % settings.eval_every == 0 or last:
-            found = evaluate(state.params, ended=ended)
-            line, ends = (line | found, False) if found else (None, True)
-        if line is not None:
-          writer.write(step, line, rate)
-          window = []
-        saves = step % settings.save_every == 0 or last or ends
-        if saves and step > first:
-          run = {
-            'batches': stream.get_state(),
-            'seconds': seconds,
-            'window': window,
-            'rate': rate,
-          }
-          checkpoints.save(folder, step, state, run, identity)
-        if ends:
-          raise process.Terminated(f'step {step} is saved')
-        ahead, start_time = [], clock.now()
-    _export(workdir, settings, model, state.params, identity, seconds)
+      state = _steps(
+        settings,
+        state,
+        run,
+        take=take,
+        evaluate=evaluate,
+        save=save,
+        writer=writer,
+        ended=ending.agreed(is_terminated),
+        size=example['token_BxT'].size,
+      )
+    _export(workdir, settings, model, state.params, identity, run['seconds'])
   return state.params
+
+
+def _begun(own, found, key, start):
+  """(state, what a checkpoint has beside it) that the run goes on from.
+
+  That is, as JSON has them, seconds: of all steps; window: values of the steps
+  since the last line; rate: steps a second; and, but at the beginning, batches:
+  the state of the stream.
+  """
+  if found is None:
+    return own.init(key, start), {'seconds': 0.0, 'window': [], 'rate': 0.0}
+  state, run = found
+  rate = int(state.step) / max(run['seconds'], 1e-9)
+  return state, run | {'rate': run.get('rate') or rate}
+
+
+def _told(settings, state, run):
+  """The last step that was told: not the state's if SIGTERM came before."""
+  step = int(state.step)
+  return step - (bool(run['window']) and _logs(settings, step))
+
+
+def _steps(settings, state, run, *, take, evaluate, save, writer, ended, size):
+  """Takes all steps that are left, tells of them and saves.
+
+  Args:
+    settings: config.Train.
+    state: to go on from.
+    run: of `_begun`, which is kept up to date.
+    take: state -> (state after the next step, its values).
+    evaluate: `_evaluate` of parameters and `ended`.
+    save: (step, state) -> None.
+    writer: metrics.Writer.
+    ended: of `ending.agreed`.
+    size: tokens of a batch.
+
+  Returns:
+    The last state.
+  """
+  first = int(state.step)
+  ahead, start_time = [], clock.now()
+  for step in range(_told(settings, state, run) + 1, settings.num_steps + 1):
+    if step > first:
+      # Dispatch is asynchronous: the host runs ahead of the devices, by so few
+      # steps that it hears of a signal.
+      state, values = take(state)
+      ahead.append(values)
+      jax.block_until_ready(ahead[:-_AHEAD][-1:])
+    last, logs = step == settings.num_steps, _logs(settings, step)
+    ends = ended(logs)
+    if not logs and not ends:
+      continue
+    if ahead:
+      run['window'] += _read(ahead, step)
+      elapsed = clock.now() - start_time
+      run['seconds'] += elapsed
+      run['rate'] = len(ahead) / elapsed
+    line = None
+    if logs and not ends:
+      line = _means(run['window'])
+      line['tokens_per_second'] = run['rate'] * size
+      if step % settings.eval_every == 0 or last:
+        found = evaluate(state.params, ended=ended)
+        line, ends = (line | found, False) if found else (None, True)
+    if line is not None:
+      writer.write(step, line, run['rate'])
+      run['window'] = []
+    saves = step % settings.save_every == 0 or last or ends
+    if saves and step > first:
+      save(step, state)
+    if ends:
+      raise process.Terminated(f'step {step} is saved')
+    ahead, start_time = [], clock.now()
+  return state
 
 
 def _logs(settings, step):
