@@ -334,8 +334,9 @@ def _encode(pair, texts, options):
   token_PxS, length_P = tokenizers.encode_prompts(
     tokenizer, texts, limit, rendered=chat
   )
-  width = min(batches.padded(length_P.max()), token_PxS.shape[1])
-  return results.Prompts(token_PxS[:, :width], length_P, np.arange(len(texts)))
+  spare = min(batches.padded(length_P.max()), limit) - token_PxS.shape[1]
+  token_PxS = np.pad(token_PxS, ((0, 0), (0, spare)))
+  return results.Prompts(token_PxS, length_P, np.arange(len(texts)))
 
 
 def _answer(begun, result, row):

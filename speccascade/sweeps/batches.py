@@ -11,6 +11,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from absl import logging
 
 from speccascade import methods, pairs, tokenizers
 from speccascade.decoding import loop as loop_lib
@@ -80,7 +81,16 @@ def load(
       f'leaves pair {pair.name} no room for a prompt; use a pair of longer '
       'context'
     )
-  limit = min(limit, task.max_input_tokens or limit)
+  if limit < (wanted := task.max_input_tokens or limit):
+    logging.warning(
+      'documents of %s are cut to prompts of %d tokens, not of %d: pair %s '
+      'takes no longer ones',
+      task.name,
+      limit,
+      wanted,
+      pair.name,
+    )
+  limit = min(limit, wanted)
   longest = limit if max_prompt_tokens is None else max_prompt_tokens
   rendered, texts = prompt_texts(pair.tokenizer, task, examples, limit)
   token_ExS, length_E = tokenizers.encode_prompts(

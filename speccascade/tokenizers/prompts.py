@@ -19,12 +19,13 @@ def encode_prompts(
   Args:
     tokenizer: the tokenizer.
     texts: B prompts.
-    max_length: S, the most tokens of a prompt.
+    max_length: the most tokens of a prompt.
     rendered: whether the texts are chats that `tokenizer.chat` rendered, with
       their own beginning.
 
   Returns:
-    token_BxS: int32, padded on the right with zeros, which no model reads.
+    token_BxS: int32, of as many as the longest has, padded on the right with
+      zeros, which no model reads.
     length_B: int32, the number of tokens in each row, the beginning included.
 
   Raises:
@@ -33,8 +34,7 @@ def encode_prompts(
   before, after = tokenizer.beginning, tokenizer.ending
   if rendered:
     before = after = ()
-  token_BxS = np.zeros((len(texts), max_length), np.int32)
-  length_B = np.zeros(len(texts), np.int32)
+  encoded = []
   for row, text in enumerate(texts):
     tokens = [*before, *tokenizer.encode(text), *after]
     if len(tokens) > max_length:
@@ -47,8 +47,11 @@ def encode_prompts(
         f'prompt {row} is empty, and the tokenizer has no beginning; a model '
         'needs a token to start from'
       )
+    encoded.append(tokens)
+  length_B = np.array([len(tokens) for tokens in encoded], np.int32)
+  token_BxS = np.zeros((len(encoded), length_B.max(initial=0)), np.int32)
+  for row, tokens in enumerate(encoded):
     token_BxS[row, : len(tokens)] = tokens
-    length_B[row] = len(tokens)
   return token_BxS, length_B
 
 

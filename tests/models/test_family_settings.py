@@ -54,10 +54,15 @@ def _read(fields, tensors=()):
 
 
 def _whole(config):
-  """With the depth of a decoder that has that of its encoder."""
-  if isinstance(config, t5.T5Config):
-    return dataclasses.replace(config, num_decoder_layers=config.decoder_layers)
-  return config
+  """With the depth that a decoder has of its encoder, and inputs of any length.
+
+  What T5's file calls n_positions bounds nothing.
+  """
+  if not isinstance(config, t5.T5Config):
+    return config
+  return dataclasses.replace(
+    config, num_decoder_layers=config.decoder_layers, input_length=2**31 - 1
+  )
 
 
 def _refused(fields, message, tensors=()):

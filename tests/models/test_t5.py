@@ -166,7 +166,7 @@ def test_presets_take_overrides():
   assert (model.config.num_layers, model.config.head_dim) == (2, 64)
   assert model.vocab_size == 32_128
   assert model.longest_prompt(10) == model.longest_prompt(80) == 80
-  assert t5.T5(config_lib.t5_v1_1_small()).longest_prompt(80) == 512
+  assert t5.T5(config_lib.t5_v1_1_small()).longest_prompt(80) > 1e9
   assert hash(model) == hash(t5.T5(model.config))
 
 

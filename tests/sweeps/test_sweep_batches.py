@@ -181,3 +181,22 @@ def test_a_prompt_without_room_for_its_document_is_named(tmp_path):
   message = r'^example 0 of t: .* no room in 8; raise task_args\.max_input_tok'
   with pytest.raises(ValueError, match=message):
     batches.prompt_texts(tokenizer, task, _examples('abc'), 9)
+
+
+@pytest.mark.parametrize(('most', 'told'), [(2**31 - 1, False), (48, True)])
+def test_documents_that_models_cut_are_told(tmp_path, caplog, most, told):
+  tokenizer = tokenizers.load(folders.write(tmp_path))
+  task = types.SimpleNamespace(
+    name='t', chat=False, max_input_tokens=60, max_new_tokens=5
+  )
+  task.examples = lambda split, number: _examples('abc', 'x' * 500, 'def')
+  models = [
+    types.SimpleNamespace(longest_prompt=lambda N, most=x: most)
+    for x in (2**31 - 1, most)
+  ]
+  pair = types.SimpleNamespace(
+    name='p', tokenizer=tokenizer, drafter=models[0], verifier=models[1]
+  )
+  load = batches.load(pair, task, 'test', 3)
+  assert load.length_E.max() == load.token_ExS.shape[1] == min(most, 60)
+  assert ('cut to prompts of 48 tokens, not of 60' in caplog.text) == told

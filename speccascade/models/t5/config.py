@@ -25,7 +25,8 @@ class T5Config:
     head_dim: H; N * H need not be D.
     hidden_dim: F.
     num_decoder_layers: layers of the decoder; None is `num_layers`.
-    input_length: most input tokens that a row may have.
+    input_length: most input tokens that a row may have; relative positions
+      alone have no last one.
     gated: whether the feed-forward is GELU-gated (v1.1) or has one ReLU (1.0).
     tied_embeddings: whether the logits are computed with the embeddings.
     scales_output: whether the decoder's output is divided by the root of D.
@@ -44,7 +45,7 @@ class T5Config:
   head_dim: int
   hidden_dim: int
   num_decoder_layers: base.Layers | None = None
-  input_length: int = 512
+  input_length: int = 2**31 - 1
   gated: bool = True
   tied_embeddings: bool = False
   scales_output: bool = False

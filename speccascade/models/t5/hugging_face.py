@@ -13,7 +13,6 @@ TAKEN = {
   'd_ff': 'hidden_dim',
   'layer_norm_epsilon': 'norm_epsilon',
   'decoder_start_token_id': 'start_token',
-  'n_positions': 'input_length',
   'relative_attention_num_buckets': 'num_buckets',
   'relative_attention_max_distance': 'max_distance',
 }
@@ -43,7 +42,6 @@ def settings(fields, tensors):
       'num_decoder_layers': fields.get('num_layers'),
       'layer_norm_epsilon': 1e-6,
       'decoder_start_token_id': fields.get('pad_token_id', 0),
-      'n_positions': 512,
       'relative_attention_num_buckets': 32,
       'relative_attention_max_distance': 128,
     },
