@@ -27,7 +27,7 @@ class Optimizer(config.Schema):
     warmup_steps: steps of the linear rise; a cosine to zero follows.
     b1: decay of the mean of gradients.
     b2: decay of the mean of their squares.
-    weight_decay: of matrices; norm scales are not decayed.
+    weight_decay: of matrices; scales and biases of products are not decayed.
     clip_norm: largest norm of a gradient.
   """
 

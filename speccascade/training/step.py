@@ -20,6 +20,10 @@ from speccascade.sampling import keys
 from speccascade.training import config
 from speccascade.training import loss as loss_lib
 
+_KEPT = frozenset(  # Scales and biases; T5's biases of positions are a table.
+  'scale scalar query_norm key_norm query_bias key_bias value_bias'.split()
+)
+
 
 @flax.struct.dataclass
 class State:
@@ -125,8 +129,8 @@ def make_optimizer(
 ) -> tuple[optax.GradientTransformation, optax.Schedule]:
   """Returns AdamW with clipped gradients, and the learning rate of a step.
 
-  The rate rises linearly and falls to zero along a cosine. Norm scales are
-  not decayed.
+  The rate rises linearly and falls to zero along a cosine. Scales, of norms
+  and of layers, and biases of products are not decayed.
 
   Args:
     settings: of the optimizer.
@@ -145,16 +149,16 @@ def make_optimizer(
       b1=settings.b1,
       b2=settings.b2,
       weight_decay=settings.weight_decay,
-      mask=_is_matrix,
+      mask=_decayed,
     ),
   )
   return optimizer, schedule
 
 
-def _is_matrix(params):
+def _decayed(params):
   # By name: scanned layers stack their scales into arrays of two dimensions.
   return jax.tree_util.tree_map_with_path(
-    lambda path, _: path[-1].key != 'scale', params
+    lambda path, _: path[-1].key not in _KEPT, params
   )
 
 

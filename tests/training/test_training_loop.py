@@ -10,6 +10,7 @@ import optax
 import pytest
 
 from speccascade import checkpoints, sharding
+from speccascade.models import registry
 from speccascade.runs import workdir as workdir_lib
 from speccascade.timing import clock
 from speccascade.training import (
@@ -313,7 +314,15 @@ def test_validation_counts_every_example_once():
   assert values == {'valid_loss': pytest.approx(expected, rel=1e-6)}
 
 
-def test_norm_scales_are_not_decayed():
+_FORMS = [
+  pytest.param(config, id=f'{family.name}-{i}')
+  for family in registry.FAMILIES.values()
+  for i, config in enumerate(family.examples)
+]
+
+
+@pytest.mark.parametrize('config', _FORMS)
+def test_scales_and_biases_are_not_decayed(config):
   settings = stand_ins.settings().optimizer
   optimizer, _ = step_lib.make_optimizer(settings, 24)
 
@@ -324,15 +333,18 @@ def test_norm_scales_are_not_decayed():
     _, state = optimizer.update(zeros, state, params)  # At learning rate 0.
     return optimizer.update(zeros, state, params)[0]
 
+  model, key = registry.make_model(config), jax.random.key(0)
+  biases = {f'{name}_bias' for name in ('query', 'key', 'value')}
+  kept = {
+    path[-1].key
+    for path, x in jax.tree.leaves_with_path(jax.eval_shape(model.init, key))
+    if x.ndim < 2 or path[-1].key in biases
+  }
   # Stacked layers have their scales in arrays of two dimensions.
-  model = stand_ins.model()
-  params = jax.eval_shape(
-    lambda key: model.stack(model.init(key)), jax.random.key(0)
-  )
+  params = jax.eval_shape(lambda key: model.stack(model.init(key)), key)
   updates = decay(jax.tree.map(lambda x: np.ones(x.shape, x.dtype), params))
-  flat, _ = jax.tree_util.tree_flatten_with_path(updates)
-  for path, x in flat:
-    assert x.any() == (path[-1].key != 'scale'), path
+  for path, x in jax.tree.leaves_with_path(updates):
+    assert x.any() == (path[-1].key not in kept), path
 
 
 def test_a_student_starts_where_it_is_told_and_comes_near_its_teacher(
