@@ -15,9 +15,10 @@
 #
 # Settings are flags or variables (--zone=Z or TPU_ZONE=Z): with, name, project,
 # zone (gcluster takes a region there, too) and cluster, type (v5litepod-8,
-# v6e-4, v5p-8, …), image, restarts, grace (seconds from SIGTERM to SIGKILL),
-# account (of Kubernetes; gcluster alone), spot and reservation (where node
-# pools are made on demand), workdir, to, estimate (flags of
+# v6e-4, …; v5p-8 has four chips of XPK, which counts cores, and eight of
+# gcluster, which counts chips), image, restarts, grace (seconds from SIGTERM to
+# SIGKILL), account (of Kubernetes; gcluster alone), spot and reservation (where
+# node pools are made on demand), workdir, to, estimate (flags of
 # experiments/estimate_tpu.py). --dry_run prints every command and runs none.
 set -euo pipefail
 declare -A tpu=(
@@ -53,6 +54,7 @@ check_hosts() {
   check_type '[1-9][0-9]*(x[1-9][0-9]*){0,2}'
   # XPK makes two hosts of eight chips in a plane; 2x2x1 counts chips.
   case ${tpu[with]}-${tpu[type]} in
+    gcluster-v5p-*) one='1 2 4' ;;  # It counts chips; XPK counts cores.
     xpk-v5litepod-* | xpk-v6e-*) one='1 4' ;;
   esac
   [[ $devices != *x* ]] || one='1 4' devices=$((${devices//x/*}))

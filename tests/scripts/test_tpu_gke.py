@@ -169,13 +169,17 @@ def test_what_is_wrong_is_told_before_anything_is_submitted(cloud, args, told):
   ('tool', 'type', 'several'),
   [
     ('gcluster', 'tpu7x-8', False),
+    ('gcluster', 'v5p-4', False),
+    ('gcluster', 'v5p-8', True),
+    ('gcluster', 'v4-8', False),
+    ('xpk', 'v5p-8', False),
     ('xpk', 'tpu7x-2x2x1', False),
     ('xpk', 'v6e-2x2', False),
     ('xpk', 'v6e-2x4', True),
     ('xpk', 'v5p-2x2x2', True),
   ],
 )
-def test_a_shape_tells_of_several_hosts(cloud, tool, type, several):
+def test_a_type_tells_of_several_hosts(cloud, tool, type, several):
   done = _submit(cloud, f'--with={tool}', f'--type={type}')
   assert done.returncode == several
   assert (f'{type} has several hosts' in done.stderr) == several
