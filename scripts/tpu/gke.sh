@@ -54,6 +54,9 @@ check_hosts() {
   check_type '[1-9][0-9]*(x[1-9][0-9]*){0,2}'
   # XPK makes two hosts of eight chips in a plane; 2x2x1 counts chips.
   case ${tpu[with]}-${tpu[type]} in
+    gcluster-tpu7x-*)
+      die "--type=${tpu[type]} goes with --with=xpk: gcluster asks for a" \
+        'topology of it, which this script does not give' ;;
     gcluster-v5p-*) one='1 2 4' ;;  # It counts chips; XPK counts cores.
     xpk-v5litepod-* | xpk-v6e-*) one='1 4' ;;
   esac

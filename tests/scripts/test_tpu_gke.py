@@ -156,6 +156,10 @@ def test_an_image_is_of_the_commit(cloud):
       ('submit', *_AT, *_OF, '--type=v5litepod-8', '--with=xpk', '--', *_SWEEP),
       'v5litepod-8 has several hosts: give experiments/sweep.py --distributed',
     ),
+    (
+      ('submit', *_AT, *_OF, '--type=tpu7x-8', '--', *_SWEEP),
+      '--type=tpu7x-8 goes with --with=xpk: gcluster asks for a topology',
+    ),
   ],
 )
 def test_what_is_wrong_is_told_before_anything_is_submitted(cloud, args, told):
@@ -168,11 +172,11 @@ def test_what_is_wrong_is_told_before_anything_is_submitted(cloud, args, told):
 @pytest.mark.parametrize(
   ('tool', 'type', 'several'),
   [
-    ('gcluster', 'tpu7x-8', False),
     ('gcluster', 'v5p-4', False),
     ('gcluster', 'v5p-8', True),
     ('gcluster', 'v4-8', False),
     ('xpk', 'v5p-8', False),
+    ('xpk', 'tpu7x-8', False),
     ('xpk', 'tpu7x-2x2x1', False),
     ('xpk', 'v6e-2x2', False),
     ('xpk', 'v6e-2x4', True),
