@@ -116,16 +116,20 @@ status() {
   esac
 }
 
-# XPK has no command for logs.
+# XPK has no command for logs. Its clusters are of a region, and its slices have
+# at most 144 cubes of 16 hosts.
 logs() {
+  local region=${tpu[zone]}
   need name
   if [[ ${tpu[with]} == gcluster ]]; then
     call gcluster job logs "${tpu[name]}" --follow "${place[@]}"
     return
   fi
+  [[ $region != *-*-* ]] || region=${region%-*}
   call gcloud container clusters get-credentials "${tpu[cluster]}" \
-    "--location=${tpu[zone]}" "--project=${tpu[project]}"
-  call kubectl logs --follow "--selector=xpk.google.com/workload=${tpu[name]}"
+    "--location=$region" "--project=${tpu[project]}"
+  call kubectl logs --follow --prefix --max-log-requests=2304 \
+    "--selector=xpk.google.com/workload=${tpu[name]}"
 }
 
 cancel() {

@@ -90,10 +90,19 @@ def test_what_is_asked_of_a_job(cloud):
     f'xpk workload list --zone=z{place} --filter-by-job=t2',
     f'gcluster job logs t2 --follow --location=z{place}',
     'gcloud container clusters get-credentials c --location=z --project=p',
-    'kubectl logs --follow --selector=xpk.google.com/workload=t2',
+    'kubectl logs --follow --prefix --max-log-requests=2304 '
+    '--selector=xpk.google.com/workload=t2',
     f'gcluster job cancel t2 --location=z{place}',
     f'xpk workload delete --zone=z{place} --workload=t2',
   ]
+
+
+@pytest.mark.parametrize('zone', ['us-east5-a', 'us-east5'])
+def test_a_cluster_of_xpk_is_of_the_region(cloud, zone):
+  flags = *_AT, f'--zone={zone}', '--with=xpk'
+  assert cloud.run('gke.sh', 'logs', *flags).returncode == 0
+  (call,) = cloud.calls('gcloud')
+  assert '--location=us-east5' in call
 
 
 def test_an_image_is_of_the_commit(cloud):
