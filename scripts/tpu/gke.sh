@@ -14,12 +14,13 @@
 # several hosts also with 134, where another one was lost.
 #
 # Settings are flags or variables (--zone=Z or TPU_ZONE=Z): with, name, project,
-# zone (gcluster takes a region there, too) and cluster, type (v5litepod-8,
-# v6e-4, …; v5p-8 has four chips of XPK, which counts cores, and eight of
-# gcluster, which counts chips), image, restarts, grace (seconds from SIGTERM to
-# SIGKILL), account (of Kubernetes; gcluster alone), spot and reservation (where
-# node pools are made on demand), workdir, to, estimate (flags of
-# experiments/estimate_tpu.py). --dry_run prints every command and runs none.
+# zone (of gcluster the region, where the cluster is of one) and cluster, type
+# (v5litepod-8, v6e-4, …; v5p-8 has four chips of XPK, which counts cores, and
+# eight of gcluster, which counts chips), image, restarts, grace (seconds from
+# SIGTERM to SIGKILL), account (of Kubernetes; gcluster alone), spot and
+# reservation (where node pools are made on demand), workdir, to, estimate
+# (flags of experiments/estimate_tpu.py). --dry_run prints every command and
+# runs none.
 set -euo pipefail
 declare -A tpu=(
   [with]=gcluster [name]='' [project]='' [zone]='' [cluster]='' [type]=''
