@@ -164,7 +164,7 @@ check_joins() {
 
 # Prints the estimate that --estimate asks for.
 estimate() {
-  local flags python=${SPECCASCADE_VENV:-.venv}/bin/python
+  local python=${SPECCASCADE_VENV:-.venv}/bin/python
   local program=experiments/estimate_tpu.py
   [[ -n ${tpu[estimate]} ]] || return 0
   if [[ ! -x $python ]]; then
@@ -174,8 +174,8 @@ estimate() {
       "$program" 2>/dev/null || die '--estimate needs a Python that has' \
       'speccascade: make .venv by scripts/test.sh, or pip install -e .'
   fi
-  read -r -d '' -a flags <<<"${tpu[estimate]}" || :  # Of several lines.
-  PYTHONPATH=. "$python" "$program" "${flags[@]}"
+  # xargs splits lines at blanks that are not within quotes.
+  PYTHONPATH=. xargs "$python" "$program" <<<"${tpu[estimate]}" || return 1
 }
 
 # Dies unless this is the root of a clone that has a commit.

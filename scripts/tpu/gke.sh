@@ -19,8 +19,8 @@
 # eight of gcluster, which counts chips), image, restarts, grace (seconds from
 # SIGTERM to SIGKILL), account (of Kubernetes; gcluster alone), spot and
 # reservation (where node pools are made on demand), workdir, to, estimate
-# (flags of experiments/estimate_tpu.py). --dry_run prints every command and
-# runs none.
+# (flags of experiments/estimate_tpu.py, with quotes where one has a blank).
+# --dry_run prints every command and runs none.
 set -euo pipefail
 declare -A tpu=(
   [with]=gcluster [name]='' [project]='' [zone]='' [cluster]='' [type]=''

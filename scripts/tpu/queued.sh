@@ -17,8 +17,8 @@
 # Settings are flags or variables (--zone=Z or TPU_ZONE=Z): name, project, zone,
 # type (v5litepod-8, v6e-8, v5p-8, …), runtime (by type), spot, reservation,
 # service_account, extras (of setup.py), workdir, to, estimate (flags of
-# experiments/estimate_tpu.py), poll (seconds). --dry_run prints every command
-# and runs none.
+# experiments/estimate_tpu.py, with quotes where one has a blank), poll
+# (seconds). --dry_run prints every command and runs none.
 set -euo pipefail
 declare -A tpu=(
   [name]='' [project]='' [zone]='' [type]='' [runtime]='' [spot]=''

@@ -168,9 +168,9 @@ def test_an_estimate_comes_before_the_request(make, tmp_path):
     'prompt': 1024, 'batch': 64, 'gamma': 1, 'needs': {'devices': 8},
     'times': {'iteration': 36.0},
   }  # fmt: skip
-  (tmp_path / 'table.json').write_text(json.dumps([row]))
+  (tmp_path / 'a table.json').write_text(json.dumps([row]))
   flags = (
-    f'--table={tmp_path}/table.json --pair=small,large\n--slice=v5e:2x4 '
+    f"--table='{tmp_path}/a table.json' --pair=small,large\n--slice=v5e:2x4 "
     '--batch=64 --examples=100 --settings=6 --new_tokens=150 --acceptance='
   )
   create = 'create', *ON, '--type=v5litepod-8'
