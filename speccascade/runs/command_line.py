@@ -125,7 +125,10 @@ def parse(argv: Sequence[str]) -> list[str]:
     if isinstance(error, AttributeError | KeyError) and _is_of(
       error, 'ml_collections'
     ):
-      reason = f'unknown config field {error.args[0]}'
+      told = error
+      while isinstance(told, Exception):  # One holds another.
+        told = told.args[0]
+      reason = f'unknown config field {"; ".join(str(told).splitlines())}'
     elif not isinstance(error, _PLAIN):
       reason = f'{reason} ({type(error).__name__})'
     raise ValueError(reason) from error
