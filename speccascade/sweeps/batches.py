@@ -39,7 +39,8 @@ class Workload:
     token_ExS: their prompts, padded on the right.
     length_E: tokens of each prompt.
     costs: for the schedules that weigh them.
-    asked: what settings ask for, see `probabilities.Sampling`.
+    asked: what settings ask for that are decoded in slots, see
+      `probabilities.Sampling`.
   """
 
   pair: pairs.Pair
@@ -276,7 +277,8 @@ def program(
   """
   of = [s.of if choice is None or plan is None else choice for s in settings]
   groups = tuple((m, len(list(own))) for m, own in itertools.groupby(of))
-  return groups, plan and (plan.gamma, plan.schedule), number, width
+  asked = probabilities.asked(*_samplings(settings))
+  return groups, plan and (plan.gamma, plan.schedule), number, width, asked
 
 
 def decode(
@@ -353,11 +355,10 @@ def _asked(workload, prompts, settings, plan, choice):
       method, taken = choice, choice.values(method, taken, rows)
     groups.append(loop_lib.Group(method, rows))
     values.append(taken)
-  sampling = probabilities.Sampling(
-    column([s.temperature for s in settings]),
-    column([s.top_p for s in settings]),
-    top_k=settings[0].top_k,
-    asked=workload.asked,
+  # Of these rows alone: what is timed does not hang on what else is asked for.
+  temperature_S, top_p_S, top_k = _samplings(settings)
+  sampling = probabilities.of_rows(
+    column(temperature_S), column(top_p_S), top_k
   )
   request = results.Request(
     prompts,
@@ -368,6 +369,12 @@ def _asked(workload, prompts, settings, plan, choice):
     stops(workload.pair, workload.task.stop),
   )
   return tuple(groups), request
+
+
+def _samplings(settings):
+  """(temperature and top-p of each setting, their top-k)."""
+  temperature_S, top_p_S = zip(*(s.sampling for s in settings), strict=True)
+  return temperature_S, top_p_S, settings[0].top_k
 
 
 def stops(

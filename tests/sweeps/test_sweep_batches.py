@@ -129,8 +129,8 @@ def test_settings_beyond_a_batch_are_decoded_in_equal_parts(
   assert sum(parts, []) == list(range(settings))
 
 
-def _setting(method, *values):
-  return points.Setting(method, values, 1.0, 1.0, 0, 0)
+def _setting(method, *values, temperature=1.0):
+  return points.Setting(method, values, temperature, 1.0, 0, 0)
 
 
 def test_calls_that_share_a_program_are_known():
@@ -144,9 +144,33 @@ def test_calls_that_share_a_program_are_known():
   assert batches.program(other, again, 2, 96) != program
   assert batches.program(other, schedules.Plan(4), 2, 64) != program
   assert batches.program(some[:2], plan, 2, 64) != program
+  warm = [_setting(s.method, *s.values, temperature=0.7) for s in some]
+  assert batches.program(warm, plan, 2, 64) != program
   choice = choice_lib.Choice(tuple(s.of for s in some[:2]))
   of_any = [batches.program([s], plan, 1, 64, choice) for s in some]
   assert len(set(of_any)) == 1
+
+
+@pytest.mark.parametrize(
+  ('temperatures', 'asked'),
+  [((0.0, 0.0), 'best'), ((1.0, 1.0), 'plain'), ((1.0, 0.0), 'tempered')],
+)
+def test_a_batch_asks_for_what_its_own_rows_do(temperatures, asked):
+  """And what is timed does not hang on the other samplings of a sweep."""
+  settings = [_setting('strict', temperature=x) for x in temperatures]
+  config = types.SimpleNamespace(vocab_size=9)
+  pair = types.SimpleNamespace(
+    tokenizer=None, verifier=types.SimpleNamespace(config=config)
+  )
+  task = types.SimpleNamespace(stop=())
+  workload = types.SimpleNamespace(pair=pair, task=task, asked='any')
+  prompts = types.SimpleNamespace(length_P=np.ones(3))
+  _, request = batches._asked(workload, prompts, settings, None, None)
+  assert request.sampling.asked == asked
+  assert (
+    request.sampling.temperature_B.tolist()
+    == np.repeat(temperatures, 3).tolist()
+  )
 
 
 def _examples(*documents):
