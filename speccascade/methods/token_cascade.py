@@ -215,32 +215,28 @@ def _iterate(cascade, params, request, u_BxNxU, state):
   p_logits_Bx1xV, verifier_cache, read_B = _catch_up(
     cascade, params[1], state, unsure_B, logits_Bx1xV
   )
-  p_raw_Bx1xV = probabilities.raw(p_logits_Bx1xV)
-  p_BxV = probabilities.sampled(p_logits_Bx1xV, p_raw_Bx1xV, sampling)[:, 0]
-  p_BxV = jnp.where(unsure_B[:, None], p_BxV, q_BxV)
-  kept_B = ~unsure_B | draws.accepts(
-    drafted_B, u_BxU[:, keys.ACCEPT], p_BxV, q_BxV
+  token_B, kept_B, divergence_B, finite_Bx1 = blocks.when(
+    jnp.any(unsure_B),
+    functools.partial(_judge, sampling),
+    _unjudged(drafted_B, q_BxV),
+    p_logits_Bx1xV,
+    q_BxV,
+    u_BxU,
+    unsure_B,
   )
-  residual_BxV = draws.residual(p_BxV, q_BxV)
-  redrawn_B = draws.draw(residual_BxV, u_BxU[:, keys.RESIDUAL])
-  token_B = jnp.where(active_B, jnp.where(kept_B, drafted_B, redrawn_B), 0)
+  token_B = jnp.where(active_B, token_B, 0)
   length_B = state.length_B + active_B
   stop_Bx1, stopped_Bx1 = stops_lib.read(
     request.stops, state.stop_B, token_B[:, None]
   )
   ended_B = eos.ends(token_B, cascade.eos_ids) | stopped_Bx1[:, 0]
-  divergence_B = probabilities.total_variation(p_BxV, q_BxV)
-  divergence_B = jnp.where(unsure_B, divergence_B, 0)
   fault_B = {
     role: results.faults(
-      state.fault_B[role],
-      probabilities.finite(logits),
-      state.length_B,
-      asked_B.astype(jnp.int32),
+      state.fault_B[role], finite, state.length_B, asked_B.astype(jnp.int32)
     )
-    for role, logits, asked_B in (
-      ('drafter', logits_Bx1xV, active_B),
-      ('verifier', p_logits_Bx1xV, unsure_B),
+    for role, finite, asked_B in (
+      ('drafter', probabilities.finite(logits_Bx1xV), active_B),
+      ('verifier', finite_Bx1, unsure_B),
     )
   }
   write = jax.vmap(lax.dynamic_update_slice_in_dim, (0, 0, 0, None))
@@ -266,6 +262,42 @@ def _iterate(cascade, params, request, u_BxNxU, state):
     verifier_cache=cache_lib.rewind(
       verifier_cache, state.verifier_cache.length_B + read_B
     ),
+  )
+
+
+def _unjudged(drafted_B, q_BxV):
+  """What `_judge` gives where the verifier says nothing: the drafts."""
+  B = len(drafted_B)
+  nowhere_B = jnp.zeros(B, q_BxV.dtype)
+  return drafted_B, jnp.ones(B, bool), nowhere_B, jnp.ones((B, 1), bool)
+
+
+def _judge(sampling, carry, logits_Bx1xV, q_BxV, u_BxU, unsure_B):
+  """(token_B, whether it is the draft, D_TV(p, q), whether p is finite Bx1).
+
+  Args:
+    sampling: Sampling.
+    carry: of `_unjudged`.
+    logits_Bx1xV: of the verifier, where a row is unsure.
+    q_BxV: what was drafted from.
+    u_BxU: uniforms by role.
+    unsure_B: rows whose draft the verifier tests; others keep theirs.
+  """
+  drafted_B, *_ = carry
+  raw_Bx1xV = probabilities.raw(logits_Bx1xV)
+  p_BxV = probabilities.sampled(logits_Bx1xV, raw_Bx1xV, sampling)[:, 0]
+  p_BxV = jnp.where(unsure_B[:, None], p_BxV, q_BxV)
+  kept_B = ~unsure_B | draws.accepts(
+    drafted_B, u_BxU[:, keys.ACCEPT], p_BxV, q_BxV
+  )
+  residual_BxV = draws.residual(p_BxV, q_BxV)
+  redrawn_B = draws.draw(residual_BxV, u_BxU[:, keys.RESIDUAL])
+  divergence_B = probabilities.total_variation(p_BxV, q_BxV)
+  return (
+    jnp.where(kept_B, drafted_B, redrawn_B),
+    kept_B,
+    jnp.where(unsure_B, divergence_B, 0),
+    probabilities.finite(logits_Bx1xV),
   )
 
 

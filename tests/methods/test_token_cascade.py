@@ -110,3 +110,31 @@ def test_rows_read_along_in_the_block_of_another(unsure, read, width):
   )
   np.testing.assert_array_equal(read_B, np.broadcast_to(read, 3))
   assert cache == 1 + width
+
+
+def _loops(jaxpr, scope, depth=0):
+  """How many loops lie around each operation of a scope."""
+  for eqn in jaxpr.eqns:
+    if scope in str(eqn.source_info.name_stack):
+      yield depth
+    inner = depth + (eqn.primitive.name == 'while')
+    for own in jax.tree.leaves(
+      eqn.params, is_leaf=lambda x: hasattr(x, 'eqns') or hasattr(x, 'jaxpr')
+    ):
+      own = getattr(own, 'jaxpr', own)
+      if hasattr(own, 'eqns'):
+        yield from _loops(own, scope, inner)
+
+
+def test_the_verifier_is_sampled_from_where_it_is_asked_alone(monkeypatch):
+  residual = jax.named_scope('residual')(token_cascade.draws.residual)
+  monkeypatch.setattr(token_cascade.draws, 'residual', residual)
+  models, N = (tiny.DRAFTER, tiny.VERIFIER), tiny.N + 1  # Not traced before.
+  decoder, params = METHOD.slots(models, tiny.params(), N, (tiny.EOS,))
+  (alpha_B,) = tiny.values('chow')
+  decode = token_cascade._decode.__wrapped__
+  program = jax.make_jaxpr(decode, static_argnums=0)(
+    decoder, params, _request(alpha_B)
+  )
+  # That of all tokens, and one of at most a turn within.
+  assert set(_loops(program.jaxpr, 'residual')) == {2}
