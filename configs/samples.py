@@ -2,7 +2,7 @@
 
 python experiments/samples.py --workdir=results/samples
 
-A real benchmark: --config.task=gsm8k --config.task_args="{'path': FOLDER}"
+A real benchmark: --config.task=gsm8k --config.task_args="{'path': 'FOLDER'}"
 --config.pair=None --config.drafter=DIR --config.verifier=DIR.
 """
 

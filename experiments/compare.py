@@ -3,7 +3,7 @@ r"""Times decoding here beside that of transformers, on the same models.
 pip install -e '.[compare]'
 python experiments/compare.py --config.pair=translation
 python experiments/compare.py --config.drafter=DIR --config.verifier=DIR \
-  --config.task=gsm8k --config.task_args="{'path': DIR}"
+  --config.task=gsm8k --config.task_args="{'path': 'DIR'}"
 
 Both libraries decode the same tokens, in turns. Folders in the layout of
 Hugging Face are read by both; other models are written as such for

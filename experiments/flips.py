@@ -2,7 +2,7 @@ r"""Counts the greedy tokens that bfloat16 changes, and how near ties they were.
 
 python experiments/flips.py
 python experiments/flips.py --config.drafter=DIR --config.verifier=DIR \
-  --config.task=gsm8k --config.task_args="{'path': DIR}"
+  --config.task=gsm8k --config.task_args="{'path': 'DIR'}"
 
 Plain decoding of the verifier and strict are each held against float32, and
 against each other. `studies.flips.Flips` documents the fields of the config;
