@@ -17,7 +17,7 @@ from speccascade.sampling import probabilities
 def top_p(q, p, q_raw, p_raw, alpha):
   """Pi = p on its fewest most probable tokens of mass alpha, normalised.
 
-  Strict at 1. Source: Holtzman et al. 2020.
+  Ties are included. Strict at 1. Source: Holtzman et al. 2020.
   """
   del q, q_raw, p_raw
   return probabilities.nucleus(*_spread(p, alpha))

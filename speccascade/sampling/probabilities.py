@@ -130,7 +130,7 @@ def sampled(logits_BxTxV, raw_BxTxV, sampling):
 
 
 def nucleus(probs, top_p):
-  """Keeps the fewest most probable tokens whose mass reaches top-p.
+  """Keeps the fewest most probable tokens that reach top-p, ties included.
 
   Args:
     probs: [..., V] probabilities.
