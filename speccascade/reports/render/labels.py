@@ -16,8 +16,10 @@ _SIDES = (
 )  # fmt: skip
 _ALIGNED = {-1: 'right', 0: 'center', 1: 'left'}
 _RAISED = {-1: 'top', 0: 'center', 1: 'bottom'}
-# What a label hides, in pixels of its box: another label is worst.
-_LABEL, _OUTSIDE, _DOT = 100.0, 10.0, 1.0
+_STROKE = 2.0  # Points of the white line around letters.
+# What is bad of a place, a pixel of a label's box: to be cut is worst, then to
+# hide another label.
+_CUT, _LABEL, _OUTSIDE, _DOT = 1000.0, 100.0, 10.0, 1.0
 _DOT_SIZE = 6.0  # Pixels of a dot, about.
 
 
@@ -49,7 +51,8 @@ def place(
     labels: in order: the first has the choice.
     dots: (x, y) of all points of the panel.
   """
-  inside = ax.get_window_extent()
+  areas = ax.figure.bbox, ax.get_window_extent()
+  room = 2 * _STROKE * ax.figure.dpi / 72  # Between two labels, in pixels.
   dot_Nx2 = ax.transData.transform(np.reshape(dots, (-1, 2)))
   taken = []
   for label in labels:
@@ -57,14 +60,14 @@ def place(
     least, best = np.inf, None
     for where in itertools.product(anchors, _GAPS, _SIDES):
       text = _write(ax, label, *where)
-      bad = _hidden(text.get_window_extent(), inside, dot_Nx2, taken)
+      bad = _hidden(text.get_window_extent(), areas, dot_Nx2, taken)
       text.remove()
       if bad < least:
         least, best = bad, where
       if not least:
         break
     text = _write(ax, label, *best)
-    taken.append(text.get_window_extent())
+    taken.append(text.get_window_extent().padded(room))
 
 
 def _is_in(ax, anchor):
@@ -85,15 +88,18 @@ def _write(ax, label, anchor, gap, side):
     fontsize='x-small',
     color=label.color,
     annotation_clip=False,
-    path_effects=[patheffects.withStroke(linewidth=2, foreground='white')],
+    path_effects=[
+      patheffects.withStroke(linewidth=_STROKE, foreground='white')
+    ],
     zorder=6,
   )
 
 
-def _hidden(box, inside, dot_Nx2, taken):
-  """How bad a place is."""
+def _hidden(box, areas, dot_Nx2, taken):
+  """How bad a place is; areas are the figure and the panel."""
   bad = _LABEL * sum(_area(box, other) for other in taken)
-  bad += _OUTSIDE * (box.width * box.height - _area(box, inside))
+  for weight, area in zip((_CUT, _OUTSIDE), areas, strict=True):
+    bad += weight * (box.width * box.height - _area(box, area))
   near = (
     (dot_Nx2[:, 0] > box.x0 - _DOT_SIZE / 2)
     & (dot_Nx2[:, 0] < box.x1 + _DOT_SIZE / 2)

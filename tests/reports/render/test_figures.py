@@ -4,9 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
-from matplotlib import colors
+from matplotlib import colors, figure
 
-from speccascade.reports.render import figures, panels, styles
+from speccascade.reports.render import figures, labels, panels, styles
 
 
 def _lines(ax):
@@ -88,12 +88,28 @@ def test_each_line_is_named_in_its_colour_and_no_name_hides_another(drawn):
     assert names.keys() == _lines(ax).keys()
     for name, line in _lines(ax).items():
       assert names[name].get_color() == line.get_color()
-    boxes = [t.get_window_extent() for t in ax.texts]
-    for one, other in itertools.combinations(boxes, 2):
-      assert not one.overlaps(other)
-    for box in boxes:
-      assert fig.bbox.x0 <= box.x0
-      assert box.x1 <= fig.bbox.x1
+    _are_whole(ax.texts, fig)
+
+
+def test_names_at_an_edge_are_whole():
+  fig = figure.Figure(figsize=(3, 2), dpi=150)
+  ax = fig.subplots()
+  ax.set(xlim=(0, 1), ylim=(0, 1))
+  edge = (0.95, 0.9)
+  names = [labels.Label(f'some_name, β {i}', 'k', [edge]) for i in range(5)]
+  labels.place(ax, names, [edge])
+  _are_whole(ax.texts, fig)
+
+
+def _are_whole(names, fig):
+  """Asserts that no name is cut, nor hidden by the white around another."""
+  boxes = [name.get_window_extent() for name in names]
+  for box in boxes:
+    assert fig.bbox.x0 <= box.x0 < box.x1 <= fig.bbox.x1
+    assert fig.bbox.y0 <= box.y0 < box.y1 <= fig.bbox.y1
+  points = fig.dpi / 72
+  for one, other in itertools.combinations(boxes, 2):
+    assert not one.overlaps(other.padded(2 * points))
 
 
 def test_points_outside_are_counted_and_shown_at_the_border(drawn):
