@@ -39,11 +39,11 @@ _COLUMNS = {
   'output_length': 'tokens an answer',
   'occupancy': 'occupancy',
   'kv_cache_usage': 'cache usage',
-  'median_ttft_ms': 'TTFT',
-  'p99_ttft_ms': 'p99 TTFT',
-  'median_tpot_ms': 'TPOT',
-  'p99_tpot_ms': 'p99 TPOT',
-  'median_e2el_ms': 'E2EL',
+  'median_ttft_ms': 'TTFT, ms',
+  'p99_ttft_ms': 'p99 TTFT, ms',
+  'median_tpot_ms': 'TPOT, ms',
+  'p99_tpot_ms': 'p99 TPOT, ms',
+  'median_e2el_ms': 'E2EL, ms',
 }
 
 
@@ -138,7 +138,7 @@ def run(study: Throughput, workdir: epath.PathLike) -> str:
   Writes requests.jsonl, table.md and throughput.png to it.
 
   Returns:
-    The table, times in milliseconds.
+    The table.
 
   Raises:
     ValueError: the pair, task or examples are not there or do not fit, or
