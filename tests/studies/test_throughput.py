@@ -1,5 +1,6 @@
 """Requests to a tiny pair, and what is told of them."""
 
+import itertools
 import json
 import types
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from speccascade import config
+from speccascade.reports.render import throughput as figure
 from speccascade.runs import environment
 from speccascade.storage import lines
 from speccascade.studies import throughput
@@ -32,6 +34,7 @@ def _rows(folder):
 def test_every_cell_is_served_once(tiny_folder, tmp_path, monkeypatch):
   text = throughput.run(_study(tiny_folder), tmp_path)
   assert (tmp_path / 'table.md').read_text() == f'{text}\n'
+  assert 'p99 TTFT, ms |' in text
   assert (tmp_path / 'throughput.png').stat().st_size > 10_000
   rows = _rows(tmp_path)
   assert [(row['method'], row['slots']) for row in rows] == [
@@ -58,6 +61,25 @@ def test_every_cell_is_served_once(tiny_folder, tmp_path, monkeypatch):
   with lines.Log(tmp_path / 'requests.jsonl') as log:
     log.append([{k: row[k] for k in row if k not in new} for row in rows])
   assert throughput.run(_study(tiny_folder), tmp_path).count(' nan ') == 4
+
+
+def test_numbers_of_slots_stand_beside_their_dots_and_apart():
+  rows = [
+    {
+      'method': 'strict', 'plan': plan, 'slots': slots, 'rate': 0,
+      'output_throughput': y + 10 * slots, 'median_tpot_ms': slots,
+      'median_ttft_ms': 100 - slots,
+    }
+    for y, plan in enumerate(('g5', 'g8', 'g8-load'))
+    for slots in (1, 16, 64)
+  ]  # fmt: skip
+  fig = figure.draw(rows)
+  assert fig.legends[0].get_title().get_text().endswith('slots')
+  for ax in fig.axes:
+    assert [text.get_text() for text in ax.texts] == ['1', '16', '64'] * 3
+    boxes = [text.get_window_extent() for text in ax.texts]
+    for one, other in itertools.combinations(boxes, 2):
+      assert not one.overlaps(other)
 
 
 def test_plans_are_lines_of_their_own(tiny_folder, tmp_path):

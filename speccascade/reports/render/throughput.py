@@ -2,7 +2,7 @@
 
 from matplotlib import figure
 
-from speccascade.reports.render import escape, styles
+from speccascade.reports.render import escape, labels, styles
 
 
 def draw(rows: list[dict]) -> figure.Figure:
@@ -28,22 +28,37 @@ def draw(rows: list[dict]) -> figure.Figure:
   for ax, (of, label) in zip(panels, names.items(), strict=True):
     for (name, rate), own in lines.items():
       x, y = ([row[k] for row in own] for k in (of, 'output_throughput'))
-      color = colors[name]['color']
       text = name if rate == 0 else f'{name}, {rate:g} requests/s'
-      line = '-' if rate == 0 else '--'
-      ax.plot(x, y, line, marker='o', color=color, label=escape.label(text))
-      for row, *at in zip(own, x, y, strict=True):
-        ax.annotate(
-          row['slots'], at, xytext=(4, -9), textcoords='offset points',
-          fontsize='x-small', color=color,
-        )  # fmt: skip
+      ax.plot(
+        x, y, '-' if rate == 0 else '--', marker='o',
+        color=colors[name]['color'], label=escape.label(text),
+      )  # fmt: skip
     ax.set_xlabel(label)
     ax.margins(x=0.15, y=0.12)
     ax.set_xlim(left=0)
     ax.spines[['top', 'right']].set_visible(False)
   fig.legend(
     handles=panels[0].lines, loc='outside upper center', ncols=4,
-    fontsize='small', frameon=False,
+    fontsize='small', frameon=False, title='a number beside a dot: slots',
+    title_fontsize='small',
   )  # fmt: skip
   panels[0].set_ylabel('output tokens/s')
+  fig.draw_without_rendering()
+  fig.set_layout_engine('none')  # Labels have their places in this one.
+  for ax, of in zip(panels, names, strict=True):
+    _label(ax, of, lines, colors)
   return fig
+
+
+def _label(ax, of, lines, colors):
+  """Writes the number of slots beside each dot."""
+  slots = [
+    labels.Label(
+      str(row['slots']),
+      colors[name]['color'],
+      [(row[of], row['output_throughput'])],
+    )
+    for (name, _), own in lines.items()
+    for row in own
+  ]
+  labels.place(ax, slots, [label.anchors[0] for label in slots])
