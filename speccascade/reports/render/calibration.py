@@ -23,9 +23,13 @@ def draw(records: list[dict]) -> figure.Figure:
     raise ValueError(
       'no record predicts its latency; calibrate with records of methods'
     )
-  colors = styles.dots(
-    dict.fromkeys(points.family(r) for own in groups.values() for r in own)
-  )
+  all_groups = cells.by_cell(records)
+  drawn = [
+    r
+    for cell, own in groups.items()
+    for r in own + calibration.texts(all_groups[cell])
+  ]
+  colors = styles.dots(dict.fromkeys(map(points.family, drawn)))
   markers = styles.plan_markers(calibration.select(records))
   legend = _legend(colors, markers)
   fig = figure.Figure(
@@ -34,9 +38,8 @@ def draw(records: list[dict]) -> figure.Figure:
   )
   fig.legend(handles=legend, loc='outside right center', frameon=False)
   axes = fig.subplots(len(groups), 2, squeeze=False)
-  all_groups = cells.by_cell(records)
   for (left, right), (cell, group) in zip(axes, groups.items(), strict=True):
-    _rejections(left, group, colors)
+    _rejections(left, all_groups[cell], colors)
     _latencies(right, group, all_groups[cell], colors, markers)
     title = escape.label(f'{cell.task}, pair {cell.pair}')
     for ax in (left, right):

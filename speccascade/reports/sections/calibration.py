@@ -21,14 +21,16 @@ Rejections: D_TV(π, q) summed over the emitted positions, against the tokens
 rejected. A text counts once, however many draft plans made it; methods that do
 not reject with probability D_TV(π, q) are left out. Latency: the costs of
 drafter steps and verifier blocks, measured alone, times their counts, relative
-to the same of the verifier alone, against the measured latencies. Error: the
-mean of |expected / measured − 1| where measured is not 0."""
+to the same of the verifier alone, against the measured latencies; none is
+predicted under a draft schedule, nor of methods that have no draft plan or
+whose text it changes. Error: the mean of |expected / measured − 1| where
+measured is not 0."""
 
 _RANK = """\
 Rank correlation (Spearman) of rejection rate and relative latency over the
-points that share a sampling and a draft plan, at least three; 1 where fewer
-rejections are always faster. Rejections are of all examples, latency of the
-timed ones."""
+points of predicted latency that share a sampling and a draft plan, at least
+three; 1 where fewer rejections are always faster. Rejections are of all
+examples, latency of the timed ones."""
 
 
 def section(records: list[dict]) -> page.Section | None:
@@ -50,9 +52,10 @@ def accuracy(records: list[dict]) -> tables.Table:
   """Tabulates how well both are predicted, by pair, task and sampling."""
   rows = []
   for cell, group in cells.by_cell(records).items():
-    selected = calibration.select(group)
-    for sampling, own in points.by_sampling(selected).items():
-      once = calibration.texts(own)
+    for sampling, drawn in points.by_sampling(group).items():
+      own, once = calibration.select(drawn), calibration.texts(drawn)
+      if not own + once:
+        continue
       rejections = (
         [calibration.expected_rejection_rate(r) for r in once],
         [r['rejection_rate'] for r in once],

@@ -29,10 +29,11 @@ def texts(records: list[dict]) -> list[dict]:
 
   Records that differ in their draft plan alone are one text with one number of
   rejections, unless the plan changes the method's text. Methods that do not
-  reject with probability D_TV(π, q) are left out.
+  reject with probability D_TV(π, q) are left out; a latency need not be
+  predicted.
   """
   found = {}
-  for record in select(records):
+  for record in records:
     if record['traits']['divergence_rejects']:
       key = *cells.cell(record), *points.text(record)
       found.setdefault(key, record)

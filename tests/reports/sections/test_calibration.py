@@ -42,9 +42,10 @@ def test_traits_say_what_rejects_by_divergence():
   records = [
     _point('a', 0.1, 0.5),
     _point('b', 0.1, 0.4, divergence=900.0, divergence_rejects=False),
+    _point('c', 0.1, 0.4, schedule='cost', predicted_seconds=None),
   ]
   ((*_, texts, _, error, counted, _, _),) = calibration.accuracy(records).rows
-  assert (texts, error, counted) == ('1', '0.0%', '2')
+  assert (texts, error, counted) == ('2', '0.0%', '2')
 
 
 def test_a_text_of_every_plan_counts_where_plans_change_it():

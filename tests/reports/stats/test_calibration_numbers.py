@@ -17,6 +17,8 @@ def test_each_text_counts_once():
   others = [
     # The alpha of the others is 0.5.
     _point('a', 0.2, 0.5) | {'parameters': {'alpha': 0.75}},
+    # No latency is predicted under a schedule, but rejections are.
+    _point('c', 0.1, 0.5, schedule='cost', predicted_seconds=None),
     _point('b', 0.1, 0.5),
     _point('a', 0.1, 0.5, temperature=1.0),
     _point('a', 0.1, 0.5, task='x'),
