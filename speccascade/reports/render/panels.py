@@ -291,7 +291,7 @@ def around(shown: Iterable[Point]) -> View:
 
 def _widened(values):
   low, high = min(values), max(values)
-  margin = 0.08 * (high - low) or 0.02 * max(abs(high), 1e-9)
+  margin = 0.08 * (high - low) or 0.02 * (abs(high) or 1)
   return low - margin, high + margin
 
 
