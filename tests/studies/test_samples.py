@@ -199,6 +199,13 @@ def test_a_curve_has_its_errors():
   assert [x.get_text() for x in ax.get_legend().get_texts()] == ['strict']
 
 
+@pytest.mark.parametrize('rate', [0.0, 1.0])
+def test_the_axis_has_no_rates_that_there_are_not(rate):
+  (ax,) = figure.draw({'strict': {1: (rate, 0.0), 4: (rate, 0.0)}}).axes
+  low, high = ax.get_ylim()
+  assert 0 <= low <= high - 1 < high <= 100
+
+
 def test_the_command(tiny_folder, tmp_path, short, capsys):
   code = entry_point.call(
     'samples',

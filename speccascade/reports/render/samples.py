@@ -23,10 +23,12 @@ def draw(
     rate, error = ([100 * own[x][i] for x in k] for i in (0, 1))
     color = colors[name]['color']
     ax.errorbar(k, rate, error, marker='o', capsize=2, color=color,
-                label=escape.label(name))  # fmt: skip
+                clip_on=False, label=escape.label(name))  # fmt: skip
   ax.set_xscale('log', base=2)
   ax.set_xticks(k, [str(x) for x in k])
   ax.xaxis.set_minor_locator(ticker.NullLocator())
+  low, high = ax.get_ylim()
+  ax.set_ylim(max(low, 0), min(max(high, 1), 100))  # No share is beyond.
   ax.set_xlabel('k, answers to a prompt')
   ax.set_ylabel('pass@k, % of the examples')
   ax.spines[['top', 'right']].set_visible(False)
