@@ -76,7 +76,7 @@ class Counts:
     drafter_steps_B: tokens the drafter was run for (prefill apart).
     drafted_B: tokens that the drafter wrote, accepted, rejected or dropped.
     accepted_B: emitted tokens that the drafter wrote.
-    rejected_B: emitted tokens that replaced a draft.
+    rejected_B: emitted tokens that are no accepted draft.
     deferred_B: emitted positions where the target pi differs from q. At
       temperature 0 the speculative methods reject at exactly these. None of a
       loop that sums no D_TV.

@@ -20,7 +20,8 @@ class Choice:
   """Defers as one of several methods does.
 
   Its first value is the index of the method, equal in all rows; those of the
-  method follow, padded to the most that any takes. See `values`.
+  method follow, padded to the most that any takes. See `values`. No schedule
+  with `begin` takes it, as it is not told whether it is lossless.
 
   Attributes:
     methods: Drafting methods.

@@ -31,7 +31,7 @@ class Invariant:
   lossless = True
   invariant = True
   role = None
-  family = 'confidence'  # That of `strict`.
+  family = 'confidence'  # It shares the panel of `strict`.
 
   def defer(self, draft, verified, values, u_BxGxU):
     """See `decoding.defer.Defers`."""

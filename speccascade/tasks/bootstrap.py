@@ -124,7 +124,7 @@ def qualities(
 def standard_error(
   metric_name: str, statistics_NxK: Sequence[Sequence[float]]
 ) -> float:
-  """Returns the standard error of a quality.
+  """Returns the standard error of a quality; 0 of one output tells nothing.
 
   Args:
     metric_name: one of `metrics.METRICS`.
