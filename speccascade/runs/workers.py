@@ -35,10 +35,20 @@ def each(
   """
   # A forked child of a process that has started JAX can deadlock.
   context = multiprocessing.get_context('spawn')
-  with futures.ProcessPoolExecutor(number, context) as pool:
+  with futures.ProcessPoolExecutor(number, context, _end_with_parent) as pool:
     with _uninterrupted():
       results = pool.map(function, items)
     yield from results
+
+
+def _end_with_parent():
+  """Ends this process once its parent has, even by a kill."""
+
+  def wait():
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+  threading.Thread(target=wait, daemon=True).start()
 
 
 @contextlib.contextmanager

@@ -1,3 +1,4 @@
+import contextlib
 import math
 import os
 import signal
@@ -35,6 +36,23 @@ def test_cores_are_those_of_this_process():
 def test_one_that_ends_is_told():
   with pytest.raises(futures.BrokenExecutor):
     [*workers.each(os._exit, [3], 1)]
+
+
+def test_they_end_with_a_process_that_is_killed():
+  code = (
+    'import time; from speccascade.runs import workers\n'
+    'for _ in workers.each(time.sleep, [0, 600], 1): print("begun", flush=True)'
+  )
+  killed = subprocess.Popen(
+    [sys.executable, '-c', code], stdout=subprocess.PIPE, start_new_session=True
+  )
+  try:
+    assert killed.stdout.readline() == b'begun\n'
+    killed.kill()
+    killed.communicate(timeout=60)  # It ends with the last worker's output.
+  finally:
+    with contextlib.suppress(ProcessLookupError):
+      os.killpg(killed.pid, signal.SIGKILL)
 
 
 def test_they_leave_ctrl_c_to_the_process_that_started_them():
