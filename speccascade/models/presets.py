@@ -1,5 +1,7 @@
 """Configurations of published models, by name."""
 
+import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 from speccascade.models import base
@@ -35,3 +37,18 @@ def get(name: str, **settings: Any) -> base.Config:
   if name not in PRESETS:
     raise ValueError(f'unknown model {name!r}; known: {", ".join(PRESETS)}')
   return PRESETS[name](**settings)
+
+
+def alike(names: Iterable[str], **settings: Any) -> list[base.Config]:
+  """Returns configurations of the pieces that all have, as pairs are loaded.
+
+  Args:
+    names: as of `get`.
+    **settings: likewise, of each.
+
+  Raises:
+    ValueError: there is none of a name.
+  """
+  configs = [get(name, **settings) for name in names]
+  size = min(x.vocab_size for x in configs)
+  return [dataclasses.replace(x, vocab_size=size) for x in configs]

@@ -1,6 +1,5 @@
 """Compiles pairs for slices of TPU: what fits, and what an iteration costs."""
 
-import dataclasses
 import functools
 import itertools
 import math
@@ -119,13 +118,6 @@ def _rows(study, wanted, kept) -> Iterator[dict[str, Any]]:
   yield from workers.each(row, wanted, min(number, len(wanted)))
 
 
-def _models(pair, dtype):
-  """Their configurations, of the pieces that both have, as pairs are loaded."""
-  models = [presets.get(name, dtype=dtype) for name in pair]
-  size = min(x.vocab_size for x in models)
-  return [dataclasses.replace(x, vocab_size=size) for x in models]
-
-
 def _slices(topology):
   """The slice that is named, or those of a version, small ones first."""
   if ':' in topology:
@@ -137,7 +129,7 @@ def _slices(topology):
 def _row(study, kept, wanted):
   """What the smallest of the slices that fits needs."""
   pair, slices, prompt, batch = wanted
-  models = _models(pair, study.dtype)
+  models = presets.alike(pair, dtype=study.dtype)
   version, chip = chips.of(slices[0])
   row = {'pair': list(pair), 'version': version, 'gamma': study.gamma}
   row['weights'] = [study.drafter_weights, study.verifier_weights]

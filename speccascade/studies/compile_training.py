@@ -83,13 +83,11 @@ def run(study: CompileTraining, workdir: epath.PathLike) -> str:
 
 
 def _row(study, model, topology, mesh) -> dict[str, Any]:
-  def configured(name):
-    return name and presets.get(name, dtype=study.dtype)
-
+  names = [model, *filter(None, [study.teacher])]
+  own, *teacher = presets.alike(names, dtype=study.dtype)
   cell = training.Cell(
-    configured(model), configured(study.teacher), topology, mesh,
-    study.batch_size, study.length,
-  )  # fmt: skip
+    own, *(teacher or [None]), topology, mesh, study.batch_size, study.length
+  )
   row = {'model': model, 'teacher': study.teacher, 'slice': topology}
   row |= {'mesh': list(mesh), 'batch': study.batch_size, 'length': study.length}
   return row | {'needs': training.of(cell)}
