@@ -1,6 +1,7 @@
 """Compiles training steps for slices of TPU: what of a chip each fills."""
 
 import itertools
+import math
 from typing import Any
 
 import pydantic
@@ -8,8 +9,9 @@ import tqdm
 from etils import epath
 
 from speccascade import config
-from speccascade.aot import chips, training
+from speccascade.aot import chips, program, training
 from speccascade.models import presets, registry
+from speccascade.runs import workdir as workdir_lib
 from speccascade.storage import files, json_text
 
 _HEAD = (
@@ -69,16 +71,24 @@ def run(study: CompileTraining, workdir: epath.PathLike) -> str:
     The table, GiB of a chip.
 
   Raises:
-    ValueError: libtpu is not installed, knows no such slice, or a mesh does not
-      have its number of devices.
+    ValueError: libtpu is not installed, knows no such slice, a mesh does not
+      have its number of devices, or another process works in `workdir`.
+    OSError: `workdir` cannot be written.
   """
-  workdir, rows = epath.Path(workdir), []
+  rows = []
   wanted = list(itertools.product(study.models, study.topologies, study.meshes))
-  for cell in tqdm.tqdm(wanted, unit='step'):
-    rows.append(_row(study, *cell))
-    files.write(workdir / 'table.json', json_text.dumps(rows, indent=1))
-  text = _markdown(rows)
-  files.write(workdir / 'table.md', f'{text}\n')
+  for _, topology, mesh in wanted:
+    number = len(program.devices(topology))
+    if math.prod(mesh) != number:
+      raise ValueError(
+        f'mesh={mesh} must have the {number} devices of {topology}'
+      )
+  with workdir_lib.sole(workdir) as folder:
+    for cell in tqdm.tqdm(wanted, unit='step'):
+      rows.append(_row(study, *cell))
+      files.write(folder / 'table.json', json_text.dumps(rows, indent=1))
+    text = _markdown(rows)
+    files.write(folder / 'table.md', f'{text}\n')
   return text
 
 

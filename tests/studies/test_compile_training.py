@@ -6,6 +6,7 @@ import pytest
 
 from speccascade import config as config_lib
 from speccascade.aot import training
+from speccascade.runs import workdir
 from speccascade.studies import compile_training
 
 pytestmark = pytest.mark.skipif(
@@ -60,3 +61,31 @@ def test_every_step_is_told(teacher, pieces, told, compiled, tmp_path):
   assert (tmp_path / 'table.md').read_text() == f'{text}\n'
   rows = json.loads((tmp_path / 'table.json').read_text())
   assert [row['mesh'] for row in rows] == [[4, 1], [1, 4]]
+
+
+@pytest.mark.parametrize(
+  ('fields', 'line'),
+  [
+    (
+      {'topologies': ('v5e:2x2', 'v5e:2x4')},
+      r'mesh=\(4, 1\) must have the 8 devices of v5e:2x4',
+    ),
+    ({'topologies': ('v5e:9x9',)}, 'topology v5e:9x9: .* name a slice of v5e'),
+  ],
+)
+def test_bad_slices_are_told_before_anything_is_compiled(
+  fields, line, compiled, tmp_path
+):
+  with pytest.raises(ValueError, match=line):
+    compile_training.run(_study(**fields), tmp_path)
+  assert compiled == []
+
+
+def test_a_folder_is_of_one_process_and_can_be_written(compiled, tmp_path):
+  file = tmp_path / 'file'
+  file.write_text('')
+  with pytest.raises(OSError, match='file'):
+    compile_training.run(_study(), file)
+  with workdir.lock(tmp_path), pytest.raises(ValueError, match='another'):
+    compile_training.run(_study(), tmp_path)
+  assert compiled == []
