@@ -47,6 +47,7 @@ def upcoming(queue, state):
   )
 
 
+@jax.named_scope('prefill')
 def read(slots, params, queue, state):
   """Reads a chunk of a page that is due, and stores it with its last one."""
   is_due, page = due(slots, queue, state), _page(slots, queue, state)
