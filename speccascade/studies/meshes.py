@@ -130,7 +130,7 @@ def run(
         wanted = itertools.product(study.prompts, study.batch_sizes)
         left = [cell for cell in wanted if (own, *cell) not in done]
         if left:
-          for row in _measure(study, mesh, left, profile):
+          for row in _measure(study, own, mesh, left, profile):
             log.append([{'mesh': list(own), **row, **environment.describe()}])
       rows = log.lines
     text = table(rows)
@@ -146,7 +146,7 @@ def _key(row):
   return tuple(mesh), *rest
 
 
-def _measure(study, mesh, cells, profile):
+def _measure(study, own, mesh, cells, profile):
   """Rows of one mesh, whose weights are made once."""
   bandwidth = _bandwidth()
   pair = shapes.pair(
@@ -179,7 +179,7 @@ def _measure(study, mesh, cells, profile):
         [schedules.Plan(study.gamma)],
         study.new_tokens,
         study.rounds,
-        profile=profile and functools.partial(_named, profile, mesh),
+        profile=profile and functools.partial(_named, profile, own, prompt),
         read=prefill.unread,  # Random models read noise, for minutes.
       )
       row |= {
@@ -195,9 +195,8 @@ def _measure(study, mesh, cells, profile):
     yield row
 
 
-def _named(profile, mesh, name, run):
-  sizes = 'x'.join(str(size) for size in mesh.devices.shape)
-  profile(f'mesh{sizes}-{name}', run)
+def _named(profile, mesh, prompt, name, run):
+  profile(f'mesh{"x".join(map(str, mesh))}-prompt{prompt}-{name}', run)
 
 
 def _bandwidth():

@@ -12,6 +12,7 @@ from speccascade.decoding import prefill, results
 from speccascade.models import base, registry
 from speccascade.reports.render import scaling
 from speccascade.studies import meshes
+from speccascade.timing import loop
 from tests.runs import entry_point
 
 
@@ -131,6 +132,22 @@ def test_prompts_are_not_read_before_each_timing(tmp_path, monkeypatch):
   meshes.run(_study(**fields), tmp_path)
   (row,) = _rows(tmp_path)
   assert row['iteration'] > 0
+
+
+def test_each_cell_has_a_profile_of_its_own(tmp_path, monkeypatch):
+  def measure(*_, profile, read):
+    profile('batch3-g2', None)
+    return [loop.Row('fixed', 3, 2, 1, 1, 3, 3, 1, 1, 1, 1, 1)]
+
+  monkeypatch.setattr(loop, 'measure', measure)
+  names = []
+  study = _study(meshes=((1, 4), (2, 2)), prompts=(5, 6), decode=False)
+  meshes.run(study, tmp_path, lambda name, run: names.append(name))
+  assert names == [
+    f'mesh{mesh}-prompt{prompt}-batch3-g2'
+    for mesh in ('1x4', '2x2')
+    for prompt in (5, 6)
+  ]
 
 
 @pytest.mark.parametrize('family', ['gemma2', 't5'])
