@@ -14,7 +14,6 @@ from absl import flags
 
 from speccascade.aot import estimate
 from speccascade.runs import command_line
-from speccascade.storage import json_text
 
 _TABLE = flags.DEFINE_string('table', None, 'table.json of compile_tpu.')
 _PAIR = flags.DEFINE_list('pair', None, 'Names of the drafter and verifier.')
@@ -48,7 +47,7 @@ def main():
     _ACCEPTANCE.value,
   )
   cell = estimate.Cell(tuple(_PAIR.value), _SLICE.value, _PROMPT.value)
-  print(estimate.report(json_text.load(_TABLE.value), cell, work))
+  print(estimate.report(estimate.read(_TABLE.value), cell, work))
 
 
 if __name__ == '__main__':

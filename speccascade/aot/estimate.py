@@ -9,7 +9,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from etils import epath
+
 from speccascade.aot import chips, predict
+from speccascade.storage import json_text
+
+_FIELDS = {'pair', 'version', 'prompt', 'batch'}  # Of every row.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,11 +63,29 @@ class Work:
       raise ValueError(f'acceptance={self.acceptance} must be from 0 to 1')
 
 
+def read(path: epath.PathLike) -> list[dict[str, Any]]:
+  """Returns the rows of table.json, which `studies.compile_tpu` writes.
+
+  Raises:
+    ValueError: it is another file; the message names it.
+    OSError: it cannot be read.
+  """
+  rows = json_text.load(path)
+  if not isinstance(rows, list) or not all(
+    isinstance(row, dict) and _FIELDS <= row.keys() for row in rows
+  ):
+    raise ValueError(
+      f'{path} is no table of pairs; name a table.json that '
+      'experiments/compile_tpu.py wrote'
+    )
+  return rows
+
+
 def report(rows: Sequence[dict[str, Any]], cell: Cell, work: Work) -> str:
   """Returns lines that tell hours and chip-hours.
 
   Args:
-    rows: of table.json, which `studies.compile_tpu` writes.
+    rows: of `read`.
     cell: of the table.
     work: of the sweep.
 

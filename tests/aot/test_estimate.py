@@ -75,6 +75,21 @@ def test_what_cannot_be_estimated_is_told_in_one_line(rows, work, told):
   assert '\n' not in str(error.value)
 
 
+@pytest.mark.parametrize(
+  'content',
+  [
+    {'rows': _ROWS},
+    [*_ROWS, 1],
+    [{'model': 'small', 'slice': 'v5e:2x4', 'batch': 64, 'needs': {}}],
+  ],
+)
+def test_a_file_of_another_form_is_named(content, tmp_path):
+  path = tmp_path / 'table.json'
+  path.write_text(json.dumps(content))
+  with pytest.raises(ValueError, match=f'{path} is no table of pairs; name'):
+    estimate.read(path)
+
+
 def test_the_entry_point_prints_it(tmp_path, capsys):
   (tmp_path / 'table.json').write_text(json.dumps(_ROWS))
   ended = entry_point.call(
