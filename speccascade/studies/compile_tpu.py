@@ -26,7 +26,8 @@ class CompileTpu(config.Schema):
   Attributes:
     pairs: names of a drafter and a verifier, of `models.presets`.
     topologies: slices, such as v5e:2x4; a version alone, v5e, stands for its
-      slices, of which the smallest that fits is taken.
+      slices that `data` and `drafter_devices` divide, of which the smallest
+      that fits is taken.
     batch_sizes: rows.
     prompts: tokens that prompts are padded to, in a program each.
     new_tokens: most tokens of an answer.
@@ -87,15 +88,11 @@ def run(study: CompileTpu, workdir: epath.PathLike) -> str:
     futures.BrokenExecutor: a process was killed, or the compiler ended it.
   """
   rows = []
+  slices = [_slices(study, name) for name in study.topologies]
   wanted = list(
-    itertools.product(
-      study.pairs,
-      map(_slices, study.topologies),
-      study.prompts,
-      study.batch_sizes,
-    )
+    itertools.product(study.pairs, slices, study.prompts, study.batch_sizes)
   )
-  for name in itertools.chain.from_iterable(map(_slices, study.topologies)):
+  for name in itertools.chain.from_iterable(slices):
     data, *model = program.mesh(name, study.data).devices.shape
     sharding.check_splits(study.drafter_devices, (data, math.prod(model)))
   with (
@@ -118,12 +115,18 @@ def _rows(study, wanted, kept) -> Iterator[dict[str, Any]]:
   yield from workers.each(row, wanted, min(number, len(wanted)))
 
 
-def _slices(topology):
-  """The slice that is named, or those of a version, small ones first."""
+def _slices(study, topology):
+  """The slice that is named, or those of a version, small ones first.
+
+  Of a version whose slices are all refused the largest tells why.
+  """
   if ':' in topology:
     return [topology]
   version, chip = chips.of(f'{topology}:')
-  return [f'{version}:{name}' for name in chip.slices]
+  names = [f'{version}:{name}' for name in chip.slices]
+  parts = study.data * (study.drafter_devices or 1)
+  divided = [x for x in names if len(program.devices(x)) % parts == 0]
+  return divided or names[-1:]
 
 
 def _row(study, kept, wanted):

@@ -118,6 +118,17 @@ def test_weights_are_a_choice(compiled, tmp_path):
   assert '| gemma3_270m → gemma3_1b (int8) |' in text
 
 
+@pytest.mark.parametrize(
+  'fields', [{'data': 8}, {'data': 2, 'drafter_devices': 4}]
+)
+def test_a_version_stands_for_slices_that_can_be_split_so(
+  fields, compiled, tmp_path
+):
+  compile_tpu.run(_study(**fields), tmp_path)
+  (cell,) = compiled
+  assert cell.topology == 'v5e:2x4'
+
+
 def test_what_fits_no_slice_is_told_with_how_near_it_came(tmp_path):
   study = _study(topologies=('v5e:2x2', 'v5e:2x4'), prompts=(9000,))
   text = compile_tpu.run(study, tmp_path)
@@ -133,7 +144,12 @@ def test_what_fits_no_slice_is_told_with_how_near_it_came(tmp_path):
       {'topologies': ('v5e:2x4', 'v5e:9x9')},
       'topology v5e:9x9: .* name a slice of v5e, such as 1x1, 2x2, 2x4, 4x4',
     ),
-    ({'data': 3}, 'data=3 must divide the 1 devices of v5e:1x1'),
+    (
+      {'topologies': ('v5e:1x1',), 'data': 2},
+      'data=2 must divide the 1 devices of v5e:1x1',
+    ),
+    ({'data': 3}, 'data=3 must divide the 16 devices of v5e:4x4'),
+    ({'data': 16, 'drafter_devices': 2}, 'must divide the 1 devices that'),
   ],
 )
 def test_bad_slices_are_told_before_anything_is_compiled(
