@@ -73,6 +73,12 @@ class Load(config.Schema):
     presets.get(value)
     return value
 
+  @pydantic.model_validator(mode='after')
+  def _check_prompt(self):
+    names = self.drafter, self.verifier
+    shapes.check_prompt(names, self.prompt, self.new_tokens)
+    return self
+
 
 def run(study: Load, workdir: epath.PathLike) -> str:
   """Measures what `workdir` lacks; writes cells.jsonl and table.md to it.

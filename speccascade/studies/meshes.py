@@ -18,7 +18,7 @@ from speccascade import config, methods, sharding
 from speccascade.aot import needs
 from speccascade.decoding import loop as loop_lib
 from speccascade.decoding import prefill, results, schedules
-from speccascade.models import presets, registry
+from speccascade.models import presets
 from speccascade.reports.render import page, scaling
 from speccascade.runs import environment, memory, profiling
 from speccascade.runs import workdir as workdir_lib
@@ -89,14 +89,8 @@ class Meshes(config.Schema):
   def _check_prompts(self):
     for mesh in self.meshes:
       sharding.check_splits(self.drafter_devices, mesh)
-    for name in (self.drafter, self.verifier):
-      model = registry.make_model(presets.get(name))
-      most = model.longest_prompt(self.new_tokens)
-      if max(self.prompts) > most:
-        raise ValueError(
-          f'prompts={self.prompts}: {name} takes at most {max(most, 0)} tokens '
-          f'with new_tokens={self.new_tokens}'
-        )
+    names = self.drafter, self.verifier
+    shapes.check_prompt(names, max(self.prompts), self.new_tokens)
     return self
 
 

@@ -5,7 +5,7 @@ They tell of time and memory; what they write is noise.
 
 import functools
 import types
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -57,6 +57,23 @@ def pair(
     params=tuple(made),
     eos_ids=(_EOS,),
   )
+
+
+def check_prompt(names: Iterable[str], tokens: int, new_tokens: int) -> None:
+  """Raises ValueError unless models have room for a prompt and an answer.
+
+  Args:
+    names: of `models.presets`.
+    tokens: of the prompt.
+    new_tokens: most tokens of the answer.
+  """
+  for name in names:
+    most = registry.make_model(presets.get(name)).longest_prompt(new_tokens)
+    if tokens > most:
+      raise ValueError(
+        f'a prompt of {tokens} tokens is too long: {name} takes at most '
+        f'{max(most, 0)} tokens with new_tokens={new_tokens}'
+      )
 
 
 def prompts(pair: types.SimpleNamespace, tokens: int, rows: int):

@@ -114,7 +114,14 @@ def test_the_command(tiny_preset, tmp_path, capsys):
   assert min(row['plain'], row['load'], *row['fixed'].values()) > 0
 
 
-def test_a_fault_of_a_config_is_one_line():
-  with pytest.raises(ValueError, match='no_such') as error:
-    _study(drafter='no_such')
+@pytest.mark.parametrize(
+  ('fields', 'line'),
+  [
+    ({'drafter': 'no_such'}, 'no_such'),
+    ({'prompt': 8181}, 'tiny takes at most 8180 tokens with new_tokens=12'),
+  ],
+)
+def test_a_fault_of_a_config_is_one_line(tiny_preset, fields, line):
+  with pytest.raises(ValueError, match=line) as error:
+    _study(**fields)
   assert '\n' not in str(error.value)
