@@ -94,8 +94,7 @@ def run(decoder, params, prompts, sampling, key, stops, skip_B):
   N = decoder.max_new_tokens
   cache, last_B = prefill(decoder.model, params, prompts, new_tokens=N, block=1)
   key_B = keys.row_keys(key, prompts.tile(prompts.example_P))
-  position_BxN = jnp.tile(jnp.arange(N), (prompts.rows, 1))
-  u_BxNxU = keys.uniforms(key_B, position_BxN)
+  u_BxNxU = keys.uniforms(key_B, N)
   state = start(decoder, params, stops, cache, last_B).replace(done_B=skip_B)
   step = functools.partial(iterate, decoder, params, sampling, stops, u_BxNxU)
   return result(

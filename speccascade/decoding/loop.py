@@ -189,9 +189,7 @@ def uniforms(loop, request):
   key_B = keys.row_keys(
     request.key, prompts.tile(jnp.asarray(prompts.example_P, jnp.int32))
   )
-  M = loop.max_new_tokens + loop.gamma + 1
-  position_BxM = jnp.tile(jnp.arange(M), (prompts.rows, 1))
-  return keys.uniforms(key_B, position_BxM)
+  return keys.uniforms(key_B, loop.max_new_tokens + loop.gamma + 1)
 
 
 def init(loop, params, request, read=prefill):

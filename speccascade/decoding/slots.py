@@ -236,7 +236,6 @@ def _begin(slots, params, queue, state, given_B, own_B):
   token_BxS = queue.token_PxS.at[prompt_B].get(mode='clip')
   length_B = queue.length_P.at[prompt_B].get(mode='clip')
   example_B = queue.example_P.at[prompt_B].get(mode='clip')
-  position_1xM = jnp.arange(slots.way.positions)[None]
   at_B = prompt_B % slots.stored
   has_read = tuple(x if x is None else x[at_B] for x in state.has_read)
   caches = []
@@ -259,7 +258,8 @@ def _begin(slots, params, queue, state, given_B, own_B):
   def draw(row, u_BxMxU):
     one = lambda x_B: lax.dynamic_slice_in_dim(x_B, row, 1)  # noqa: E731
     key_1 = keys.row_keys(queue.key, one(example_B), one(own_B.sample_J))
-    u_1xMxU = keys.uniforms(key_1, position_1xM).astype(u_BxMxU.dtype)
+    u_1xMxU = keys.uniforms(key_1, slots.way.positions)
+    u_1xMxU = u_1xMxU.astype(u_BxMxU.dtype)
     return lax.dynamic_update_slice_in_dim(u_BxMxU, u_1xMxU, row, 0)
 
   u_BxMxU = _each(given_B, draw, state.u_BxMxU)

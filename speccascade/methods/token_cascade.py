@@ -172,8 +172,7 @@ def _decode(decoder, params, request):
   prompts = jax.tree.map(lambda x: jnp.asarray(x, jnp.int32), request.prompts)
   key_B = keys.row_keys(request.key, prompts.tile(prompts.example_P))
   N = decoder.max_new_tokens
-  position_BxN = jnp.tile(jnp.arange(N), (prompts.rows, 1))
-  u_BxNxU = keys.uniforms(key_B, position_BxN)
+  u_BxNxU = keys.uniforms(key_B, N)
   read = functools.partial(prefill, prompts=prompts, new_tokens=N)
   caches = []
   for model, own, (_, block) in zip(

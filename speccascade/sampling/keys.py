@@ -65,18 +65,23 @@ def row_keys(key, example_B, sample_B=None):
     return fold(key_B, example_B)
 
 
-def uniforms(key_B, position_BxT):
-  """BxTxU uniforms in [0, 1), by role, of each row's output positions.
+def uniforms(key_B, number):
+  """BxMxU uniforms in [0, 1), by role, of each row's first output positions.
 
   Decoders make all of them before their loop: on a CPU the generator's rounds
   would cost a loop as much as its drafting.
+
+  Args:
+    key_B: of `row_keys`.
+    number: M.
   """
 
   def one(key, position):
     return jax.random.uniform(jax.random.fold_in(key, position), (U,))
 
   with jax.threefry_partitionable(True):
-    return jax.vmap(jax.vmap(one, (None, 0)))(key_B, position_BxT)
+    of_row = jax.vmap(one, (None, 0))
+    return jax.vmap(of_row, (0, None))(key_B, jnp.arange(number))
 
 
 def upcoming(u_BxMxU, length_B, number):

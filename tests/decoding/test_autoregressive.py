@@ -48,8 +48,7 @@ def test_strict_at_temperature_0_is_the_verifier_alone():
 def test_tokens_are_draws_from_the_uncached_pass():
   result, prompts, sampling = _decode(1), tiny.prompts(), tiny.sampling()
   u = keys.uniforms(
-    keys.row_keys(keys.make(tiny.SEED), prompts.example_P),
-    np.tile(np.arange(tiny.N), (tiny.ROWS, 1)),
+    keys.row_keys(keys.make(tiny.SEED), prompts.example_P), tiny.N
   )[..., keys.DRAFT]
   token_BxT = np.zeros((tiny.ROWS, tiny.S + tiny.N), int)
   for b, n in enumerate(prompts.length_P):

@@ -105,9 +105,8 @@ def _expected():
   """{name: BxN} of the sequential sampler after what the loop emitted."""
   token_BxN = tiny.decode_all(3).token_BxN
   example_B = np.tile(tiny.prompts().example_P, len(tiny.DRAFTING))
-  u_BxNxU = jax.jit(keys.uniforms)(
-    keys.row_keys(keys.make(tiny.SEED), example_B),
-    np.tile(np.arange(tiny.N), (len(example_B), 1)),
+  u_BxNxU = jax.jit(keys.uniforms, static_argnums=1)(
+    keys.row_keys(keys.make(tiny.SEED), example_B), tiny.N
   )
   logits = (
     _logits_after(model, params, token_BxN)
