@@ -39,7 +39,7 @@ class Workload:
     token_ExS: their prompts, padded on the right.
     length_E: tokens of each prompt.
     costs: for the schedules that weigh them.
-    asked: what settings ask for that are decoded in slots, see
+    asked: what all that is decoded in slots asks for, see
       `probabilities.Sampling`.
   """
 
@@ -84,12 +84,12 @@ def load(
     )
   if limit < (wanted := task.max_input_tokens or limit):
     logging.warning(
-      'documents of %s are cut to prompts of %d tokens, not of %d: pair %s '
-      'takes no longer ones',
+      'a prompt of %s has room for %d tokens in pair %s, not for %d: the end '
+      'of longer documents is cut',
       task.name,
       limit,
-      wanted,
       pair.name,
+      wanted,
     )
   limit = min(limit, wanted)
   longest = limit if max_prompt_tokens is None else max_prompt_tokens

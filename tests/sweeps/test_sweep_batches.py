@@ -223,4 +223,5 @@ def test_documents_that_models_cut_are_told(tmp_path, caplog, most, told):
   )
   load = batches.load(pair, task, 'test', 3)
   assert load.length_E.max() == load.token_ExS.shape[1] == min(most, 60)
-  assert ('cut to prompts of 48 tokens, not of 60' in caplog.text) == told
+  assert ('longer documents' in caplog.text) == told
+  assert ('48 tokens in pair p, not for 60' in caplog.text) == told

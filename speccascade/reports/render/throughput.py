@@ -1,5 +1,7 @@
 """Draws tokens a second against what an answer waits, a line a method."""
 
+import math
+
 from matplotlib import figure
 
 from speccascade.reports.render import escape, labels, styles
@@ -60,5 +62,6 @@ def _label(ax, of, lines, colors):
     )
     for (name, _), own in lines.items()
     for row in own
+    if math.isfinite(row[of])
   ]
   labels.place(ax, slots, [label.anchors[0] for label in slots])

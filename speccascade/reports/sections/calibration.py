@@ -22,9 +22,9 @@ rejected. A text counts once, however many draft plans made it; methods that do
 not reject with probability D_TV(π, q) are left out. Latency: the costs of
 drafter steps and verifier blocks, measured alone, times their counts, relative
 to the same of the verifier alone, against the measured latencies; none is
-predicted under a draft schedule, nor of methods that have no draft plan or
-whose text it changes. Error: the mean of |expected / measured − 1| where
-measured is not 0."""
+predicted under a draft schedule, nor of cascades that have no draft plan and
+methods whose text it changes. Error: the mean of |expected / measured − 1|
+where measured is not 0."""
 
 _RANK = """\
 Rank correlation (Spearman) of rejection rate and relative latency over the
