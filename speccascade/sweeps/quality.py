@@ -20,6 +20,8 @@ from collections.abc import (
 from concurrent import futures
 from typing import NamedTuple
 
+import jax
+
 from speccascade import hosts
 from speccascade.decoding import results
 from speccascade.runs import workers
@@ -27,8 +29,7 @@ from speccascade.storage import lines
 from speccascade.sweeps import batches, outputs, served, whole
 from speccascade.sweeps import jobs as jobs_lib
 
-# Programs at a time. Each holds the buffers of a batch while it decodes.
-_SIDE_BY_SIDE = min(4, workers.cores())
+_SIDE_BY_SIDE = min(4, workers.cores())  # Programs at a time, on a CPU.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,8 +110,8 @@ def decode(
 ) -> Iterator[Kept]:
   """Decodes runs and keeps their outputs, which are slow to score.
 
-  Programs run side by side, so that one compiles while another decodes; what
-  has ended is scored while the rest is decoded.
+  Programs run side by side on a CPU, so that one compiles while another
+  decodes; what has ended is scored while the rest is decoded.
 
   Args:
     workload: Workload.
@@ -163,7 +164,7 @@ def decode(
       raise
 
   scorer = futures.ThreadPoolExecutor(1)
-  pool = futures.ThreadPoolExecutor(hosts.threads(_SIDE_BY_SIDE))
+  pool = futures.ThreadPoolExecutor(_threads())
   try:
     for chain in sorted(chains, key=_size, reverse=True):
       pool.submit(run, chain)
@@ -182,6 +183,15 @@ def decode(
     stop.set()
     pool.shutdown(wait=False, cancel_futures=True)
     scorer.shutdown()  # What it keeps is whole.
+
+
+def _threads():
+  """One where devices have memory of their own, for each holds its slots there.
+
+  What is known to fit a chip is one program.
+  """
+  on_cpu = jax.default_backend() == 'cpu'
+  return hosts.threads(_SIDE_BY_SIDE) if on_cpu else 1
 
 
 def _chains(runs):

@@ -1,6 +1,5 @@
 import dataclasses
 import threading
-from concurrent import futures
 
 import jax
 import numpy as np
@@ -225,21 +224,6 @@ def test_texts_and_counts_are_found_by_point(workload, decoder, tmp_path):
   assert 'from_drafter' not in lines[0]
 
 
-def test_processes_of_a_job_decode_in_one_order(
-  workload, decoder, tmp_path, monkeypatch
-):
-  monkeypatch.setattr(jax, 'process_count', lambda: 2)
-  pool, sizes = futures.ThreadPoolExecutor, []
-
-  def make(size):
-    sizes.append(size)
-    return pool(size)
-
-  monkeypatch.setattr(futures, 'ThreadPoolExecutor', make)
-  _collect(workload, _job(3), tmp_path)
-  assert sizes == [1, 1]  # That scores, and that decodes.
-
-
 def _chains(number):
   """Runs of programs of their own."""
   jobs = [
@@ -250,6 +234,34 @@ def _chains(number):
     quality.Run(job, tuple((job.settings[0], e) for e in range(3)), 3, 128)
     for job in jobs
   ]
+
+
+@pytest.mark.parametrize(
+  ('backend', 'processes', 'most'),
+  [('cpu', 1, 3), ('cpu', 2, 1), ('gpu', 1, 1), ('tpu', 1, 1)],
+)
+def test_programs_run_side_by_side_on_the_cpu_of_one_process_alone(
+  workload, monkeypatch, backend, processes, most
+):
+  """Chips hold the slots of one; processes of a job decode in one order."""
+  monkeypatch.setattr(jax, 'default_backend', lambda: backend)
+  monkeypatch.setattr(jax, 'process_count', lambda: processes)
+  monkeypatch.setattr(quality, '_SIDE_BY_SIDE', 3)
+  at_once = threading.Barrier(most)
+  running, peaks = [], []
+
+  def results(workload, run):
+    running.append(run)
+    at_once.wait(60)  # As many as may run do,
+    threading.Event().wait(0.05)  # and no more begin.
+    peaks.append(len(running))
+    at_once.wait(60)
+    running.remove(run)
+    return iter(())
+
+  monkeypatch.setattr(quality, '_results', results)
+  list(quality.decode(workload, _chains(6), {}, {}))
+  assert set(peaks) == {most}
 
 
 @pytest.mark.parametrize('keeping', [False, True])
