@@ -8,10 +8,12 @@ cnn_dailymail; the folder of t5-v1_1-small, -large and -xl, fine-tuned on the
 task as the paper's are (without it the hub's, which are not); the folder of the
 data, without which they are Hugging Face datasets.
 
-In bfloat16 small and large take 2 GB, small and XL 6 GB, beside caches: one
-chip of 16 GB does. Nothing here was run at this size. An estimate from the
-paper's counts: 39 points at 4 temperatures over 3,000 short outputs take some
-hours of one chip, over 11,305 or 13,368 documents about a day.
+In bfloat16 small and large fit one chip of 16 GB, small and XL one of 32 GB:
+the slots of so many rows peak at 9.5 GiB of a v5e and 19.9 of a v6e for wmt, at
+11.1 and 23.4 for documents (experiments/compile_tpu.py, with answers). Nothing
+here was run at this size. An estimate from the paper's counts: 39 points at 4
+temperatures over 3,000 short outputs take some hours of one chip, over 11,305
+or 13,368 documents about a day.
 """
 
 from speccascade.sweeps import paper
@@ -21,15 +23,15 @@ _PAIRS = {
   'small-xl': ('t5-v1_1-small', 't5-v1_1-xl'),
 }
 _TASKS = {
-  'wmt': (3000, {'style': 't5'}),
-  'xsum': (11_305, {'style': 'input'}),
-  'cnn_dailymail': (13_368, {'style': 'input'}),
+  'wmt': (3000, 192, {'style': 't5'}),
+  'xsum': (11_305, 48, {'style': 'input'}),
+  'cnn_dailymail': (13_368, 48, {'style': 'input'}),
 }
 
 
 def get_config(arg='small-large,wmt'):
   *models, task, data = paper.argument(arg, _PAIRS, _TASKS, 'google/')
-  number, args = _TASKS[task]
+  number, rows, args = _TASKS[task]
   return paper.cell(
     *models,
     task,
@@ -37,5 +39,5 @@ def get_config(arg='small-large,wmt'):
     split='validation',
     num_examples=number,
     gammas=(5,),
-    batch_size=256,
+    batch_size=rows,
   )
