@@ -9,10 +9,13 @@ gemma-2-2b, -9b and -27b, without which they are the hub's; the folder of the
 data, without which they are Hugging Face datasets. Scoring mbpp runs code that
 the models write, in a sandbox.
 
-In bfloat16 2B and 9B take 24 GB, 2B and 27B 60 GB, beside caches: one chip of
-32 or 95 GB does. Nothing here was run at this size. An estimate from the
-parameters: 40 points at 4 temperatures over 1,000 outputs take about half a day
-of one chip for 9B, and more than a day for 27B.
+In bfloat16 2B and 9B take 24 GB, 2B and 27B 60 GB, beside caches. The slots of
+48 rows, with prompts of 1,536 tokens and answers of 512, peak at 20.2 GiB of
+each chip of v6e:2x2 for 9B (--config.mesh='(1, 4)') and at 15.4 of v6e:2x4 for
+27B ('(1, 8)'; experiments/compile_tpu.py, with answers). Nothing here was run
+at this size. An estimate from the parameters: 40 points at 4 temperatures over
+1,000 outputs take about half a day at the bandwidth of one chip for 9B, and
+more than a day for 27B.
 """
 
 from speccascade.sweeps import paper
@@ -43,5 +46,5 @@ def get_config(arg='2b-9b,gsm8k'):
     split=split,
     num_examples=number,
     gammas=(1,),
-    batch_size=128,
+    batch_size=48,
   )
