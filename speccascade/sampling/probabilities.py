@@ -122,7 +122,7 @@ def sampled(logits_BxTxV, raw_BxTxV, sampling):
     probs = _top_k(probs, min(sampling.top_k, probs.shape[-1]))
   if sampling.asked == TEMPERED:
     return probs
-  if sharding.platform() == 'gpu':  # No graph of a draft's loop has a choice.
+  if sharding.platform() == 'gpu':  # It waits for each choice.
     return nucleus(probs, top_p)
   return lax.cond(
     jnp.all(top_p >= 1), lambda x: x, lambda x: nucleus(x, top_p), probs
