@@ -31,11 +31,14 @@ def is_first() -> bool:
 
 
 def threads(most: int) -> int:
-  """How many threads may call programs side by side.
+  """How many threads may call programs side by side: several on a CPU alone.
 
-  Processes that call theirs in different orders would wait for each other.
+  Each holds its caches in the memory of a GPU or TPU, where what is known to
+  fit is one program. Processes that call theirs in different orders would wait
+  for each other.
   """
-  return 1 if is_several() else most
+  alone = is_several() or jax.default_backend() != 'cpu'
+  return 1 if alone else most
 
 
 def wait() -> None:

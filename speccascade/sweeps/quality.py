@@ -20,8 +20,6 @@ from collections.abc import (
 from concurrent import futures
 from typing import NamedTuple
 
-import jax
-
 from speccascade import hosts
 from speccascade.decoding import results
 from speccascade.runs import workers
@@ -164,7 +162,7 @@ def decode(
       raise
 
   scorer = futures.ThreadPoolExecutor(1)
-  pool = futures.ThreadPoolExecutor(_threads())
+  pool = futures.ThreadPoolExecutor(hosts.threads(_SIDE_BY_SIDE))
   try:
     for chain in sorted(chains, key=_size, reverse=True):
       pool.submit(run, chain)
@@ -183,15 +181,6 @@ def decode(
     stop.set()
     pool.shutdown(wait=False, cancel_futures=True)
     scorer.shutdown()  # What it keeps is whole.
-
-
-def _threads():
-  """One where devices have memory of their own, for each holds its slots there.
-
-  What is known to fit a chip is one program.
-  """
-  on_cpu = jax.default_backend() == 'cpu'
-  return hosts.threads(_SIDE_BY_SIDE) if on_cpu else 1
 
 
 def _chains(runs):

@@ -1,4 +1,4 @@
-"""First runs, side by side: most of their time goes into compiling."""
+"""First runs, side by side on a CPU: compiling takes most of their time."""
 
 from collections.abc import Callable, Iterable
 from concurrent import futures

@@ -23,8 +23,15 @@ def test_each_runs_once_beside_the_others():
   assert sorted(seen) == list('abcd')
 
 
-def test_processes_of_a_job_run_all_in_one_order(monkeypatch):
-  monkeypatch.setattr(jax, 'process_count', lambda: 2)
+@pytest.mark.parametrize(
+  ('processes', 'backend'), [(2, 'cpu'), (1, 'gpu'), (1, 'tpu')]
+)
+def test_processes_of_a_job_and_chips_run_all_in_one_order(
+  monkeypatch, processes, backend
+):
+  """Chips hold the caches of one."""
+  monkeypatch.setattr(jax, 'process_count', lambda: processes)
+  monkeypatch.setattr(jax, 'default_backend', lambda: backend)
   begun, ended = [], []
 
   def run(n):
